@@ -1,0 +1,199 @@
+//! One call in a fresh instance: made up, checked, run.
+
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use crate::clock::now;
+use crate::error::Result;
+use crate::guest::{Arguments, exited_well, instantiate, invoke, weight};
+use crate::limits::{LimitKind, Limits};
+use crate::outcome::{Ending, Outcome, Usage};
+use crate::program::Program;
+use crate::session::{Session, Setting};
+use crate::signature::Entry;
+use crate::wasi::spend;
+
+/// What any call may be given.
+macro_rules! settings {
+    () => {
+        /// What the call may use. Default: the executor's limits.
+        pub fn limits(mut self, limits: crate::Limits) -> Self {
+            self.setting.limits = limits;
+            self
+        }
+
+        /// Clocks and random numbers that are the same in every run.
+        pub fn deterministic(mut self, deterministic: crate::Deterministic) -> Self {
+            self.setting.stdio.deterministic = Some(deterministic);
+            self
+        }
+
+        /// One variable of the guest's environment. It sees no other.
+        pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+            self.setting.stdio.env.push((name.into(), value.into()));
+            self
+        }
+
+        /// The caller's key for work that must not be done twice; capabilities see it.
+        pub fn idempotency_key(mut self, key: impl Into<String>) -> Self {
+            self.setting.idempotency_key = Some(key.into());
+            self
+        }
+
+        /// Which attempt at the same work this is, from 1.
+        pub fn attempt(mut self, attempt: u32) -> Self {
+            self.setting.attempt = Some(attempt);
+            self
+        }
+    };
+}
+pub(crate) use settings;
+
+/// A call of a function, to be made up and run.
+#[must_use = "a call does nothing until `run`"]
+#[derive(Clone, Debug)]
+pub struct Call {
+    program: Program,
+    function: String,
+    args: Value,
+    setting: Setting,
+}
+
+impl Call {
+    pub(crate) fn new(program: Program, function: String) -> Self {
+        let setting = Setting { limits: program.executor().limits().clone(), ..Setting::default() };
+        Call { program, function, args: Value::Null, setting }
+    }
+
+    /// The arguments, as an array in order or as an object by name.
+    pub fn args(mut self, args: impl Into<Value>) -> Self {
+        self.args = args.into();
+        self
+    }
+
+    /// What the guest reads from its standard input. Default nothing.
+    pub fn stdin(mut self, stdin: impl Into<Bytes>) -> Self {
+        self.setting.stdio.stdin = stdin.into();
+        self
+    }
+
+    settings!();
+
+    /// Runs the call in a fresh instance.
+    ///
+    /// Dropping the future stops the guest. A guest that fails, traps or meets a limit is `Ok`: see [`Ending`].
+    ///
+    /// # Errors
+    /// `NotFound` for an export that is not there, `Invalid` for arguments that do not fit, `Unavailable` where no place
+    /// came free; and what a capability says that cannot open or close, then with the outcome in
+    /// [`Error::outcome`](crate::Error::outcome).
+    pub async fn run(self) -> Result<Outcome> {
+        let entry = self.program.entry(&self.function)?;
+        let args = Arguments::read(entry, &self.args)?;
+        run(&self.program, entry, &args, weight(&self.args), &self.setting).await
+    }
+}
+
+/// A run of a command, to be made up.
+#[must_use = "a command does nothing until `run`"]
+#[derive(Clone, Debug)]
+pub struct Command {
+    program: Program,
+    setting: Setting,
+}
+
+impl Command {
+    pub(crate) fn new(program: Program) -> Self {
+        let setting = Setting { limits: program.executor().limits().clone(), ..Setting::default() };
+        Command { program, setting }
+    }
+
+    /// One more argument. The first, by custom, is the program's name.
+    pub fn arg(mut self, arg: impl Into<String>) -> Self {
+        self.setting.stdio.args.push(arg.into());
+        self
+    }
+
+    /// More arguments.
+    pub fn args(mut self, args: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.setting.stdio.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    /// What the guest reads from its standard input. Default nothing.
+    pub fn stdin(mut self, stdin: impl Into<Bytes>) -> Self {
+        self.setting.stdio.stdin = stdin.into();
+        self
+    }
+
+    settings!();
+
+    /// Runs the command in a fresh instance. Exit code 0 is `Returned(null)`, any other `Failed` with the code.
+    ///
+    /// # Errors
+    /// As [`Call::run`].
+    pub async fn run(self) -> Result<Outcome> {
+        let entry = self.program.find_entry("command", |entry| matches!(entry, Entry::Start(_) | Entry::Run(_)))?;
+        run(&self.program, entry, &Arguments::None, 0, &self.setting).await
+    }
+}
+
+async fn run(program: &Program, entry: &Entry, args: &Arguments, weight: u64, setting: &Setting) -> Result<Outcome> {
+    let limits = &setting.limits;
+    if weight + setting.stdio.bytes() > limits.input_bytes {
+        return Ok(refused(program, limits));
+    }
+    let mut session = Session::open(program, setting).await?;
+    session.begin(limits)?;
+    if let Entry::Component { signature, .. } = entry {
+        session.bound_copies(signature.results.iter().map(crate::Type::expansion).max().unwrap_or(1), limits);
+    }
+    let mut took = Default::default();
+    let ending = session
+        .watch(async |store| {
+            let from = now();
+            let live = instantiate(program, store).await?;
+            took = now() - from;
+            invoke(live, store, entry, args).await
+        })
+        .await;
+    session.instantiated(took);
+    // Where the host could not do its part, the capabilities are closed as cancelled when the session is dropped.
+    let ending = within_output(&mut session, flatten(ending?));
+    session.finish(ending).await.map_err(|(error, outcome)| error.with_outcome(outcome))
+}
+
+/// An ending in an ending is one.
+pub(crate) fn flatten(ending: Ending<Ending>) -> Ending {
+    exited_well(match ending {
+        Ending::Returned(inner) => inner,
+        Ending::Failed(failure) => Ending::Failed(failure),
+        Ending::Trapped(trap) => Ending::Trapped(trap),
+        Ending::Exhausted(limit) => Ending::Exhausted(limit),
+        Ending::Cancelled => Ending::Cancelled,
+    })
+}
+
+/// Holds a result against what the call may put out beside what it printed.
+pub(crate) fn within_output(session: &mut Session, ending: Ending) -> Ending {
+    let weight = match &ending {
+        Ending::Returned(value) => weight(value),
+        Ending::Failed(failure) => failure.message.len() as u64 + failure.value.as_ref().map_or(0, weight),
+        _ => 0,
+    };
+    match weight > session.output_left.load(Ordering::Acquire) {
+        true => session.exhausted(LimitKind::Output),
+        false => {
+            spend(&session.output_left, weight);
+            ending
+        }
+    }
+}
+
+/// The outcome of a call whose input is over its limit: nothing ran.
+pub(crate) fn refused(program: &Program, limits: &Limits) -> Outcome {
+    let limit = limits.allowed(LimitKind::Input, program.executor().bounds());
+    Outcome { ending: Ending::Exhausted(limit), usage: Usage::default(), stdout: Vec::new(), stderr: Vec::new() }
+}

@@ -1,0 +1,308 @@
+//! The seam for strangers: what the host can lend to a guest, and to which program it lends it.
+//!
+//! Nothing here knows what a capability does. Our own capabilities use only what stands in this file.
+
+use std::any::{Any, TypeId};
+use std::collections::BTreeMap;
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use wasmtime::component::HasData;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::host::{Host, Slot};
+use crate::limits::LimitKind;
+use crate::outcome::Ending;
+
+/// Something that the host can lend.
+///
+/// A capability is registered once with the [`Builder`](crate::Builder), granted per program by its id, linked where a
+/// program imports what it [`serves`](Capability::serves), opened at the start of each call and closed at its end,
+/// exactly once, whatever the [`Ending`].
+///
+/// ```
+#[doc = include_str!("../examples/capability.rs")]
+
+/// ```
+#[async_trait]
+pub trait Capability: Send + Sync + 'static {
+    /// What one program may do with it. `()` where there is nothing to choose.
+    type Grant: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'static;
+
+    /// What lives from `open` to `close`. Its type tells capabilities apart: two of one executor never share it.
+    type State: Send + 'static;
+
+    /// The name in grants and in [`Usage::capabilities`](crate::Usage::capabilities).
+    fn id(&self) -> &str;
+
+    /// The imports that it serves: a WIT interface with or without its version, or a core module name.
+    fn serves(&self) -> &[&str];
+
+    /// Adds its functions to a linker for components. Called once an engine, not once a call: no state is captured;
+    /// [`Host::view`] finds it.
+    fn link(_linker: &mut wasmtime::component::Linker<Host>) -> wasmtime::Result<()> {
+        Ok(())
+    }
+
+    /// Adds its functions to a linker for core modules.
+    fn link_core(_linker: &mut wasmtime::Linker<Host>) -> wasmtime::Result<()> {
+        Ok(())
+    }
+
+    /// Makes the state of one call. Cheap: what takes time belongs into the first use.
+    fn open(&self, grant: &Self::Grant, call: &CallContext) -> Result<Self::State>;
+
+    /// Ends the call's state: commits or discards. Runs outside the guest's deadline, within
+    /// [`Bounds::close_grace`](crate::Bounds::close_grace). An error makes `run` an error that carries the outcome.
+    async fn close(&self, state: Self::State, ending: &Ending<()>) -> Result<()> {
+        let _ = (state, ending);
+        Ok(())
+    }
+
+    /// Whether `close` publishes something that an HTTP response must wait for. Default true: the response head is sent
+    /// after a successful close. A grant that says `stream` answers false.
+    fn commits(&self, grant: &Self::Grant) -> bool {
+        let _ = grant;
+        true
+    }
+}
+
+/// What a capability is told of the call it is opened for.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct CallContext {
+    /// Counts the calls of one executor, from 1; stands in logs.
+    pub call_id: u64,
+    /// The module's SHA-256, in hexadecimal.
+    pub program: Arc<str>,
+    /// Time that the guest has from its start.
+    pub deadline: Duration,
+    /// The caller's key for work that must not be done twice, the same in every attempt.
+    pub idempotency_key: Option<String>,
+    /// Counts the attempts at the same work, from 1.
+    pub attempt: u32,
+}
+
+/// What one program may use: for each capability's id, its grant. Empty grants nothing.
+///
+/// ```
+/// # use runner_core::Grants;
+/// let grants = Grants::none().grant("counter", serde_json::json!({ "max": 10 }));
+/// let same: Grants = serde_json::from_str(r#"{ "counter": { "max": 10 } }"#).unwrap();
+/// assert_eq!(grants, same);
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Grants(BTreeMap<String, Value>);
+
+impl Grants {
+    /// Grants nothing.
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// Grants one capability, or one host function by the interface that it stands in (grant `null`).
+    #[must_use]
+    pub fn grant(mut self, id: impl Into<String>, grant: impl Into<Value>) -> Self {
+        self.0.insert(id.into(), grant.into());
+        self
+    }
+
+    /// The grant for a capability.
+    pub fn get(&self, id: &str) -> Option<&Value> {
+        self.0.get(id)
+    }
+
+    /// The ids granted, in alphabetical order.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+}
+
+/// A capability's state within one host call, with the meter of the call.
+///
+/// Generated `Host` traits are implemented for it: `impl store::Host for View<'_, Kv>`. Making a view counts one host
+/// call for the capability.
+pub struct View<'a, S> {
+    state: &'a mut S,
+    /// The resources of the call's guest; bounded by [`Limits::handles`](crate::Limits::handles).
+    pub table: &'a mut wasmtime::component::ResourceTable,
+    meter: Charge<'a>,
+}
+
+impl<S> View<'_, S> {
+    /// Charges bytes that the capability moves in this host call: from outside to the guest, and from the guest outside.
+    ///
+    /// Beyond [`Limits::host_bytes`](crate::Limits::host_bytes) it is an error, which the host function passes on with
+    /// `?` to stop the guest; a function that cannot pass it on is stopped when it returns.
+    pub fn charge(&mut self, bytes_in: u64, bytes_out: u64) -> wasmtime::Result<()> {
+        self.meter.charge(bytes_in, bytes_out)
+    }
+}
+
+impl<S> Deref for View<'_, S> {
+    type Target = S;
+    fn deref(&self) -> &S {
+        self.state
+    }
+}
+
+impl<S> DerefMut for View<'_, S> {
+    fn deref_mut(&mut self) -> &mut S {
+        self.state
+    }
+}
+
+pub(crate) use charge::Charge;
+
+mod charge {
+    use super::LimitKind;
+    use crate::clock::{Instant, now};
+    use crate::host::{Meter, Stop};
+    use crate::outcome::CapabilityUsage;
+
+    /// Bytes from which a host call's time is measured: a clock read costs a third of a host call.
+    const MEASURED_BYTES: u64 = 4 << 10;
+
+    /// The open account of one host call.
+    pub(crate) struct Charge<'a> {
+        meter: &'a mut Meter,
+        usage: &'a mut CapabilityUsage,
+        measured_from: Option<Instant>,
+    }
+
+    impl<'a> Charge<'a> {
+        pub(crate) fn open(meter: &'a mut Meter, usage: &'a mut CapabilityUsage) -> Self {
+            usage.calls += 1;
+            Charge { meter, usage, measured_from: None }
+        }
+
+        pub(crate) fn charge(&mut self, bytes_in: u64, bytes_out: u64) -> wasmtime::Result<()> {
+            self.usage.bytes_in += bytes_in;
+            self.usage.bytes_out += bytes_out;
+            if bytes_in + bytes_out > MEASURED_BYTES && self.measured_from.is_none() {
+                self.measured_from = Some(now());
+            }
+            self.meter.host_bytes = self.meter.host_bytes.saturating_add(bytes_in).saturating_add(bytes_out);
+            if self.meter.host_bytes > self.meter.host_bytes_max {
+                self.meter.stop = Some(LimitKind::HostBytes);
+                return Err(Stop(LimitKind::HostBytes).into());
+            }
+            Ok(())
+        }
+    }
+
+    impl Drop for Charge<'_> {
+        fn drop(&mut self) {
+            if let Some(from) = self.measured_from {
+                self.meter.host_measured += now() - from;
+            }
+        }
+    }
+}
+
+impl<'a, S> View<'a, S> {
+    pub(crate) fn new(state: &'a mut S, table: &'a mut wasmtime::component::ResourceTable, meter: Charge<'a>) -> Self {
+        View { state, table, meter }
+    }
+}
+
+/// Tells wasmtime's generated `add_to_linker` that the host's data is a [`View`] of `S`:
+/// `store::add_to_linker::<_, HasView<Kv>>(linker, Host::view)`.
+pub struct HasView<S>(PhantomData<S>);
+
+impl<S: 'static> HasData for HasView<S> {
+    type Data<'a> = View<'a, S>;
+}
+
+/// A registered capability, its types forgotten.
+#[async_trait]
+pub(crate) trait Lender: Send + Sync {
+    fn id(&self) -> &str;
+    fn serves(&self) -> Vec<String>;
+    fn state_type(&self) -> TypeId;
+    fn link(&self, linker: &mut wasmtime::component::Linker<Host>) -> wasmtime::Result<()>;
+    fn link_core(&self, linker: &mut wasmtime::Linker<Host>) -> wasmtime::Result<()>;
+    fn grant_schema(&self) -> Value;
+    /// Reads a grant; the answer also says whether its close commits.
+    fn lend(self: Arc<Self>, grant: &Value) -> Result<Loan>;
+    fn open(&self, grant: &(dyn Any + Send + Sync), call: &CallContext) -> Result<Box<dyn Any + Send>>;
+    async fn close(&self, state: Box<dyn Any + Send>, ending: &Ending<()>) -> Result<()>;
+}
+
+/// A capability granted to a program.
+pub(crate) struct Loan {
+    pub(crate) lender: Arc<dyn Lender>,
+    grant: Box<dyn Any + Send + Sync>,
+    pub(crate) commits: bool,
+}
+
+impl Loan {
+    pub(crate) fn new(lender: Arc<dyn Lender>, grant: Box<dyn Any + Send + Sync>, commits: bool) -> Self {
+        Loan { lender, grant, commits }
+    }
+
+    pub(crate) fn open(&self, call: &CallContext) -> Result<Slot> {
+        Ok(Slot::new(Arc::clone(&self.lender), self.lender.open(self.grant.as_ref(), call)?))
+    }
+}
+
+/// The typed side of a [`Lender`].
+pub(crate) struct Registered<C>(pub(crate) C);
+
+#[async_trait]
+impl<C: Capability> Lender for Registered<C> {
+    fn id(&self) -> &str {
+        self.0.id()
+    }
+
+    fn serves(&self) -> Vec<String> {
+        self.0.serves().iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    fn state_type(&self) -> TypeId {
+        TypeId::of::<C::State>()
+    }
+
+    fn link(&self, linker: &mut wasmtime::component::Linker<Host>) -> wasmtime::Result<()> {
+        C::link(linker)
+    }
+
+    fn link_core(&self, linker: &mut wasmtime::Linker<Host>) -> wasmtime::Result<()> {
+        C::link_core(linker)
+    }
+
+    fn grant_schema(&self) -> Value {
+        schemars::schema_for!(C::Grant).to_value()
+    }
+
+    fn lend(self: Arc<Self>, grant: &Value) -> Result<Loan> {
+        let grant: C::Grant = C::Grant::deserialize(grant).map_err(|error| {
+            Error::new(ErrorKind::Invalid, format!("grant for `{}` does not fit its schema", self.0.id())).source(error)
+        })?;
+        let commits = self.0.commits(&grant);
+        Ok(Loan::new(self, Box::new(grant), commits))
+    }
+
+    fn open(&self, grant: &(dyn Any + Send + Sync), call: &CallContext) -> Result<Box<dyn Any + Send>> {
+        let grant = grant.downcast_ref::<C::Grant>().expect("`lend` made this grant");
+        Ok(Box::new(self.0.open(grant, call)?))
+    }
+
+    async fn close(&self, state: Box<dyn Any + Send>, ending: &Ending<()>) -> Result<()> {
+        let state = state.downcast::<C::State>().expect("`open` made this state");
+        self.0.close(*state, ending).await
+    }
+}
+
+/// Whether an import such as `ns:pkg/iface@0.2.1` is served by a name with or without its version.
+pub(crate) fn serves(served: &str, import: &str) -> bool {
+    served == import || import.split_once('@').is_some_and(|(name, _)| name == served)
+}

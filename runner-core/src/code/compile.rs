@@ -1,0 +1,299 @@
+//! Turning a module into machine code, within a time. Compilation cannot be interrupted: it gets a thread of its own, or,
+//! for strangers' modules, a process that can be killed.
+
+use std::io::{Read, Write};
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use crate::engine;
+use crate::error::{Error, ErrorKind, Result};
+use crate::limits::{Bounds, Metering};
+use crate::load::{Form, wrap};
+
+/// Stack of the compiling thread: the compiler recurses over the module's types and blocks.
+const STACK_BYTES: usize = 16 << 20;
+
+/// A module to compile.
+pub(crate) struct CompileJob {
+    pub(crate) bytes: Arc<[u8]>,
+    pub(crate) form: Form,
+    pub(crate) metering: Metering,
+    pub(crate) bounds: Bounds,
+}
+
+/// How an executor compiles modules.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub enum Compile {
+    /// On a thread of this process, one module at a time. The default.
+    ///
+    /// A module that takes too long is given up on, but its thread runs to the end and the next module waits for it: for
+    /// modules of strangers use [`Compile::OutOfProcess`].
+    #[default]
+    InProcess,
+    /// In a child process, which is killed when it takes too long or too much memory; as many at once as there are cores.
+    OutOfProcess(CompilerProcess),
+}
+
+/// A program that compiles one module and ends: its `main` calls [`serve_compile`].
+#[derive(Clone, Debug)]
+pub struct CompilerProcess {
+    program: PathBuf,
+    args: Vec<String>,
+    memory_bytes: u64,
+}
+
+impl CompilerProcess {
+    /// Names the program and its arguments, usually the embedder's own executable. Its address space is bounded to 4 GiB.
+    pub fn new(program: impl Into<PathBuf>, args: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        let args = args.into_iter().map(Into::into).collect();
+        CompilerProcess { program: program.into(), args, memory_bytes: 4 << 30 }
+    }
+
+    /// Bounds the child's address space.
+    #[must_use]
+    pub fn memory_bytes(mut self, memory_bytes: u64) -> Self {
+        self.memory_bytes = memory_bytes;
+        self
+    }
+
+    /// Dropping the future kills the child.
+    async fn run(&self, job: CompileJob) -> Result<Vec<u8>> {
+        let shown = self.program.display();
+        let mut child = tokio::process::Command::new(&self.program)
+            .args(&self.args)
+            .env_clear()
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|error| Error::unavailable(format!("compiler `{shown}` does not start")).source(error))?;
+        let mut input = child.stdin.take().expect("stdin is piped");
+        let mut output = child.stdout.take().expect("stdout is piped");
+        let header = Header::of(&job, self.memory_bytes).to_bytes()?;
+        let send = async move {
+            // A child that stops reading says why on its output, or dies: both are seen below.
+            let _ = input.write_all(&header).await;
+            let _ = input.write_all(&job.bytes).await;
+        };
+        let mut answer = Vec::new();
+        let ((), read) = tokio::join!(send, output.read_to_end(&mut answer));
+        read.map_err(|error| Error::unavailable(format!("compiler `{shown}` does not answer")).source(error))?;
+        match answer.first() {
+            Some(&OK) => {
+                answer.remove(0);
+                Ok(answer)
+            }
+            Some(&REFUSED) => Err(serde_json::from_slice::<Refusal>(&answer[1..]).map_or_else(
+                |error| Error::internal("the compiler's refusal cannot be read").source(error),
+                Refusal::into_error,
+            )),
+            _ => {
+                let status = child.wait().await.map_or_else(|error| error.to_string(), |status| status.to_string());
+                let memory = self.memory_bytes >> 20;
+                let message = format!("the module needs more than {memory} MiB to compile, or crashed its compiler ({status})");
+                Err(Error::exceeded(message))
+            }
+        }
+    }
+}
+
+const OK: u8 = 0;
+const REFUSED: u8 = 1;
+
+/// What the parent tells the child before the module's bytes.
+#[derive(Serialize, Deserialize)]
+struct Header {
+    form: Form,
+    metering: String,
+    stack_bytes: usize,
+    memory_bytes: u64,
+    table_elements: usize,
+    address_space_bytes: u64,
+}
+
+impl Header {
+    fn of(job: &CompileJob, address_space_bytes: u64) -> Self {
+        Header {
+            form: job.form,
+            metering: job.metering.as_str().to_owned(),
+            stack_bytes: job.bounds.stack_bytes,
+            memory_bytes: job.bounds.memory_bytes,
+            table_elements: job.bounds.table_elements,
+            address_space_bytes,
+        }
+    }
+
+    fn to_bytes(&self) -> Result<Vec<u8>> {
+        let mut line = serde_json::to_vec(self).map_err(|error| Error::internal("no header").source(error))?;
+        line.push(b'\n');
+        Ok(line)
+    }
+
+    fn into_job(self, bytes: Arc<[u8]>) -> CompileJob {
+        let metering = match self.metering.as_str() {
+            "fuel" => Metering::Fuel,
+            "none" => Metering::None,
+            _ => Metering::Epochs,
+        };
+        let bounds = Bounds {
+            stack_bytes: self.stack_bytes,
+            memory_bytes: self.memory_bytes,
+            table_elements: self.table_elements,
+            ..Bounds::default()
+        };
+        CompileJob { bytes, form: self.form, metering, bounds }
+    }
+}
+
+/// An error on its way through the pipe.
+#[derive(Serialize, Deserialize)]
+struct Refusal {
+    invalid: bool,
+    message: String,
+}
+
+impl Refusal {
+    fn into_error(self) -> Error {
+        Error::new(if self.invalid { ErrorKind::Invalid } else { ErrorKind::Internal }, self.message)
+    }
+}
+
+/// The whole main of a compiling child: reads one job from standard input, writes the answer to standard output.
+///
+/// # Errors
+/// Where the parent went away.
+pub fn serve_compile() -> std::io::Result<()> {
+    let mut input = Vec::new();
+    std::io::stdin().lock().read_to_end(&mut input)?;
+    let answer = match input.iter().position(|byte| *byte == b'\n') {
+        Some(end) => serde_json::from_slice::<Header>(&input[..end])
+            .map_err(|error| Error::internal("the job's header cannot be read").source(error))
+            .and_then(|header| {
+                bound_address_space(header.address_space_bytes)?;
+                let bytes: Arc<[u8]> = input[end + 1..].into();
+                let job = header.into_job(bytes);
+                // The main thread's stack is whatever the system gives.
+                let worker = thread::Builder::new().stack_size(STACK_BYTES).spawn(move || run(&job));
+                let worker = worker.map_err(|error| Error::unavailable("no compiling thread").source(error))?;
+                worker.join().map_err(|_| Error::internal("the compiler panicked"))?
+            }),
+        None => Err(Error::internal("the job has no header")),
+    };
+    let mut output = std::io::stdout().lock();
+    match answer {
+        Ok(artefact) => {
+            output.write_all(&[OK])?;
+            output.write_all(&artefact)?;
+        }
+        Err(error) => {
+            let refusal = Refusal { invalid: error.kind() == ErrorKind::Invalid, message: error.to_string() };
+            output.write_all(&[REFUSED])?;
+            output.write_all(&serde_json::to_vec(&refusal)?)?;
+        }
+    }
+    output.flush()
+}
+
+fn bound_address_space(bytes: u64) -> Result<()> {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    setrlimit(Resource::As, Rlimit { current: Some(bytes), maximum: Some(bytes) })
+        .map_err(|error| Error::internal("the compiler's memory cannot be bounded").source(error))
+}
+
+/// Compiles here and now.
+fn run(job: &CompileJob) -> Result<Vec<u8>> {
+    let engine = engine::compiling(&job.bounds, job.metering)?;
+    let precompiled = match job.form {
+        Form::Core => engine.precompile_module(&job.bytes),
+        Form::Component => engine.precompile_component(&job.bytes),
+        Form::Wrapped => engine.precompile_component(&wrap(&job.bytes)?),
+    };
+    precompiled.map_err(refused)
+}
+
+/// The engine's refusal in our words: what is wrong, and where.
+fn refused(error: wasmtime::Error) -> Error {
+    let text = format!("{error:#}");
+    match text.contains("not enabled") || text.contains("is not supported") || text.contains("unsupported") {
+        true => Error::invalid(format!("the module uses a WebAssembly proposal that is not supported: {text}")),
+        false => Error::invalid(format!("the module is not valid: {text}")),
+    }
+}
+
+/// A way to compile, with its queue: how many compile at once, how many wait, and for how long.
+pub(crate) struct Compiler {
+    compile: Compile,
+    places: Arc<Semaphore>,
+    waiting: AtomicU32,
+}
+
+impl Compiler {
+    pub(crate) fn new(compile: Compile) -> Self {
+        let at_once = match &compile {
+            Compile::InProcess => 1,
+            Compile::OutOfProcess(_) => thread::available_parallelism().map_or(1, usize::from),
+        };
+        Compiler { compile, places: Arc::new(Semaphore::new(at_once)), waiting: AtomicU32::new(0) }
+    }
+
+    /// Compiles, or gives up after [`Bounds::compile`].
+    pub(crate) async fn compile(&self, job: CompileJob) -> Result<Vec<u8>> {
+        let limit = job.bounds.compile;
+        let place = self.place(&job.bounds).await?;
+        let compiled = async {
+            match &self.compile {
+                Compile::InProcess => on_thread(job, place).await,
+                Compile::OutOfProcess(process) => {
+                    let _place = place;
+                    process.run(job).await
+                }
+            }
+        };
+        tokio::time::timeout(limit, compiled)
+            .await
+            .map_err(|_| Error::exceeded(format!("the module takes longer than {limit:?} to compile")))?
+    }
+
+    async fn place(&self, bounds: &Bounds) -> Result<OwnedSemaphorePermit> {
+        let waiting = self.waiting.fetch_add(1, Ordering::AcqRel) + 1;
+        let _leave = Leave(&self.waiting);
+        if waiting > bounds.compile_queue {
+            return Err(Error::unavailable(format!("{} modules wait for the compiler already", bounds.compile_queue)));
+        }
+        match tokio::time::timeout(bounds.compile, Arc::clone(&self.places).acquire_owned()).await {
+            Ok(Ok(place)) => Ok(place),
+            _ => Err(Error::unavailable(format!("the compiler was busy for {:?}", bounds.compile))),
+        }
+    }
+}
+
+/// Compiles on a thread that keeps its place until it is done, whether or not anybody still waits for it.
+async fn on_thread(job: CompileJob, place: OwnedSemaphorePermit) -> Result<Vec<u8>> {
+    let (answer, answered) = oneshot::channel();
+    thread::Builder::new()
+        .name("runner-compile".to_owned())
+        .stack_size(STACK_BYTES)
+        .spawn(move || {
+            let compiled = run(&job);
+            drop(place);
+            let _ = answer.send(compiled);
+        })
+        .map_err(|error| Error::unavailable("the compiling thread does not start").source(error))?;
+    answered.await.map_err(|error| Error::internal("the compiler panicked").source(error))?
+}
+
+struct Leave<'a>(&'a AtomicU32);
+
+impl Drop for Leave<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}

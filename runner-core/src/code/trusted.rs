@@ -1,0 +1,57 @@
+//! The one file that trusts bytes to be code. Who calls it says in his own comment why they may be.
+
+#![allow(unsafe_code, reason = "deserializing compiled code is the one unsafe act of this crate")]
+
+use std::path::Path;
+
+use wasmtime::component::Component;
+use wasmtime::{Engine, Module, Precompiled};
+
+use crate::error::{Error, Result};
+
+/// Compiled code. Both kinds are handles: cloning is cheap.
+#[derive(Clone)]
+pub(crate) enum Compiled {
+    Module(Module),
+    Component(Component),
+}
+
+impl Compiled {
+    /// Bytes of machine code, for the bound on code in memory.
+    pub(crate) fn bytes(&self) -> u64 {
+        let image = match self {
+            Compiled::Module(module) => module.image_range(),
+            Compiled::Component(component) => component.image_range(),
+        };
+        (image.end as usize - image.start as usize) as u64
+    }
+}
+
+/// Loads what our own compiler has just made, in this process or in a child that answered through a private pipe.
+pub(crate) async fn from_own_compiler(engine: &Engine, artefact: Vec<u8>) -> Result<Compiled> {
+    // SAFETY: the bytes come straight from wasmtime's serializer; see the two callers of this function.
+    let loaded = unsafe {
+        match Engine::detect_precompiled(&artefact) {
+            Some(Precompiled::Module) => Module::deserialize(engine, &artefact).map(Compiled::Module),
+            Some(Precompiled::Component) => Component::deserialize(engine, &artefact).map(Compiled::Component),
+            None => return Err(Error::internal("the compiler answered with something that is not compiled code")),
+        }
+    };
+    loaded.map_err(|error| Error::internal("the compiler's code does not fit the engine").source(error))
+}
+
+/// Maps a file of the local store. `None` where it is absent or made by another engine.
+///
+/// The caller has checked that the directory is this user's alone, mode 0700, and files are renamed into it whole and never
+/// changed: nobody else can have written what is mapped here.
+pub(crate) fn map_file(engine: &Engine, path: &Path) -> Option<Compiled> {
+    let kind = Engine::detect_precompiled_file(path).ok()??;
+    // SAFETY: see above.
+    let loaded = unsafe {
+        match kind {
+            Precompiled::Module => Module::deserialize_file(engine, path).map(Compiled::Module),
+            Precompiled::Component => Component::deserialize_file(engine, path).map(Compiled::Component),
+        }
+    };
+    loaded.inspect_err(|error| tracing::warn!(%error, "code in the local store does not fit this engine")).ok()
+}

@@ -1,0 +1,116 @@
+//! The engines of one executor, one for each [`Metering`], built on first use. It knows settings, not programs.
+//!
+//! `../../benches/README.md` has what each setting is worth on this kind of machine.
+
+use std::sync::{Arc, OnceLock};
+
+use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+use crate::clock::Ticker;
+use crate::error::{Error, Result};
+use crate::limits::{Bounds, Metering};
+
+/// Host stack above the guest's: what host functions use on a guest's fiber.
+const HOST_STACK_BYTES: usize = 1 << 20;
+
+/// Memory that a freed slot keeps: with a page scan the kernel says which pages are dirty, so more is worth keeping;
+/// without one all of it is cleared by hand, which above 128 KiB costs more than it saves.
+const KEPT_BYTES_SCANNED: usize = 1 << 20;
+const KEPT_BYTES: usize = 128 << 10;
+
+/// Freed slots unmapped at once: the median call is cheaper, the 99th percentile dearer; 1 keeps the tail short.
+const DECOMMIT_BATCH: usize = 1;
+
+/// Core instances, and tables, that the pool holds for each call: an SDK component has four and three.
+const INSTANCES_EACH: u32 = 8;
+
+/// The engines of one executor.
+pub(crate) struct Engines {
+    bounds: Bounds,
+    pooling: bool,
+    ticker: Arc<Ticker>,
+    epochs: OnceLock<Engine>,
+    fuel: OnceLock<Engine>,
+    none: OnceLock<Engine>,
+}
+
+impl Engines {
+    pub(crate) fn new(bounds: Bounds, pooling: bool, ticker: Arc<Ticker>) -> Self {
+        Engines { bounds, pooling, ticker, epochs: OnceLock::new(), fuel: OnceLock::new(), none: OnceLock::new() }
+    }
+
+    /// The engine for a metering.
+    pub(crate) fn get(&self, metering: Metering) -> Result<&Engine> {
+        let cell = match metering {
+            Metering::Epochs => &self.epochs,
+            Metering::Fuel => &self.fuel,
+            Metering::None => &self.none,
+        };
+        if let Some(engine) = cell.get() {
+            return Ok(engine);
+        }
+        // Two first calls may both build one; the loser's is dropped.
+        let engine = build(&self.bounds, metering, self.pooling)?;
+        let engine = cell.get_or_init(|| engine);
+        if metering == Metering::Epochs {
+            self.ticker.drive(engine);
+        }
+        Ok(engine)
+    }
+}
+
+fn build(bounds: &Bounds, metering: Metering, pooling: bool) -> Result<Engine> {
+    let mut config = config(bounds, metering);
+    if pooling {
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(bounds)));
+        match Engine::new(&config) {
+            Ok(engine) => return Ok(engine),
+            // A host with little address space: the same engine, each instance mapped on demand (4x dearer a call).
+            Err(error) => tracing::warn!(%error, calls = bounds.calls, "no instance pool, mapping on demand"),
+        }
+        config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
+    }
+    Engine::new(&config).map_err(|error| Error::internal("the engine does not start").source(error))
+}
+
+/// An engine that only compiles: what it makes fits the engine that runs.
+pub(crate) fn compiling(bounds: &Bounds, metering: Metering) -> Result<Engine> {
+    build(bounds, metering, false)
+}
+
+fn config(bounds: &Bounds, metering: Metering) -> Config {
+    let mut config = Config::new();
+    config
+        .max_wasm_stack(bounds.stack_bytes)
+        .async_stack_size(bounds.stack_bytes + HOST_STACK_BYTES)
+        .concurrency_support(false)
+        .epoch_interruption(metering == Metering::Epochs)
+        .consume_fuel(metering == Metering::Fuel)
+        // Shared memory outlives a store and escapes its limits.
+        .wasm_threads(false)
+        .wasm_memory64(true)
+        .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(64));
+    config
+}
+
+fn pool(bounds: &Bounds) -> PoolingAllocationConfig {
+    let scanned = PoolingAllocationConfig::is_pagemap_scan_available();
+    let kept = if scanned { KEPT_BYTES_SCANNED } else { KEPT_BYTES };
+    let many = bounds.calls.saturating_mul(INSTANCES_EACH);
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(bounds.calls)
+        .total_core_instances(many)
+        .total_memories(bounds.calls.saturating_mul(2))
+        .total_tables(many)
+        .total_stacks(bounds.calls)
+        .total_gc_heaps(bounds.calls)
+        .max_memories_per_module(16)
+        .max_tables_per_module(16)
+        .max_memory_size(usize::try_from(bounds.memory_bytes).unwrap_or(usize::MAX))
+        .table_elements(bounds.table_elements)
+        .pagemap_scan(Enabled::Auto)
+        .linear_memory_keep_resident(kept)
+        .table_keep_resident(kept)
+        .decommit_batch_size(DECOMMIT_BATCH);
+    pool
+}

@@ -1,0 +1,218 @@
+//! A guest in a store: instantiated, and called through the engine. It knows neither limits nor capabilities.
+
+use serde_json::Value;
+use wasmtime::component::Val as ComponentVal;
+use wasmtime::{Store, Val};
+
+use crate::error::{Error, Result};
+use crate::host::Host;
+use crate::outcome::{Ending, Failure};
+use crate::program::{Linked, Program};
+use crate::signature::{Entry, Signature};
+use crate::types::{Path, Type, core_from_json, core_to_json, from_json, to_json};
+
+/// An instance in a store.
+#[derive(Clone, Copy)]
+pub(crate) enum Live {
+    Core(wasmtime::Instance),
+    Component(wasmtime::component::Instance),
+}
+
+/// Arguments read, ready to be handed over.
+pub(crate) enum Arguments {
+    Core(Vec<Val>),
+    Component(Vec<ComponentVal>),
+    None,
+}
+
+impl Arguments {
+    /// Reads arguments given as an array, or by name as an object.
+    pub(crate) fn read(entry: &Entry, args: &Value) -> Result<Self> {
+        match entry {
+            Entry::Core { signature, .. } => each(signature, args, core_from_json).map(Arguments::Core),
+            Entry::Component { signature, .. } => each(signature, args, from_json).map(Arguments::Component),
+            Entry::Start(_) | Entry::Run(_) => match args {
+                Value::Null => Ok(Arguments::None),
+                Value::Array(items) if items.is_empty() => Ok(Arguments::None),
+                _ => Err(Error::invalid("a command takes no typed arguments: give it command-line arguments")),
+            },
+            Entry::Http => Err(Error::invalid("an HTTP handler is not called with arguments: send it a request")),
+        }
+    }
+}
+
+fn each<V>(signature: &Signature, args: &Value, read: impl Fn(&Type, &Value, &Path<'_>) -> Result<V>) -> Result<Vec<V>> {
+    let parameters = &signature.parameters;
+    let shown = || {
+        let shown: Vec<_> = parameters.iter().map(|(name, ty)| format!("{name}: {ty}")).collect();
+        format!("({})", shown.join(", "))
+    };
+    match args {
+        Value::Array(values) if values.len() == parameters.len() => {
+            parameters.iter().zip(values).map(|((name, ty), value)| read(ty, value, &Path::Argument(name))).collect()
+        }
+        Value::Null if parameters.is_empty() => Ok(Vec::new()),
+        Value::Object(fields) => {
+            if let Some(unknown) = fields.keys().find(|name| parameters.iter().all(|(known, _)| known != *name)) {
+                return Err(Error::invalid(format!("argument `{unknown}` is unknown: the parameters are {}", shown())));
+            }
+            let value = |name: &String, ty: &Type| match (fields.get(name), ty) {
+                (Some(value), _) => Ok(value),
+                (None, Type::Option(_)) => Ok(&Value::Null),
+                (None, _) => Err(Error::invalid(format!("argument `{name}` is missing: the parameters are {}", shown()))),
+            };
+            parameters.iter().map(|(name, ty)| read(ty, value(name, ty)?, &Path::Argument(name))).collect()
+        }
+        Value::Array(values) => {
+            let (expected, found) = (parameters.len(), values.len());
+            Err(Error::invalid(format!("expected {expected} arguments {}, found {found}", shown())))
+        }
+        other => {
+            let kind = match other {
+                Value::Null => "nothing",
+                Value::Bool(_) => "a boolean",
+                Value::Number(_) => "a number",
+                _ => "a string",
+            };
+            Err(Error::invalid(format!("expected an array or an object of arguments {}, found {kind}", shown())))
+        }
+    }
+}
+
+/// Makes an instance; a reactor is initialized.
+pub(crate) async fn instantiate(program: &Program, store: &mut Store<Host>) -> wasmtime::Result<Live> {
+    match program.linked() {
+        Linked::Core(pre) => {
+            let instance = pre.instantiate_async(&mut *store).await?;
+            if let Some(index) = &program.surface().initialize
+                && let Some(initialize) = instance.get_module_export(&mut *store, index).and_then(|export| export.into_func())
+            {
+                initialize.typed::<(), ()>(&*store)?.call_async(&mut *store, ()).await?;
+            }
+            Ok(Live::Core(instance))
+        }
+        Linked::Component { pre, .. } => Ok(Live::Component(pre.instantiate_async(&mut *store).await?)),
+    }
+}
+
+/// Calls an entry. What the guest calls a failure comes back as one.
+pub(crate) async fn invoke(
+    live: Live,
+    store: &mut Store<Host>,
+    entry: &Entry,
+    args: &Arguments,
+) -> wasmtime::Result<Ending> {
+    match (live, entry, args) {
+        (Live::Core(instance), Entry::Core { index, signature }, Arguments::Core(args)) => {
+            let func = core_func(instance, store, index)?;
+            let mut results = vec![Val::I32(0); signature.results.len()];
+            func.call_async(&mut *store, args, &mut results).await?;
+            Ok(Ending::Returned(match results.as_slice() {
+                [] => Value::Null,
+                [one] => core_to_json(one),
+                many => many.iter().map(core_to_json).collect(),
+            }))
+        }
+        (Live::Core(instance), Entry::Start(index), _) => {
+            let start = core_func(instance, store, index)?.typed::<(), ()>(&*store)?;
+            start.call_async(&mut *store, ()).await?;
+            Ok(Ending::Returned(Value::Null))
+        }
+        (Live::Component(instance), Entry::Component { index, signature }, Arguments::Component(args)) => {
+            let func = instance.get_func(&mut *store, index).ok_or_else(|| gone("function"))?;
+            let mut results = vec![ComponentVal::Bool(false); signature.results.len()];
+            func.call_async(&mut *store, args, &mut results).await?;
+            Ok(match (signature.results.as_slice(), results.as_slice()) {
+                ([ty], [value]) => returned(ty, value),
+                _ => Ending::Returned(Value::Null),
+            })
+        }
+        (Live::Component(instance), Entry::Run(index), _) => {
+            let run = instance.get_typed_func::<(), (Result<(), ()>,)>(&mut *store, index)?;
+            Ok(match run.call_async(&mut *store, ()).await? {
+                (Ok(()),) => Ending::Returned(Value::Null),
+                (Err(()),) => Ending::Failed(Failure {
+                    code: "exit".to_owned(),
+                    message: "the command failed".to_owned(),
+                    retryable: false,
+                    exit_code: Some(1),
+                    value: None,
+                }),
+            })
+        }
+        _ => Err(wasmtime::Error::msg("the entry does not belong to this kind of module")),
+    }
+}
+
+pub(crate) fn core_func(
+    instance: wasmtime::Instance,
+    store: &mut Store<Host>,
+    index: &wasmtime::ModuleExport,
+) -> wasmtime::Result<wasmtime::Func> {
+    instance.get_module_export(store, index).and_then(|export| export.into_func()).ok_or_else(|| gone("function"))
+}
+
+fn gone(what: &str) -> wasmtime::Error {
+    wasmtime::Error::msg(format!("a {what} that the module exports is not in its instance"))
+}
+
+/// A top-level result is unwrapped: its `ok` is the value, its `err` the guest's word for no.
+fn returned(ty: &Type, value: &ComponentVal) -> Ending {
+    let (Type::Result(ok, err), ComponentVal::Result(result)) = (ty, value) else {
+        return Ending::Returned(to_json(ty, value));
+    };
+    let payload = |ty: &Option<Box<Type>>, value: &Option<Box<ComponentVal>>| {
+        ty.as_deref().zip(value.as_deref()).map(|(ty, value)| to_json(ty, value))
+    };
+    match result {
+        Ok(value) => Ending::Returned(payload(ok, value).unwrap_or(Value::Null)),
+        Err(value) => Ending::Failed(failure(payload(err, value))),
+    }
+}
+
+/// Reads what can be read out of an `err`: the SDK's record of code, message and retryable, a case's name, a text.
+fn failure(value: Option<Value>) -> Failure {
+    let field = |name: &str| value.as_ref().and_then(|value| value.get(name));
+    let (code, message) = match &value {
+        Some(Value::String(text)) => (None, Some(text.clone())),
+        Some(Value::Object(fields)) if fields.contains_key("message") => {
+            let code = field("code").and_then(Value::as_str).map(str::to_owned);
+            (code, field("message").and_then(Value::as_str).map(str::to_owned))
+        }
+        // A variant with a value: its case is a name that a program can match.
+        Some(Value::Object(fields)) if fields.len() == 1 => (fields.keys().next().cloned(), None),
+        _ => (None, None),
+    };
+    let message = message.unwrap_or_else(|| match &value {
+        Some(value) => value.to_string(),
+        None => "the guest failed without saying why".to_owned(),
+    });
+    Failure {
+        code: code.unwrap_or_else(|| "error".to_owned()),
+        message,
+        retryable: field("retryable").and_then(Value::as_bool).unwrap_or(false),
+        exit_code: None,
+        value,
+    }
+}
+
+/// About how many bytes a value takes as JSON, cheaply.
+pub(crate) fn weight(value: &Value) -> u64 {
+    match value {
+        Value::Null | Value::Bool(_) => 4,
+        Value::Number(_) => 8,
+        Value::String(text) => text.len() as u64 + 2,
+        Value::Array(items) => items.iter().map(|item| weight(item) + 1).sum::<u64>() + 2,
+        Value::Object(fields) => {
+            fields.iter().map(|(name, value)| name.len() as u64 + 4 + weight(value)).sum::<u64>() + 2
+        }
+    }
+}
+
+/// A command that exited with 0 returned.
+pub(crate) fn exited_well(ending: Ending) -> Ending {
+    match ending {
+        Ending::Failed(Failure { exit_code: Some(0), .. }) => Ending::Returned(Value::Null),
+        other => other,
+    }
+}

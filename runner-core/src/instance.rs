@@ -1,0 +1,354 @@
+//! An instance that stays alive over several calls, for guests with state, and typed calls on it.
+
+use std::marker::PhantomData;
+
+use bytes::Bytes;
+use serde_json::Value;
+use wasmtime::component::{ComponentNamedList, Lift, Lower};
+use wasmtime::{WasmParams, WasmResults};
+
+use crate::call::{flatten, refused, settings, within_output};
+use crate::clock::now;
+use crate::error::{Error, ErrorKind, Result};
+use crate::guest::{Arguments, Live, core_func, instantiate, invoke, weight};
+use crate::limits::Limits;
+use crate::outcome::{Ending, Outcome};
+use crate::program::Program;
+use crate::session::{Session, Setting};
+use crate::signature::Entry;
+
+/// An instance to be made up and started.
+#[must_use = "an instance does nothing until `start`"]
+#[derive(Clone, Debug)]
+pub struct Start {
+    program: Program,
+    setting: Setting,
+}
+
+impl Start {
+    pub(crate) fn new(program: Program) -> Self {
+        let setting = Setting { limits: program.executor().limits().clone(), ..Setting::default() };
+        Start { program, setting }
+    }
+
+    /// Arguments that the guest finds in its standard environment.
+    pub fn args(mut self, args: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.setting.stdio.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    /// What the guest reads from its standard input, all calls together. Default nothing.
+    pub fn stdin(mut self, stdin: impl Into<Bytes>) -> Self {
+        self.setting.stdio.stdin = stdin.into();
+        self
+    }
+
+    settings!();
+
+    /// Makes the instance. It takes a place among the executor's calls for as long as it lives.
+    ///
+    /// # Errors
+    /// `Invalid` with the outcome in [`Error::outcome`] where the guest does not start: it trapped or met a limit in its
+    /// start function; otherwise as [`Call::run`](crate::Call::run).
+    pub async fn start(self) -> Result<Instance> {
+        let Start { program, setting } = self;
+        let limits = setting.limits.clone();
+        if setting.stdio.bytes() > limits.input_bytes {
+            return Err(Error::invalid("the instance's input is over its limit").with_outcome(refused(&program, &limits)));
+        }
+        let mut session = Session::open(&program, &setting).await?;
+        session.begin(&limits)?;
+        let mut took = Default::default();
+        let started = session
+            .watch(async |store| {
+                let from = now();
+                let live = instantiate(&program, store).await;
+                took = now() - from;
+                live
+            })
+            .await?;
+        session.instantiated(took);
+        session.rest();
+        match started {
+            Ending::Returned(live) => Ok(Instance { session, live, limits, ended: false }),
+            other => {
+                let outcome = session.finish(other.map(|_| Value::Null)).await;
+                let outcome = outcome.unwrap_or_else(|(_, outcome)| outcome);
+                Err(Error::invalid(format!("the instance does not start: {}", shown(&outcome.ending))).with_outcome(outcome))
+            }
+        }
+    }
+}
+
+fn shown(ending: &Ending) -> String {
+    match ending {
+        Ending::Trapped(trap) => trap.message.clone(),
+        Ending::Exhausted(limit) => format!("it met its limit on {limit}"),
+        Ending::Failed(failure) => failure.message.clone(),
+        Ending::Returned(_) | Ending::Cancelled => "it was stopped".to_owned(),
+    }
+}
+
+/// A live instance. What it holds in memory stays from call to call.
+///
+/// Its capabilities are opened once, when it starts, and closed once, with the ending of its last call: by
+/// [`Instance::close`], or in the background when it is dropped.
+pub struct Instance {
+    session: Session,
+    live: Live,
+    limits: Limits,
+    /// A trap or a met limit leaves the guest's memory in no state to go on from.
+    ended: bool,
+}
+
+impl Instance {
+    /// A call of a function by name, with JSON in and out.
+    pub fn call(&mut self, function: impl Into<String>) -> InstanceCall<'_> {
+        let limits = self.limits.clone();
+        InstanceCall { instance: self, function: function.into(), args: Value::Null, limits }
+    }
+
+    /// A function by its numeric types, found once and called many times: `instance.typed::<(i32, i32), i32>("add")`.
+    ///
+    /// It serves core modules and components alike. For strings and records of components see
+    /// [`Instance::typed_component`].
+    ///
+    /// # Errors
+    /// `NotFound` for an export that is not there, `Invalid` where its types are others.
+    pub fn typed<P, R>(&mut self, function: &str) -> Result<Typed<P, R>>
+    where
+        P: WasmParams + ComponentNamedList + Lower + 'static,
+        R: Number,
+    {
+        let program = self.session.program.clone();
+        let store = self.session.store();
+        let func = match (program.entry(function)?, self.live) {
+            (Entry::Core { index, .. }, Live::Core(instance)) => {
+                let func = core_func(instance, store, index).map_err(|error| mistyped(function, &error))?;
+                Function::Core(func.typed::<P, R>(&*store).map_err(|error| mistyped(function, &error))?)
+            }
+            (Entry::Component { index, .. }, Live::Component(instance)) => Function::Component(
+                instance.get_typed_func::<P, R::Wit>(store, index).map_err(|error| mistyped(function, &error))?,
+            ),
+            _ => return Err(Error::invalid(format!("export `{function}` is not a function"))),
+        };
+        Ok(Typed { func, store: self.id(), types: PhantomData })
+    }
+
+    /// A component's function by its Rust types: parameters and results are tuples.
+    ///
+    /// ```no_run
+    /// # async fn f(mut instance: runner_core::Instance) -> runner_core::Result<()> {
+    /// let greet = instance.typed_component::<(&str,), (String,)>("greet")?;
+    /// let outcome = greet.call(&mut instance, ("world",)).await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Instance::typed`].
+    pub fn typed_component<P, R>(&mut self, function: &str) -> Result<TypedComponent<P, R>>
+    where
+        P: ComponentNamedList + Lower,
+        R: ComponentNamedList + Lift,
+    {
+        let program = self.session.program.clone();
+        match (program.entry(function)?, self.live) {
+            (Entry::Component { index, .. }, Live::Component(instance)) => {
+                let func = instance.get_typed_func::<P, R>(self.session.store(), index);
+                Ok(TypedComponent { func: func.map_err(|error| mistyped(function, &error))?, store: self.id() })
+            }
+            _ => Err(Error::invalid(format!("export `{function}` is not a component's function"))),
+        }
+    }
+
+    /// Limits of the calls that name none of their own, typed calls among them. Memory and tables stay as the instance
+    /// was started with.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
+    /// Ends the instance and closes its capabilities with the ending of its last call.
+    ///
+    /// # Errors
+    /// What the first capability says that does not close.
+    pub async fn close(self) -> Result<()> {
+        self.session.close().await
+    }
+
+    fn id(&self) -> usize {
+        // The program's session is unique to this instance for as long as it lives.
+        std::ptr::from_ref(self.session.output_left.as_ref()) as usize
+    }
+
+    /// Runs one call in the session and keeps the books.
+    async fn run<T>(
+        &mut self,
+        limits: Limits,
+        call: impl AsyncFnOnce(&mut wasmtime::Store<crate::host::Host>) -> wasmtime::Result<T>,
+    ) -> Result<Ending<T>> {
+        if self.ended {
+            let message = "the instance has ended: its last call trapped or met a limit; start another";
+            return Err(Error::new(ErrorKind::Invalid, message));
+        }
+        self.session.begin(&limits)?;
+        // A call that is dropped half-way leaves the guest in no state to go on from.
+        self.ended = true;
+        let ending = self.session.watch(call).await?;
+        self.ended = !matches!(ending, Ending::Returned(_));
+        Ok(ending)
+    }
+
+    fn settle<T>(&mut self, ending: Ending<T>) -> Outcome<T> {
+        self.session.remember(&ending);
+        let outcome = self.session.outcome(ending);
+        self.session.rest();
+        outcome
+    }
+}
+
+fn mistyped(function: &str, error: &wasmtime::Error) -> Error {
+    Error::invalid(format!("export `{function}` has other types: {error:#}"))
+}
+
+/// A call on a live instance, to be made up and run.
+#[must_use = "a call does nothing until `run`"]
+pub struct InstanceCall<'a> {
+    instance: &'a mut Instance,
+    function: String,
+    args: Value,
+    limits: Limits,
+}
+
+impl InstanceCall<'_> {
+    /// The arguments, as an array in order or as an object by name.
+    pub fn args(mut self, args: impl Into<Value>) -> Self {
+        self.args = args.into();
+        self
+    }
+
+    /// What this call may use, apart from memory and tables. Default: the instance's limits.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Runs the call. After a trap or a met limit the instance takes no further calls.
+    ///
+    /// # Errors
+    /// As [`Call::run`](crate::Call::run), and `Invalid` on an instance that has ended.
+    pub async fn run(self) -> Result<Outcome> {
+        let InstanceCall { instance, function, args, limits } = self;
+        let program = instance.session.program.clone();
+        let entry = program.entry(&function)?;
+        let prepared = Arguments::read(entry, &args)?;
+        if weight(&args) > limits.input_bytes {
+            return Ok(refused(&program, &limits));
+        }
+        if let Entry::Component { signature, .. } = entry {
+            let expansion = signature.results.iter().map(crate::Type::expansion).max().unwrap_or(1);
+            instance.session.bound_copies(expansion, &limits);
+        }
+        let live = instance.live;
+        let ending = instance.run(limits, async |store| invoke(live, store, entry, &prepared).await).await?;
+        let ending = within_output(&mut instance.session, flatten(ending));
+        Ok(instance.settle(ending))
+    }
+}
+
+/// A numeric result of a typed call: core WebAssembly's types and nothing.
+pub trait Number: WasmResults + sealed::Sealed {
+    /// The same result in the words of a component.
+    #[doc(hidden)]
+    type Wit: ComponentNamedList + Lift + 'static;
+    #[doc(hidden)]
+    fn from_wit(wit: Self::Wit) -> Self;
+}
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+macro_rules! numbers {
+    ($($number:ty)*) => { $(
+        impl sealed::Sealed for $number {}
+        impl Number for $number {
+            type Wit = ($number,);
+            fn from_wit((number,): Self::Wit) -> Self {
+                number
+            }
+        }
+    )* };
+}
+numbers!(i32 u32 i64 u64 f32 f64);
+
+impl sealed::Sealed for () {}
+impl Number for () {
+    type Wit = ();
+    fn from_wit((): ()) {}
+}
+
+/// A function found by its numeric types, for one instance.
+pub struct Typed<P, R: Number> {
+    func: Function<P, R>,
+    store: usize,
+    types: PhantomData<fn(P) -> R>,
+}
+
+enum Function<P, R: Number> {
+    Core(wasmtime::TypedFunc<P, R>),
+    Component(wasmtime::component::TypedFunc<P, R::Wit>),
+}
+
+impl<P, R> Typed<P, R>
+where
+    P: WasmParams + ComponentNamedList + Lower + Send + Sync + 'static,
+    R: Number + Send + Sync,
+{
+    /// Calls the function on the instance that it was found in, within the instance's limits.
+    ///
+    /// # Errors
+    /// `Invalid` on another instance, or one that has ended.
+    pub async fn call(&self, instance: &mut Instance, params: P) -> Result<Outcome<R>> {
+        of_this_instance(self.store, instance)?;
+        let limits = instance.limits.clone();
+        let ending = match &self.func {
+            Function::Core(func) => instance.run(limits, async |store| func.call_async(store, params).await).await?,
+            Function::Component(func) => {
+                let call = async |store: &mut wasmtime::Store<_>| func.call_async(store, params).await.map(R::from_wit);
+                instance.run(limits, call).await?
+            }
+        };
+        Ok(instance.settle(ending))
+    }
+}
+
+/// A component's function found by its Rust types, for one instance.
+pub struct TypedComponent<P, R> {
+    func: wasmtime::component::TypedFunc<P, R>,
+    store: usize,
+}
+
+impl<P, R> TypedComponent<P, R>
+where
+    P: ComponentNamedList + Lower + Send + Sync,
+    R: ComponentNamedList + Lift + Send + Sync + 'static,
+{
+    /// Calls the function on the instance that it was found in, within the instance's limits.
+    ///
+    /// # Errors
+    /// As [`Typed::call`].
+    pub async fn call(&self, instance: &mut Instance, params: P) -> Result<Outcome<R>> {
+        of_this_instance(self.store, instance)?;
+        let limits = instance.limits.clone();
+        instance.session.bound_copies(1, &limits);
+        let ending = instance.run(limits, async |store| self.func.call_async(store, params).await).await?;
+        Ok(instance.settle(ending))
+    }
+}
+
+fn of_this_instance(store: usize, instance: &Instance) -> Result<()> {
+    match store == instance.id() {
+        true => Ok(()),
+        false => Err(Error::invalid("the typed function was found in another instance")),
+    }
+}

@@ -1,0 +1,193 @@
+//! Who serves an import, and the linkers that follow from it: WASI always and closed, the rest where it was granted.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::{Value, json};
+use wasmtime::Engine;
+
+use crate::capability::{Grants, Lender, Loan, serves};
+use crate::error::{Error, ErrorKind, Result};
+use crate::host::Host;
+use crate::limits::Metering;
+use crate::signature::Import;
+
+/// How an import is served.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Service {
+    /// The host always gives it.
+    Provided,
+    /// It is linked, but every use of it is answered with the interface's own denied code.
+    Closed,
+    /// A capability serves it, and it was granted.
+    Granted {
+        /// The capability's id.
+        capability: String,
+    },
+    /// Nothing serves it, or what serves it was not granted: the module cannot run.
+    Missing {
+        /// The capability of this executor that would serve it.
+        capability: Option<String>,
+        /// What to write, for people.
+        advice: String,
+    },
+}
+
+impl Service {
+    /// The name in JSON.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Service::Provided => "provided",
+            Service::Closed => "closed",
+            Service::Granted { .. } => "granted",
+            Service::Missing { .. } => "missing",
+        }
+    }
+}
+
+/// WASI 0.2 packages that the host always serves: name, whether closed.
+const STANDARD: &[(&str, bool)] = &[
+    ("wasi:cli/", false),
+    ("wasi:clocks/", false),
+    ("wasi:io/", false),
+    ("wasi:random/", false),
+    ("wasi:http/types", false),
+    ("wasi:http/outgoing-handler", true),
+    ("wasi:filesystem/", true),
+    ("wasi:sockets/", true),
+];
+
+pub(crate) const PREVIEW1: &str = "wasi_snapshot_preview1";
+
+/// Says how an import is served, given the capabilities of the executor and what was granted of them.
+pub(crate) fn service(import: &Import, lenders: &[Arc<dyn Lender>], grants: &Grants) -> Service {
+    let name = import.name.as_str();
+    let lender = lenders.iter().find(|lender| lender.serves().iter().any(|served| serves(served, name)));
+    match lender {
+        Some(lender) if grants.get(lender.id()).is_some() => Service::Granted { capability: lender.id().to_owned() },
+        // A standard interface that nobody was granted falls back to its closed form.
+        _ if name == PREVIEW1 => Service::Provided,
+        _ => match standard(name) {
+            Some(true) => Service::Closed,
+            Some(false) => Service::Provided,
+            None => missing(name, lender),
+        },
+    }
+}
+
+fn standard(name: &str) -> Option<bool> {
+    let (interface, version) = name.split_once('@')?;
+    let known = version.starts_with("0.2.");
+    STANDARD.iter().find(|(prefix, _)| known && interface.starts_with(prefix)).map(|(_, closed)| *closed)
+}
+
+fn missing(name: &str, lender: Option<&Arc<dyn Lender>>) -> Service {
+    match lender {
+        Some(lender) => {
+            let id = lender.id();
+            let advice = format!("capability `{id}` serves it: grant it with {}", grant_example(lender.as_ref()));
+            Service::Missing { capability: Some(id.to_owned()), advice }
+        }
+        None => Service::Missing {
+            capability: None,
+            advice: format!(
+                "no capability of this executor serves it: register one that names `{name}` in `serves`, or a host function"
+            ),
+        },
+    }
+}
+
+/// A grant as one would write it, with the schema's name for what goes in.
+fn grant_example(lender: &dyn Lender) -> Value {
+    let schema = lender.grant_schema();
+    let fields = schema.get("properties").and_then(Value::as_object);
+    let value = match fields {
+        Some(fields) => fields
+            .iter()
+            .map(|(name, field)| (name.clone(), field.get("default").or(field.get("type")).cloned().unwrap_or(Value::Null)))
+            .collect(),
+        None => Value::Null,
+    };
+    json!({ lender.id(): value })
+}
+
+/// Linkers with everything of one set of capabilities.
+#[derive(Clone)]
+pub(crate) struct Linkers {
+    pub(crate) core: wasmtime::Linker<Host>,
+    pub(crate) component: wasmtime::component::Linker<Host>,
+}
+
+/// Linkers made so far, by metering and granted ids.
+#[derive(Default)]
+pub(crate) struct LinkerCache {
+    made: Mutex<HashMap<(Metering, Vec<String>), Arc<Linkers>>>,
+}
+
+/// Sets of capabilities whose linkers are remembered; one weighs some tens of kilobytes.
+const REMEMBERED_MAX: usize = 256;
+
+impl LinkerCache {
+    pub(crate) fn get(&self, engine: &Engine, metering: Metering, loans: &[Loan]) -> Result<Arc<Linkers>> {
+        let key = (metering, loans.iter().map(|loan| loan.lender.id().to_owned()).collect::<Vec<_>>());
+        if let Some(linkers) = self.lock().get(&key) {
+            return Ok(Arc::clone(linkers));
+        }
+        let made = Arc::new(make(engine, loans).map_err(|error| Error::internal("the linker cannot be made").source(error))?);
+        let mut cache = self.lock();
+        if cache.len() >= REMEMBERED_MAX {
+            cache.clear();
+        }
+        cache.insert(key, Arc::clone(&made));
+        Ok(made)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(Metering, Vec<String>), Arc<Linkers>>> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn make(engine: &Engine, loans: &[Loan]) -> wasmtime::Result<Linkers> {
+    let mut core = wasmtime::Linker::new(engine);
+    wasmtime_wasi::p1::add_to_linker_async(&mut core, Host::preview1)?;
+    let mut component = wasmtime::component::Linker::new(engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut component)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut component)?;
+    // A granted capability takes the place of a closed form.
+    core.allow_shadowing(true);
+    component.allow_shadowing(true);
+    for loan in loans {
+        loan.lender.link(&mut component)?;
+        loan.lender.link_core(&mut core)?;
+    }
+    Ok(Linkers { core, component })
+}
+
+/// The loans that a program's imports call for, or the error that names what is missing.
+pub(crate) fn loans(imports: &[Import], lenders: &[Arc<dyn Lender>], grants: &Grants) -> Result<Vec<Loan>> {
+    for id in grants.ids() {
+        if lenders.iter().all(|lender| lender.id() != id) {
+            let known: Vec<_> = lenders.iter().map(|lender| format!("`{}`", lender.id())).collect();
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            return Err(Error::invalid(format!("grant for `{id}`: no such capability, this executor has {known}")));
+        }
+    }
+    let mut ids: Vec<String> = Vec::new();
+    let mut lacking: Vec<String> = Vec::new();
+    for import in imports {
+        match service(import, lenders, grants) {
+            Service::Granted { capability } if !ids.contains(&capability) => ids.push(capability),
+            Service::Missing { advice, .. } => lacking.push(format!("import `{}` is not granted: {advice}", import.name)),
+            _ => {}
+        }
+    }
+    if !lacking.is_empty() {
+        return Err(Error::new(ErrorKind::Denied, lacking.join("; ")));
+    }
+    // In the order of registration: closing runs backwards through it.
+    let granted = lenders.iter().filter(|lender| ids.iter().any(|id| id == lender.id()));
+    granted
+        .map(|lender| Arc::clone(lender).lend(grants.get(lender.id()).unwrap_or(&Value::Null)))
+        .collect()
+}

@@ -1,0 +1,241 @@
+//! What the bytes are: found out before anything compiles, within bounds that keep the compiler from harm.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use wasmparser::{Chunk, ComponentExternalKind, ExternalKind, KnownCustom, Name, Parser, Payload, TypeRef};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::limits::Bounds;
+
+/// How a module is compiled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Form {
+    /// A core module, as it is.
+    Core,
+    /// A component, as it is.
+    Component,
+    /// A core module that carries component-type metadata: wrapped into a component first.
+    Wrapped,
+}
+
+/// A module in binary, and what could be read from it without compiling.
+pub(crate) struct Source {
+    pub(crate) bytes: Arc<[u8]>,
+    pub(crate) form: Form,
+    /// Parameter names of exported core functions, from the module's name section.
+    pub(crate) parameters: HashMap<String, Vec<String>>,
+}
+
+/// The adapter that turns preview 1 imports into preview 2, of the engine's own version.
+const ADAPTER: &[u8] = wasi_preview1_component_adapter_provider::WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER;
+const PREVIEW1: &str = "wasi_snapshot_preview1";
+const MAGIC: &[u8] = b"\0asm";
+/// Version and layer of a core module, and of a component, behind the magic.
+const CORE: &[u8] = &[1, 0, 0, 0];
+const COMPONENT: &[u8] = &[0x0d, 0, 1, 0];
+/// Names longer than this are not shown; a module may name a parameter as it likes.
+const NAME_BYTES_MAX: usize = 128;
+
+/// Reads what the bytes are. Cheap: function bodies are skipped.
+pub(crate) fn read(bytes: &[u8], bounds: &Bounds) -> Result<Source> {
+    if bytes.len() > bounds.module_bytes {
+        let (found, bound) = (bytes.len(), bounds.module_bytes);
+        return Err(Error::exceeded(format!("the module has {found} bytes, the bound is {bound}")));
+    }
+    let bytes: Arc<[u8]> = match bytes.starts_with(MAGIC) {
+        true => bytes.into(),
+        false => from_text(bytes)?.into(),
+    };
+    let form = match bytes.get(4..8) {
+        Some(CORE) => Form::Core,
+        Some(COMPONENT) => Form::Component,
+        Some(version) => {
+            return Err(Error::invalid(format!("WebAssembly version {version:02x?} is unknown, expected {CORE:02x?} (module) or {COMPONENT:02x?} (component)")));
+        }
+        None => return Err(truncated(bytes.len())),
+    };
+    let mut source = Source { bytes: Arc::clone(&bytes), form, parameters: HashMap::new() };
+    sections(&bytes, &mut source)?;
+    Ok(source)
+}
+
+/// Text to binary, or an error that says what was found instead.
+fn from_text(bytes: &[u8]) -> Result<Vec<u8>> {
+    if MAGIC.starts_with(bytes) {
+        return Err(truncated(bytes.len()));
+    }
+    let found = match bytes {
+        [] => Some("nothing"),
+        [0x7f, b'E', b'L', b'F', ..] => Some("an ELF file (compiled code is never taken from a caller; give the .wasm)"),
+        [0x1f, 0x8b, ..] => Some("gzip data (unpack it first)"),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Some("zstd data (unpack it first)"),
+        [b'P', b'K', 3, 4, ..] => Some("a zip archive (unpack it first)"),
+        [b'B', b'C', 0xc0, 0xde, ..] => Some("LLVM bitcode (link it first)"),
+        _ => None,
+    };
+    let refuse = |found: &str| Error::invalid(format!("not a WebAssembly module: expected `\\0asm` or WebAssembly text, found {found}"));
+    if let Some(found) = found {
+        return Err(refuse(found));
+    }
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return Err(refuse(&format!("bytes {:02x?}", &bytes[..bytes.len().min(4)])));
+    };
+    // Text starts with a parenthesis or a comment; anything else is some other document.
+    match text.trim_start().as_bytes() {
+        [] => return Err(refuse("white space only")),
+        [b'(' | b';', ..] => {}
+        [b'<', ..] => return Err(refuse("HTML or XML")),
+        [b'{' | b'[', ..] => return Err(refuse("JSON")),
+        _ => return Err(refuse(&format!("text that starts with `{}`", text.trim_start().chars().take(20).collect::<String>()))),
+    }
+    wat::parse_str(text).map_err(|error| Error::invalid(format!("WebAssembly text: {error}")))
+}
+
+fn truncated(len: usize) -> Error {
+    Error::invalid(format!("the module is truncated: it ends after {len} bytes, inside its header"))
+}
+
+/// Walks over the sections of the outermost module or component.
+fn sections(bytes: &[u8], source: &mut Source) -> Result<()> {
+    let mut exported: Vec<(String, u32)> = Vec::new();
+    let mut locals: HashMap<u32, Vec<(u32, String)>> = HashMap::new();
+    let (mut parser, mut at) = (Parser::new(0), 0);
+    while at < bytes.len() {
+        let parsed = parser.parse(&bytes[at..], true).map_err(|error| malformed(&error))?;
+        let Chunk::Parsed { consumed, payload } = parsed else { break };
+        at += consumed;
+        match payload {
+            Payload::CodeSectionStart { size, .. } => {
+                parser.skip_section();
+                at += size as usize;
+            }
+            // What is nested is the engine's to read.
+            Payload::ModuleSection { unchecked_range, .. } | Payload::ComponentSection { unchecked_range, .. } => {
+                parser.skip_section();
+                at = unchecked_range.end;
+            }
+            Payload::ImportSection(imports) => {
+                for import in imports.into_imports() {
+                    let import = import.map_err(|error| malformed(&error))?;
+                    shared_memory(&import.ty)?;
+                    if import.module == "wasi_unstable" {
+                        return Err(Error::invalid("the module imports `wasi_unstable` (WASI 0.0); build it with a newer toolchain for `wasi_snapshot_preview1` or WASI 0.2"));
+                    }
+                }
+            }
+            Payload::ExportSection(exports) => {
+                for export in exports {
+                    let export = export.map_err(|error| malformed(&error))?;
+                    if export.kind == ExternalKind::Func {
+                        exported.push((export.name.to_owned(), export.index));
+                    }
+                }
+            }
+            Payload::ComponentImportSection(imports) => {
+                for import in imports {
+                    let name = import.map_err(|error| malformed(&error))?.name.name;
+                    newer_wasi(name)?;
+                }
+            }
+            Payload::ComponentExportSection(exports) => {
+                for export in exports {
+                    let export = export.map_err(|error| malformed(&error))?;
+                    if export.kind == ComponentExternalKind::Instance {
+                        newer_wasi(export.name.name)?;
+                    }
+                }
+            }
+            Payload::CustomSection(section) if source.form == Form::Core => {
+                if section.name().starts_with("component-type") {
+                    source.form = Form::Wrapped;
+                }
+                // A broken name section costs names, nothing else.
+                if let KnownCustom::Name(names) = section.as_known() {
+                    for name in names.into_iter().flatten() {
+                        if let Name::Local(functions) = name {
+                            for function in functions.into_iter().flatten() {
+                                let named = function.names.into_iter().flatten();
+                                let named = named
+                                    .filter(|naming| naming.name.len() <= NAME_BYTES_MAX)
+                                    .map(|naming| (naming.index, naming.name.to_owned()));
+                                locals.insert(function.index, named.collect());
+                            }
+                        }
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    for (name, index) in exported {
+        if let Some(named) = locals.get(&index) {
+            let mut names = Vec::new();
+            // Parameters are the first locals; a gap ends what can be named.
+            for (index, name) in named {
+                if *index as usize == names.len() {
+                    names.push(name.clone());
+                }
+            }
+            source.parameters.insert(name, names);
+        }
+    }
+    Ok(())
+}
+
+/// Refuses what would keep the compiler busy for too long, before it starts.
+pub(crate) fn check_bounds(bytes: &[u8], bounds: &Bounds) -> Result<()> {
+    let mut functions: u64 = 0;
+    for payload in Parser::new(0).parse_all(bytes) {
+        match payload.map_err(|error| malformed(&error))? {
+            Payload::CodeSectionStart { count, .. } => {
+                functions += u64::from(count);
+                if functions > u64::from(bounds.functions) {
+                    let bound = bounds.functions;
+                    return Err(Error::exceeded(format!("the module has at least {functions} functions, the bound is {bound}")));
+                }
+            }
+            Payload::CodeSectionEntry(body) if body.range().len() > bounds.body_bytes => {
+                let (found, bound) = (body.range().len(), bounds.body_bytes);
+                return Err(Error::exceeded(format!("the module has a function of {found} bytes, the bound is {bound}")));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Makes a component of a core module that carries component-type metadata.
+pub(crate) fn wrap(bytes: &[u8]) -> Result<Vec<u8>> {
+    let wrapped = wit_component::ComponentEncoder::default()
+        .module(bytes)
+        .and_then(|encoder| encoder.adapter(PREVIEW1, ADAPTER))
+        .and_then(|mut encoder| encoder.encode());
+    wrapped.map_err(|error| Error::invalid(format!("the module's component-type metadata does not fit it: {error:#}")))
+}
+
+fn malformed(error: &wasmparser::BinaryReaderError) -> Error {
+    let what = if error.message().contains("unexpected end") { "truncated" } else { "malformed" };
+    Error::invalid(format!("the module is {what}: {} at byte {}", error.message(), error.offset()))
+}
+
+fn shared_memory(ty: &TypeRef) -> Result<()> {
+    match ty {
+        TypeRef::Memory(memory) if memory.shared => Err(Error::invalid(
+            "the module imports a shared memory: the threads proposal is not supported, build it without threads",
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn newer_wasi(name: &str) -> Result<()> {
+    match name.split_once("@0.3") {
+        Some((interface, _)) if interface.starts_with("wasi:") => Err(Error::new(
+            ErrorKind::Invalid,
+            format!("the component uses `{name}`: WASI 0.3 is not supported, build it for WASI 0.2 (`wasm32-wasip2`)"),
+        )),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,271 @@
+//! What a module exports and imports, read from the module itself. It describes; it runs nothing.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+use wasmtime::component::ComponentExportIndex;
+use wasmtime::component::types::ComponentItem;
+use wasmtime::{Engine, ExternType, ModuleExport};
+
+use crate::code::Compiled;
+use crate::types::{Type, core_type, from_wasmtime, schema};
+
+/// What kind of module it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Kind {
+    /// A component, or a core module that carried component-type metadata.
+    Component,
+    /// A core module that knows nothing of WASI.
+    Core,
+    /// A core module on WASI preview 1 with a `_start`.
+    WasiCommand,
+    /// A core module on WASI preview 1 without one.
+    WasiReactor,
+}
+
+impl Kind {
+    /// The kind's name in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Kind::Component => "component",
+            Kind::Core => "core",
+            Kind::WasiCommand => "wasi-command",
+            Kind::WasiReactor => "wasi-reactor",
+        }
+    }
+}
+
+/// Something that can be called.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Export {
+    /// Its name: of a function inside an exported interface `ns:pkg/iface@1.0.0#name`.
+    pub name: String,
+    /// What it is and how it is called.
+    pub kind: ExportKind,
+}
+
+/// What an export is.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum ExportKind {
+    /// A function, called by its types.
+    Function(Signature),
+    /// A command: arguments, environment and standard input to an exit code and output.
+    Command,
+    /// A `wasi:http/incoming-handler`: a request to a response.
+    Http,
+    /// Something that cannot be called from outside, and why.
+    Unsupported(String),
+}
+
+/// The types of a function.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Signature {
+    /// Parameters in order. Those of core modules are named where the module carries names, else `p0`, `p1`, ..
+    pub parameters: Vec<(String, Type)>,
+    /// Results; components have at most one, core functions any number.
+    pub results: Vec<Type>,
+}
+
+impl Signature {
+    /// JSON Schema of the arguments as an array.
+    pub fn arguments_schema(&self) -> Value {
+        let types: Vec<_> = self.parameters.iter().map(|(_, ty)| ty.clone()).collect();
+        crate::types::schema_of_arguments(&types)
+    }
+
+    /// JSON Schema of the value returned: of a top-level `result` its `ok` side, of several results an array; `None`
+    /// where nothing is returned.
+    pub fn result_schema(&self) -> Option<Value> {
+        match self.results.as_slice() {
+            [] | [Type::Result(None, _)] => None,
+            [Type::Result(Some(ok), _)] => Some(schema(ok)),
+            [one] => Some(schema(one)),
+            many => Some(crate::types::schema_of_arguments(many)),
+        }
+    }
+
+    fn opaque(&self) -> Option<String> {
+        let parameter = self.parameters.iter().find_map(|(name, ty)| {
+            ty.opaque().map(|opaque| format!("parameter `{name}` has type `{opaque}`, which has no form in JSON"))
+        });
+        parameter.or_else(|| {
+            let opaque = self.results.iter().find_map(Type::opaque)?;
+            Some(format!("the result has type `{opaque}`, which has no form in JSON"))
+        })
+    }
+}
+
+/// Something that a module needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Import {
+    /// The interface of a component, or `module` of a core module.
+    pub name: String,
+    /// What is imported from it.
+    pub items: Vec<String>,
+}
+
+/// Where an export lies in the compiled code.
+#[derive(Clone)]
+pub(crate) enum Entry {
+    Core { index: ModuleExport, signature: Signature },
+    Component { index: ComponentExportIndex, signature: Signature },
+    Start(ModuleExport),
+    Run(ComponentExportIndex),
+    Http,
+}
+
+/// Everything read from one module.
+pub(crate) struct Surface {
+    pub(crate) kind: Kind,
+    pub(crate) exports: Vec<Export>,
+    pub(crate) imports: Vec<Import>,
+    pub(crate) entries: HashMap<String, Entry>,
+    /// A preview 1 reactor's or library's `_initialize`, run before the first call.
+    pub(crate) initialize: Option<ModuleExport>,
+}
+
+impl Surface {
+    pub(crate) fn read(engine: &Engine, compiled: &Compiled, parameters: &HashMap<String, Vec<String>>) -> Self {
+        match compiled {
+            Compiled::Module(module) => Self::of_module(module, parameters),
+            Compiled::Component(component) => Self::of_component(engine, component),
+        }
+    }
+
+    fn of_module(module: &wasmtime::Module, parameters: &HashMap<String, Vec<String>>) -> Self {
+        let mut imports: Vec<Import> = Vec::new();
+        for import in module.imports() {
+            add_import(&mut imports, import.module(), import.name());
+        }
+        let wasi = imports.iter().any(|import| import.name == "wasi_snapshot_preview1");
+        let starts = module.get_export("_start").is_some();
+        let kind = match (wasi, starts) {
+            (true, true) => Kind::WasiCommand,
+            (true, false) => Kind::WasiReactor,
+            (false, _) => Kind::Core,
+        };
+        let (mut exports, mut entries) = (Vec::new(), HashMap::new());
+        let names: Vec<_> = module.exports().map(|export| (export.name().to_owned(), export.ty())).collect();
+        for (name, ty) in names {
+            let (ExternType::Func(ty), Some(index)) = (ty, module.get_export_index(&name)) else { continue };
+            let takes_nothing = ty.params().len() + ty.results().len() == 0;
+            if name == "_initialize" && takes_nothing {
+                continue;
+            }
+            if name == "_start" && takes_nothing {
+                entries.insert(name.clone(), Entry::Start(index));
+                exports.push(Export { name, kind: ExportKind::Command });
+                continue;
+            }
+            let named = parameters.get(&name);
+            let signature = Signature {
+                parameters: ty
+                    .params()
+                    .enumerate()
+                    .map(|(at, ty)| {
+                        let name = named.and_then(|names| names.get(at)).cloned();
+                        (name.unwrap_or_else(|| format!("p{at}")), core_type(&ty))
+                    })
+                    .collect(),
+                results: ty.results().map(|ty| core_type(&ty)).collect(),
+            };
+            let kind = exported(&signature);
+            if matches!(kind, ExportKind::Function(_)) {
+                entries.insert(name.clone(), Entry::Core { index, signature });
+            }
+            exports.push(Export { name, kind });
+        }
+        Surface { kind, exports, imports, entries, initialize: module.get_export_index("_initialize") }
+    }
+
+    fn of_component(engine: &Engine, component: &wasmtime::component::Component) -> Self {
+        let ty = component.component_type();
+        let mut imports = Vec::new();
+        for (name, import) in ty.imports(engine) {
+            match import.ty {
+                ComponentItem::ComponentInstance(instance) => {
+                    let needed = instance.exports(engine).filter(|(_, item)| !matches!(item.ty, ComponentItem::Type(_)));
+                    let items: Vec<_> = needed.map(|(item, _)| item.to_owned()).collect();
+                    // An interface of nothing but types needs nothing from the host.
+                    if !items.is_empty() {
+                        imports.push(Import { name: name.to_owned(), items });
+                    }
+                }
+                // A type alone needs nothing from the host.
+                ComponentItem::Type(_) => {}
+                _ => add_import(&mut imports, name, name),
+            }
+        }
+        let (mut exports, mut entries) = (Vec::new(), HashMap::new());
+        for (name, export) in ty.exports(engine) {
+            match export.ty {
+                ComponentItem::ComponentFunc(func) => {
+                    if let Some(index) = component.get_export_index(None, name) {
+                        function(&func, name.to_owned(), index, &mut exports, &mut entries);
+                    }
+                }
+                ComponentItem::ComponentInstance(instance) => {
+                    let Some(parent) = component.get_export_index(None, name) else { continue };
+                    if name.starts_with("wasi:http/incoming-handler@0.2") {
+                        entries.insert(name.to_owned(), Entry::Http);
+                        exports.push(Export { name: name.to_owned(), kind: ExportKind::Http });
+                        continue;
+                    }
+                    let command = name.starts_with("wasi:cli/run@0.2");
+                    for (item, export) in instance.exports(engine) {
+                        let ComponentItem::ComponentFunc(func) = export.ty else { continue };
+                        let Some(index) = component.get_export_index(Some(&parent), item) else { continue };
+                        if command && item == "run" {
+                            entries.insert(name.to_owned(), Entry::Run(index));
+                            exports.push(Export { name: name.to_owned(), kind: ExportKind::Command });
+                        } else {
+                            function(&func, format!("{name}#{item}"), index, &mut exports, &mut entries);
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        Surface { kind: Kind::Component, exports, imports, entries, initialize: None }
+    }
+}
+
+fn function(
+    func: &wasmtime::component::types::ComponentFunc,
+    name: String,
+    index: ComponentExportIndex,
+    exports: &mut Vec<Export>,
+    entries: &mut HashMap<String, Entry>,
+) {
+    let signature = Signature {
+        parameters: func.params().map(|(name, ty)| (name.to_owned(), from_wasmtime(&ty))).collect(),
+        results: func.results().map(|ty| from_wasmtime(&ty)).collect(),
+    };
+    let kind = if func.async_() {
+        ExportKind::Unsupported("it is an async function, which needs WASI 0.3".to_owned())
+    } else if name.contains("#[") || name.starts_with('[') {
+        ExportKind::Unsupported("it is a constructor or method of a resource, which has no form in JSON".to_owned())
+    } else {
+        exported(&signature)
+    };
+    if matches!(kind, ExportKind::Function(_)) {
+        entries.insert(name.clone(), Entry::Component { index, signature });
+    }
+    exports.push(Export { name, kind });
+}
+
+fn exported(signature: &Signature) -> ExportKind {
+    match signature.opaque() {
+        Some(reason) => ExportKind::Unsupported(reason),
+        None => ExportKind::Function(signature.clone()),
+    }
+}
+
+fn add_import(imports: &mut Vec<Import>, name: &str, item: &str) {
+    match imports.iter_mut().find(|import| import.name == name) {
+        Some(import) => import.items.push(item.to_owned()),
+        None => imports.push(Import { name: name.to_owned(), items: vec![item.to_owned()] }),
+    }
+}

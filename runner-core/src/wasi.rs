@@ -1,0 +1,276 @@
+//! WASI preview 1 and 2, closed: no files, no environment, no sockets, no outgoing HTTP, and output that is captured
+//! within its bound. Each closed form answers its interface's own denied code.
+
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use rand_chacha::ChaCha12Rng;
+use rand_chacha::rand_core::SeedableRng;
+use tokio::io::AsyncWrite;
+use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+use wasmtime_wasi::p1::WasiP1Ctx;
+use wasmtime_wasi::p2::pipe::MemoryInputPipe;
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
+use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
+
+use crate::host::{Host, Stop};
+use crate::limits::LimitKind;
+
+/// Clocks and random numbers that are the same in every run, for replay.
+///
+/// Sleeping takes real time all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deterministic {
+    /// Where random numbers start.
+    pub seed: u64,
+    /// What the wall clock says at first, since 1970. Each reading of a clock advances it by 1 us.
+    pub start: Duration,
+}
+
+impl Deterministic {
+    /// A seed, and the wall clock at 2020-01-01.
+    pub fn seed(seed: u64) -> Self {
+        Deterministic { seed, start: Duration::from_secs(1_577_836_800) }
+    }
+}
+
+/// What a caller gives to a guest's standard environment.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Stdio {
+    pub(crate) args: Vec<String>,
+    pub(crate) env: Vec<(String, String)>,
+    pub(crate) stdin: Bytes,
+    pub(crate) deterministic: Option<Deterministic>,
+}
+
+impl Stdio {
+    /// Bytes that count against the input limit.
+    pub(crate) fn bytes(&self) -> u64 {
+        let args: usize = self.args.iter().map(String::len).sum();
+        let env: usize = self.env.iter().map(|(name, value)| name.len() + value.len()).sum();
+        (args + env + self.stdin.len()) as u64
+    }
+}
+
+/// The WASI state of one store.
+pub(crate) struct Wasi {
+    face: Face,
+    pub(crate) stdout: Capture,
+    pub(crate) stderr: Capture,
+}
+
+enum Face {
+    P1(WasiP1Ctx),
+    P2 { wasi: WasiCtx, http: WasiHttpCtx, closed: ClosedHttp },
+}
+
+impl Wasi {
+    /// Builds the context of a core module (preview 1) or of a component (preview 2).
+    pub(crate) fn new(component: bool, stdio: &Stdio, output: &Arc<AtomicU64>) -> Self {
+        let (stdout, stderr) = (Capture::new(output), Capture::new(output));
+        let mut builder = WasiCtxBuilder::new();
+        builder
+            .args(&stdio.args)
+            .envs(&stdio.env)
+            .stdin(MemoryInputPipe::new(stdio.stdin.clone()))
+            .stdout(stdout.clone())
+            .stderr(stderr.clone())
+            .allow_tcp(false)
+            .allow_udp(false)
+            .allow_ip_name_lookup(false);
+        if let Some(Deterministic { seed, start }) = stdio.deterministic {
+            builder
+                .secure_random(ChaCha12Rng::seed_from_u64(seed))
+                .insecure_random(ChaCha12Rng::seed_from_u64(seed.wrapping_add(1)))
+                .insecure_random_seed(u128::from(seed))
+                .wall_clock(CountingClock::starting(start))
+                .monotonic_clock(CountingClock::starting(Duration::ZERO));
+        }
+        let face = match component {
+            true => Face::P2 { wasi: builder.build(), http: WasiHttpCtx::new(), closed: ClosedHttp },
+            false => Face::P1(builder.build_p1()),
+        };
+        Wasi { face, stdout, stderr }
+    }
+}
+
+impl Host {
+    fn wasi(&mut self) -> (&mut Wasi, &mut wasmtime::component::ResourceTable) {
+        (self.wasi.as_mut().expect("a program that imports WASI runs with its context"), &mut self.table)
+    }
+
+    pub(crate) fn preview1(&mut self) -> &mut WasiP1Ctx {
+        match &mut self.wasi().0.face {
+            Face::P1(wasi) => wasi,
+            Face::P2 { .. } => unreachable!("a core module runs with the preview 1 face"),
+        }
+    }
+}
+
+impl WasiView for Host {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        let (wasi, table) = self.wasi();
+        match &mut wasi.face {
+            Face::P2 { wasi, .. } => WasiCtxView { ctx: wasi, table },
+            Face::P1(_) => unreachable!("a component runs with the preview 2 face"),
+        }
+    }
+}
+
+impl WasiHttpView for Host {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        let (wasi, table) = self.wasi();
+        match &mut wasi.face {
+            Face::P2 { http, closed, .. } => WasiHttpCtxView { ctx: http, table, hooks: closed },
+            Face::P1(_) => unreachable!("a component runs with the preview 2 face"),
+        }
+    }
+}
+
+/// Outgoing HTTP as long as no capability serves it: every request is denied.
+struct ClosedHttp;
+
+type Sent = wasmtime_wasi_http::Result<(
+    http::Response<WasiBody>,
+    Box<dyn Future<Output = wasmtime_wasi_http::Result<(), wasmtime_wasi_http::Error>> + Send>,
+)>;
+
+impl WasiHttpHooks for ClosedHttp {
+    fn send_request(
+        &mut self,
+        _request: http::Request<WasiBody>,
+        _options: Option<RequestOptions>,
+        _sent: Box<dyn Future<Output = Result<(), wasmtime_wasi_http::Error>> + Send>,
+    ) -> Box<dyn Future<Output = Sent> + Send> {
+        Box::new(std::future::ready(Err(wasmtime_wasi_http::Error::HttpRequestDenied)))
+    }
+}
+
+/// A clock that advances by a microsecond at each reading.
+struct CountingClock(AtomicU64);
+
+impl CountingClock {
+    fn starting(at: Duration) -> Self {
+        CountingClock(AtomicU64::new(u64::try_from(at.as_nanos()).unwrap_or(u64::MAX)))
+    }
+
+    fn read(&self) -> u64 {
+        self.0.fetch_add(1_000, Ordering::Relaxed)
+    }
+}
+
+impl HostWallClock for CountingClock {
+    fn resolution(&self) -> Duration {
+        Duration::from_micros(1)
+    }
+
+    fn now(&self) -> Duration {
+        Duration::from_nanos(self.read())
+    }
+}
+
+impl HostMonotonicClock for CountingClock {
+    fn resolution(&self) -> u64 {
+        1_000
+    }
+
+    fn now(&self) -> u64 {
+        self.read()
+    }
+}
+
+/// A standard stream kept in memory, within the call's output limit.
+#[derive(Clone)]
+pub(crate) struct Capture {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    /// What the call may still put out, all streams together.
+    left: Arc<AtomicU64>,
+}
+
+impl Capture {
+    fn new(left: &Arc<AtomicU64>) -> Self {
+        Capture { bytes: Arc::default(), left: Arc::clone(left) }
+    }
+
+    pub(crate) fn take(&self) -> Vec<u8> {
+        std::mem::take(&mut self.bytes.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Keeps what fits; false where something did not.
+    fn keep(&self, bytes: &[u8]) -> bool {
+        let kept = spend(&self.left, bytes.len() as u64) as usize;
+        self.bytes.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&bytes[..kept]);
+        kept == bytes.len()
+    }
+}
+
+/// Takes up to `wanted` from what is left, and says how much that was.
+pub(crate) fn spend(left: &AtomicU64, wanted: u64) -> u64 {
+    let before = left.fetch_update(Ordering::AcqRel, Ordering::Acquire, |left| Some(left.saturating_sub(wanted)));
+    before.unwrap_or(0).min(wanted)
+}
+
+impl IsTerminal for Capture {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdoutStream for Capture {
+    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
+        Box::new(self.clone())
+    }
+
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(self.clone())
+    }
+}
+
+/// Bytes that a guest may write at once.
+const CHUNK_BYTES: usize = 64 << 10;
+
+#[async_trait]
+impl OutputStream for Capture {
+    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        match self.keep(&bytes) {
+            true => Ok(()),
+            false => Err(StreamError::Trap(Stop(LimitKind::Output).into())),
+        }
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        Ok(CHUNK_BYTES)
+    }
+}
+
+#[async_trait]
+impl Pollable for Capture {
+    async fn ready(&mut self) {}
+}
+
+impl AsyncWrite for Capture {
+    fn poll_write(self: Pin<&mut Self>, _cx: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
+        Poll::Ready(match self.keep(bytes) {
+            true => Ok(bytes.len()),
+            false => Err(std::io::Error::other(Stop(LimitKind::Output))),
+        })
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
