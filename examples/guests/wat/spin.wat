@@ -1,0 +1,4 @@
+;; Spin. Loops for ever.
+(module
+  (func $spin (export "spin")
+    (loop $again (br $again))))
