@@ -1,0 +1,142 @@
+// One Chromium for a file of tests, and what a visitor does in it: open the page, drop files, run, look.
+// Every page notes its console errors, and which modules it added, so that a test leaves the server as it found it.
+import { mkdirSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import axe from 'axe-core';
+import { type Browser, type BrowserContextOptions, chromium, type Locator, type Page } from 'playwright-core';
+import { expect } from 'vitest';
+
+export const SERVER = (process.env.RUNNER_SERVER || 'http://127.0.0.1:8080').replace(/\/+$/, '');
+const SCREENSHOTS = process.env.SCREENSHOTS || join(tmpdir(), 'runner-web-screenshots');
+const CHROMIUM = process.env.CHROMIUM || '/usr/bin/chromium';
+
+export interface NamedFile {
+  name: string;
+  content: string | Uint8Array;
+}
+
+export async function launch(): Promise<Browser> {
+  await ready();
+  mkdirSync(SCREENSHOTS, { recursive: true });
+  return chromium.launch({
+    executablePath: CHROMIUM,
+    args: [
+      '--no-sandbox',
+      '--disable-gpu',
+      '--disable-quic',
+      '--no-first-run',
+      '--disable-background-networking',
+      '--disable-component-update',
+      '--disable-sync',
+    ],
+  });
+}
+
+/** Is the server there, and does it serve the built page? */
+async function ready(): Promise<void> {
+  const hint = 'start it with scripts/run_runner_server.sh, or name another by RUNNER_SERVER';
+  const health = await fetch(`${SERVER}/healthz`).catch(() => null);
+  if (!health?.ok) throw new Error(`no Runner server answers at ${SERVER}: ${hint}`);
+  const page = await fetch(`${SERVER}/`);
+  if (!(await page.text()).includes('id="root"')) {
+    throw new Error(`${SERVER}/ does not serve the page: build it with \`npm run build\`, then ${hint}`);
+  }
+}
+
+export class Visit {
+  readonly errors: string[] = [];
+  private readonly added = new Set<string>();
+
+  private constructor(readonly page: Page) {
+    page.on('console', (message) => {
+      if (message.type() === 'error' || message.type() === 'warning') this.errors.push(message.text());
+    });
+    page.on('pageerror', (error) => this.errors.push(String(error)));
+    page.on('response', async (response) => {
+      if (response.status() !== 201 || response.request().method() !== 'POST') return;
+      const body: unknown = await response.json().catch(() => null);
+      if (typeof body === 'object' && body !== null && 'id' in body) this.added.add(String(body.id));
+    });
+  }
+
+  static async open(browser: Browser, options: BrowserContextOptions = {}, path = '/'): Promise<Visit> {
+    const context = await browser.newContext({ viewport: { width: 1360, height: 860 }, ...options });
+    const visit = new Visit(await context.newPage());
+    await visit.page.goto(new URL(path, SERVER).href);
+    await visit.page.getByRole('heading', { level: 1 }).waitFor();
+    return visit;
+  }
+
+  /** Closes the page; nothing may have gone wrong on its console but what the test itself provoked. */
+  async close(provoked: RegExp | null = null): Promise<void> {
+    await this.page.context().close();
+    for (const id of this.added) await fetch(`${SERVER}/v1/modules/${id}`, { method: 'DELETE' });
+    expect(this.errors.filter((error) => !provoked?.test(error))).toEqual([]);
+  }
+
+  /** Drops files on the page as a desktop does: with `dragenter`, `dragover` and `drop`. */
+  async drop(...files: NamedFile[]): Promise<void> {
+    const plain = files.map(({ name, content }) => ({ name, bytes: [...Buffer.from(content)] }));
+    await this.page.evaluate((files) => {
+      const carried = new DataTransfer();
+      for (const { name, bytes } of files) carried.items.add(new File([Uint8Array.from(bytes)], name));
+      for (const type of ['dragenter', 'dragover', 'drop']) {
+        const event = new DragEvent(type, { dataTransfer: carried, bubbles: true, cancelable: true });
+        document.body.dispatchEvent(event);
+      }
+    }, plain);
+  }
+
+  /** Drops one module and waits until it is open. */
+  async add(file: NamedFile): Promise<void> {
+    await this.drop(file);
+    await this.page.getByRole('heading', { level: 1, name: file.name }).waitFor();
+  }
+
+  /** The controls for the arguments, in order. */
+  argument(at: number): Locator {
+    return this.page.locator('form.call > .field').nth(at).locator('input, textarea, select').first();
+  }
+
+  get result(): Locator {
+    return this.page.getByRole('region', { name: 'Result' });
+  }
+
+  async run(): Promise<void> {
+    await this.page.getByRole('button', { name: 'Run', exact: true }).click();
+  }
+
+  /** The verdict of the run in view, once it has ended. */
+  async verdict(): Promise<string> {
+    const badge = this.result.locator('.verdict');
+    await badge.filter({ hasNotText: 'Running' }).waitFor({ timeout: 20_000 });
+    return badge.innerText();
+  }
+
+  async cost(name: string): Promise<string> {
+    return this.result.getByRole('row', { name }).getByRole('cell').innerText();
+  }
+
+  shot(name: string): Promise<Buffer> {
+    return this.page.screenshot({ path: join(SCREENSHOTS, `${name}.png`), fullPage: true });
+  }
+
+  /** Axe's findings that are serious or critical, as `rule: element`. */
+  async axe(): Promise<string[]> {
+    await this.page.evaluate(axe.source);
+    const { violations } = await this.page.evaluate(() =>
+      (window as unknown as { axe: typeof axe }).axe.run(),
+    );
+    return violations
+      .filter(({ impact }) => impact === 'serious' || impact === 'critical')
+      .flatMap(({ id, nodes }) => nodes.map((node) => `${id}: ${node.html.slice(0, 120)}`));
+  }
+
+  /** How far the page can be scrolled sideways: nothing may stick out. */
+  overflow(): Promise<number> {
+    return this.page.evaluate(
+      () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
+    );
+  }
+}

@@ -1,0 +1,157 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { Client } from './client';
+import { ApiError, type Problem } from './problem';
+
+interface Sent {
+  url: string;
+  init: RequestInit;
+}
+
+let sent: Sent[];
+let answer: () => Response | Promise<Response>;
+beforeEach(() => {
+  sent = [];
+  vi.stubGlobal('location', { href: 'http://page.test/' });
+  vi.stubGlobal('fetch', async (url: string, init: RequestInit) => {
+    sent.push({ url, init });
+    return answer();
+  });
+});
+afterEach(() => {
+  vi.unstubAllGlobals();
+});
+
+const client = new Client({ address: 'http://server.test', token: 'secret' });
+const json = (body: string, status = 200, type = 'application/json') =>
+  new Response(body, { status, headers: { 'content-type': type } });
+const header = (name: string) => new Headers(sent[0]?.init.headers).get(name);
+
+async function problemOf(call: Promise<unknown>): Promise<Problem> {
+  const error = await call.catch((caught: unknown) => caught);
+  if (!(error instanceof ApiError)) throw new Error(`expected an ApiError, found ${error}`);
+  return error.problem;
+}
+
+describe('what is sent', () => {
+  test('the token goes in a header, and in no address', async () => {
+    answer = () => json('{"status": "ok", "version": "0.1.0"}');
+    await client.health();
+    expect(header('authorization')).toBe('Bearer secret');
+    expect(sent[0]?.url).toBe('http://server.test/healthz');
+  });
+
+  test('no token, no header', async () => {
+    answer = () => json('{"status": "ok", "version": "0.1.0"}');
+    await new Client({ address: 'http://server.test', token: '' }).health();
+    expect(header('authorization')).toBe(null);
+  });
+
+  test('text and bytes are told apart by their type', async () => {
+    answer = () =>
+      json('{"id": "i", "size_bytes": 1, "kind": "core", "created": "", "exports": [], "imports": []}');
+    await client.addModule(new Uint8Array([0]), false);
+    expect(header('content-type')).toBe('application/wasm');
+    sent = [];
+    await client.addModule(new Uint8Array([40]), true);
+    expect(header('content-type')).toBe('text/plain');
+  });
+
+  test('a call names its module by a path that keeps `:` and `@`, and sends no empty fields', async () => {
+    answer = () => json('{"ending": {"kind": "returned", "value": 3}, "usage": {}}');
+    const outcome = await client.call(
+      'sha256:ab',
+      { function: 'sum', args: [1, 2n ** 60n] },
+      new AbortController().signal,
+    );
+    expect(sent[0]?.url).toBe('http://server.test/v1/modules/sha256:ab/call');
+    expect(sent[0]?.init.body).toBe('{ "function": "sum", "args": [1, 1152921504606846976] }');
+    expect(outcome.ending).toEqual({ kind: 'returned', value: 3 });
+  });
+});
+
+describe('what goes wrong', () => {
+  test('a problem of the server is told with advice', async () => {
+    answer = () =>
+      json(
+        '{"title": "Not Found", "detail": "no `x`", "kind": "not_found"}',
+        404,
+        'application/problem+json',
+      );
+    expect(await problemOf(client.module('x'))).toEqual({
+      title: 'Not Found',
+      detail: 'no `x`',
+      advice: expect.stringContaining('Reload the list'),
+      status: 404,
+      kind: 'not_found',
+    });
+  });
+
+  test('a refusal without a body is told by its status', async () => {
+    answer = () => new Response('', { status: 401 });
+    expect(await problemOf(client.module('x'))).toMatchObject({ kind: 'unauthorized', status: 401 });
+    answer = () => new Response('<html>', { status: 403 });
+    expect(await problemOf(client.module('x'))).toMatchObject({ kind: 'forbidden', status: 403 });
+  });
+
+  test('no answer at all', async () => {
+    answer = () => Promise.reject(new TypeError('Failed to fetch'));
+    const problem = await problemOf(client.health());
+    expect(problem).toMatchObject({ kind: 'unreachable', detail: 'No answer from http://server.test' });
+    expect(problem.advice).toContain('http://page.test as an allowed origin');
+  });
+
+  test('a page where a server was expected', async () => {
+    answer = () => json('<!doctype html>', 200, 'text/html');
+    expect(await problemOf(client.health())).toMatchObject({ kind: 'not_runner' });
+    answer = () => json('{"status": "ok"}');
+    expect((await problemOf(client.health())).detail).toContain('expected a text in `version`');
+  });
+
+  test('an abort stays an abort', async () => {
+    answer = () => Promise.reject(new DOMException('stopped', 'AbortError'));
+    await expect(client.health()).rejects.toHaveProperty('name', 'AbortError');
+  });
+});
+
+describe('a module’s own handler', () => {
+  const request = {
+    method: 'POST',
+    path: '/a?b=c',
+    headers: [['x-a', '1']] as [string, string][],
+    body: 'hello',
+  };
+  const signal = new AbortController().signal;
+
+  test('is reached below the module, and every status is an answer', async () => {
+    answer = () => new Response('gone', { status: 410, headers: { 'x-guest': 'yes' } });
+    const response = await client.handle('total@3', request, signal);
+    expect(sent[0]?.url).toBe('http://server.test/v1/modules/total@3/http/a?b=c');
+    expect(header('x-a')).toBe('1');
+    expect(response).toMatchObject({ status: 410, cut: false });
+    expect(response.headers).toContainEqual(['x-guest', 'yes']);
+    expect(new TextDecoder().decode(response.body)).toBe('gone');
+  });
+
+  test('may answer with a problem of its own', async () => {
+    const body = '{"title": "Out of cheese", "status": 418}';
+    answer = () => json(body, 418, 'application/problem+json');
+    expect(new TextDecoder().decode((await client.handle('x', request, signal)).body)).toBe(body);
+    answer = () => json('{"title": "Not Found", "kind": "not_found"}', 404, 'application/problem+json');
+    expect(await problemOf(client.handle('x', request, signal))).toMatchObject({ kind: 'not_found' });
+  });
+
+  test('is read no further than a bound', async () => {
+    let cancelled = false;
+    const endless = new ReadableStream<Uint8Array>({
+      pull: (controller) => controller.enqueue(new Uint8Array(1 << 20)),
+      cancel: () => {
+        cancelled = true;
+      },
+    });
+    answer = () => new Response(endless);
+    const response = await client.handle('x', request, signal);
+    expect(response.cut).toBe(true);
+    expect(cancelled).toBe(true);
+    expect(response.body.length).toBeLessThan(6 << 20);
+  });
+});

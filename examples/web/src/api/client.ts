@@ -1,0 +1,181 @@
+// The only file that speaks to the server. One method for each call of the contract; every failure is an `ApiError`
+// that says what to do, except an abort, which stays the browser's own `AbortError`.
+import { type Json, type JsonObject, parseJson, printFlat } from '../json/json';
+import {
+  DecodeError,
+  decodeExamples,
+  decodeHealth,
+  decodeModule,
+  decodeModules,
+  decodeOutcome,
+} from './decode';
+import { ApiError, isServerProblem, notRunner, problemOf, unreachable } from './problem';
+import type {
+  CallRequest,
+  Example,
+  HandlerRequest,
+  HandlerResponse,
+  Health,
+  Module,
+  ModuleSummary,
+  Outcome,
+} from './types';
+
+// A handler may answer without end; more than this nobody reads in a page.
+const HANDLER_BODY_BYTES_MAX = 4 << 20;
+const MODULES_PER_PAGE = 50;
+
+export interface Server {
+  address: string;
+  token: string;
+}
+
+export class Client {
+  constructor(private readonly server: Server) {}
+
+  health(): Promise<Health> {
+    return this.json(decodeHealth, '/healthz');
+  }
+
+  examples(): Promise<Example[]> {
+    return this.json(decodeExamples, '/v1/examples');
+  }
+
+  async exampleBytes(file: string): Promise<Uint8Array<ArrayBuffer>> {
+    const response = await this.send(`/v1/examples/${encodeURIComponent(file)}`);
+    return new Uint8Array(await response.arrayBuffer());
+  }
+
+  modules(after: string | null): Promise<{ modules: ModuleSummary[]; next: string | null }> {
+    const query = new URLSearchParams({ limit: String(MODULES_PER_PAGE) });
+    if (after !== null) query.set('after', after);
+    return this.json(decodeModules, `/v1/modules?${query}`);
+  }
+
+  module(ref: string): Promise<Module> {
+    return this.json(decodeModule, `/v1/modules/${encodeRef(ref)}`);
+  }
+
+  addModule(bytes: Uint8Array<ArrayBuffer>, isText: boolean): Promise<Module> {
+    const type = isText ? 'text/plain' : 'application/wasm';
+    return this.json(decodeModule, '/v1/modules', {
+      method: 'POST',
+      headers: { 'content-type': type },
+      body: bytes,
+    });
+  }
+
+  async deleteModule(ref: string): Promise<void> {
+    await this.send(`/v1/modules/${encodeRef(ref)}`, { method: 'DELETE' });
+  }
+
+  call(ref: string, request: CallRequest, signal: AbortSignal): Promise<Outcome> {
+    return this.json(decodeOutcome, `/v1/modules/${encodeRef(ref)}/call`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: printFlat(requestJson(request)),
+      signal,
+    });
+  }
+
+  /** Every status is an answer here, for it is the guest's; only a problem of the server itself is an error. */
+  async handle(ref: string, request: HandlerRequest, signal: AbortSignal): Promise<HandlerResponse> {
+    const path = request.path.replace(/^\/+/, '');
+    const bodyless = request.method === 'GET' || request.method === 'HEAD' || request.body === '';
+    const response = await this.reach(`/v1/modules/${encodeRef(ref)}/http/${path}`, {
+      method: request.method,
+      headers: request.headers,
+      body: bodyless ? null : request.body,
+      signal,
+    });
+    const { body, cut } = await this.whole(() => readAtMost(response, HANDLER_BODY_BYTES_MAX));
+    if (response.headers.get('content-type')?.startsWith('application/problem+json')) {
+      const json = jsonIn(new TextDecoder().decode(body));
+      if (isServerProblem(json)) throw new ApiError(problemOf(response.status, json));
+    }
+    return {
+      status: response.status,
+      statusText: response.statusText,
+      headers: [...response.headers],
+      body,
+      cut,
+    };
+  }
+
+  private async json<T>(read: (json: Json) => T, path: string, init: RequestInit = {}): Promise<T> {
+    const response = await this.send(path, init);
+    const json = jsonIn(await this.whole(() => response.text()));
+    if (json === undefined) {
+      const type = response.headers.get('content-type') ?? 'no content type';
+      throw new ApiError(notRunner(this.server.address, type));
+    }
+    try {
+      return read(json);
+    } catch (error) {
+      if (error instanceof DecodeError) throw new ApiError(notRunner(this.server.address, error.message));
+      throw error;
+    }
+  }
+
+  private async send(path: string, init: RequestInit = {}): Promise<Response> {
+    const response = await this.reach(path, init);
+    if (response.ok) return response;
+    throw new ApiError(problemOf(response.status, jsonIn(await this.whole(() => response.text()))));
+  }
+
+  private reach(path: string, init: RequestInit): Promise<Response> {
+    const headers = new Headers(init.headers);
+    if (this.server.token !== '') headers.set('authorization', `Bearer ${this.server.token}`);
+    const url = this.server.address + path;
+    return this.whole(() => fetch(url, { ...init, headers, credentials: 'omit', cache: 'no-store' }));
+  }
+
+  /** A connection can break before the answer or in the middle of it. */
+  private async whole<T>(part: () => Promise<T>): Promise<T> {
+    try {
+      return await part();
+    } catch (error) {
+      if (error instanceof DOMException && error.name === 'AbortError') throw error;
+      throw new ApiError(unreachable(this.server.address, location.href));
+    }
+  }
+}
+
+function requestJson(request: CallRequest): JsonObject {
+  const fields = Object.entries(request).filter((field): field is [string, Json] => field[1] !== undefined);
+  return Object.fromEntries(fields);
+}
+
+function jsonIn(text: string): Json | undefined {
+  try {
+    return parseJson(text);
+  } catch {
+    return undefined;
+  }
+}
+
+async function readAtMost(response: Response, bytesMax: number): Promise<{ body: Uint8Array; cut: boolean }> {
+  const reader = response.body?.getReader();
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  while (reader && length <= bytesMax) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    chunks.push(value);
+    length += value.length;
+  }
+  const cut = length > bytesMax;
+  if (cut) await reader?.cancel();
+  const body = new Uint8Array(length);
+  let at = 0;
+  for (const chunk of chunks) {
+    body.set(chunk, at);
+    at += chunk.length;
+  }
+  return { body, cut };
+}
+
+/** `:` and `@` may stand in a path as they are, and read better in a log. */
+function encodeRef(ref: string): string {
+  return encodeURIComponent(ref).replaceAll('%3A', ':').replaceAll('%40', '@');
+}

@@ -1,0 +1,101 @@
+import { expect, test } from 'vitest';
+import { parseJson } from '../json/json';
+import { decodeExamples, decodeModule, decodeModules, decodeOutcome } from './decode';
+
+test('a module with every kind of export and import', () => {
+  const module = decodeModule(
+    parseJson(`{
+      "id": "sha256:ab", "name": "total", "version": 3, "size_bytes": 123, "kind": "component", "created": "now",
+      "exports": [
+        {"name": "sum", "kind": "function", "params": [{"name": "a", "type": "s32", "schema": {"type": "integer"}}],
+         "result": {"type": "s32", "schema": {}}, "args_schema": {}},
+        {"name": "quiet", "kind": "function", "params": [], "result": null, "args_schema": {}},
+        {"name": "_start", "kind": "command"},
+        {"name": "weird", "kind": "unsupported", "reason": "v128"},
+        {"name": "newer", "kind": "stream"}
+      ],
+      "imports": [{"name": "kv", "status": "missing", "about": "grant it", "capability": "kv", "grant": {"kv": {}}}],
+      "added later": true
+    }`),
+  );
+  expect(module).toMatchObject({ name: 'total', version: 3, size_bytes: 123 });
+  expect(module.exports).toEqual([
+    {
+      name: 'sum',
+      kind: 'function',
+      params: [{ name: 'a', type: 's32', schema: { type: 'integer' } }],
+      result: { type: 's32' },
+    },
+    { name: 'quiet', kind: 'function', params: [], result: null },
+    { name: '_start', kind: 'command' },
+    { name: 'weird', kind: 'unsupported', reason: 'v128' },
+    { name: 'newer', kind: 'unsupported', reason: 'this page does not know the kind `stream`' },
+  ]);
+  expect(module.imports).toEqual([
+    { name: 'kv', status: 'missing', about: 'grant it', capability: 'kv', grant: { kv: {} } },
+  ]);
+});
+
+test('lists, with and without a next page', () => {
+  const one = '{"id": "sha256:ab", "size_bytes": 1, "kind": "core", "created": ""}';
+  expect(decodeModules(parseJson(`{"modules": [${one}], "next": "c"}`))).toMatchObject({
+    modules: [{ id: 'sha256:ab', name: null, version: null }],
+    next: 'c',
+  });
+  expect(decodeModules(parseJson('{"modules": [], "next": null}'))).toEqual({ modules: [], next: null });
+  expect(decodeExamples(parseJson('{"examples": [{"file": "a.wat", "title": "A"}]}'))).toEqual([
+    { file: 'a.wat', title: 'A', about: '', function: null, args: null },
+  ]);
+});
+
+test('every ending', () => {
+  const ending = (text: string) => decodeOutcome(parseJson(`{"ending": ${text}, "usage": {}}`)).ending;
+  expect(ending('{"kind": "returned", "value": [1]}')).toEqual({ kind: 'returned', value: [1] });
+  expect(
+    ending('{"kind": "failed", "code": "exit", "message": "m", "retryable": true, "exit_code": 3}'),
+  ).toEqual({
+    kind: 'failed',
+    code: 'exit',
+    message: 'm',
+    retryable: true,
+    exit_code: 3,
+    value: undefined,
+  });
+  expect(
+    ending(
+      '{"kind": "trapped", "code": "c", "message": "m", "backtrace": [{"function": "f", "offset": 1}, {}]}',
+    ),
+  ).toEqual({
+    kind: 'trapped',
+    code: 'c',
+    message: 'm',
+    backtrace: [
+      { function: 'f', offset: 1 },
+      { function: null, offset: null },
+    ],
+  });
+  expect(ending('{"kind": "exhausted", "limit": "deadline", "allowed": 10, "unit": "ms"}')).toEqual({
+    kind: 'exhausted',
+    limit: 'deadline',
+    allowed: 10,
+    unit: 'ms',
+  });
+  expect(ending('{"kind": "cancelled"}')).toEqual({ kind: 'cancelled' });
+});
+
+test('usage keeps the numbers it knows and those it does not', () => {
+  const { usage } = decodeOutcome(
+    parseJson(`{"ending": {"kind": "cancelled"}, "stdout": "out", "usage":
+      {"wall_us": 12, "new_us": 3, "capabilities": {"kv": {"calls": 1, "bytes_in": 2, "bytes_out": 3}}}}`),
+  );
+  expect(usage).toEqual({
+    numbers: { wall_us: 12, new_us: 3 },
+    capabilities: { kv: { calls: 1, bytes_in: 2, bytes_out: 3 } },
+  });
+});
+
+test('an answer of another form says which part is not there', () => {
+  expect(() => decodeModule(parseJson('{"id": "x"}'))).toThrow('expected a number in `size_bytes`');
+  expect(() => decodeModules(parseJson('[]'))).toThrow('expected an object for the module list');
+  expect(() => decodeOutcome(parseJson('{"ending": {"kind": "melted"}, "usage": {}}'))).toThrow('`melted`');
+});

@@ -1,0 +1,194 @@
+// Reads the server's answers once, at the border: what comes out has the promised form, or an error says which part
+// was not there. Unknown fields are ignored, and unknown kinds kept, so that a newer server still works.
+import { isObject, type Json, type JsonObject } from '../json/json';
+import type {
+  Ending,
+  Example,
+  Export,
+  Frame,
+  Health,
+  Import,
+  Module,
+  ModuleSummary,
+  Outcome,
+  Usage,
+} from './types';
+
+export class DecodeError extends Error {}
+
+export function decodeHealth(json: Json): Health {
+  const from = object(json, 'health');
+  return { status: text(from, 'status'), version: text(from, 'version') };
+}
+
+export function decodeModules(json: Json): { modules: ModuleSummary[]; next: string | null } {
+  const from = object(json, 'module list');
+  return { modules: list(from, 'modules').map(decodeSummary), next: maybeText(from, 'next') };
+}
+
+export function decodeExamples(json: Json): Example[] {
+  return list(object(json, 'examples'), 'examples').map((item) => {
+    const from = object(item, 'example');
+    return {
+      file: text(from, 'file'),
+      title: text(from, 'title'),
+      about: maybeText(from, 'about') ?? '',
+      function: maybeText(from, 'function'),
+      args: from.args ?? null,
+    };
+  });
+}
+
+export function decodeModule(json: Json): Module {
+  const from = object(json, 'module');
+  return {
+    ...decodeSummary(json),
+    exports: list(from, 'exports').map(decodeExport),
+    imports: list(from, 'imports').map(decodeImport),
+  };
+}
+
+export function decodeOutcome(json: Json): Outcome {
+  const from = object(json, 'outcome');
+  return {
+    ending: decodeEnding(object(from.ending, 'ending')),
+    usage: decodeUsage(object(from.usage, 'usage')),
+    stdout: maybeText(from, 'stdout') ?? '',
+    stderr: maybeText(from, 'stderr') ?? '',
+  };
+}
+
+function decodeSummary(json: Json): ModuleSummary {
+  const from = object(json, 'module');
+  return {
+    id: text(from, 'id'),
+    name: maybeText(from, 'name'),
+    version: maybeNumber(from, 'version'),
+    size_bytes: number(from, 'size_bytes'),
+    kind: text(from, 'kind'),
+    created: maybeText(from, 'created') ?? '',
+  };
+}
+
+function decodeExport(json: Json): Export {
+  const from = object(json, 'export');
+  const name = text(from, 'name');
+  const kind = text(from, 'kind');
+  if (kind === 'command' || kind === 'http') return { name, kind };
+  if (kind !== 'function') {
+    return {
+      name,
+      kind: 'unsupported',
+      reason: maybeText(from, 'reason') ?? `this page does not know the kind \`${kind}\``,
+    };
+  }
+  const params = list(from, 'params').map((item) => {
+    const param = object(item, 'parameter');
+    return { name: text(param, 'name'), type: text(param, 'type'), schema: param.schema };
+  });
+  return { name, kind, params, result: isObject(from.result) ? { type: text(from.result, 'type') } : null };
+}
+
+function decodeImport(json: Json): Import {
+  const from = object(json, 'import');
+  const status = text(from, 'status');
+  return {
+    name: text(from, 'name'),
+    status: status === 'provided' || status === 'closed' || status === 'granted' ? status : 'missing',
+    about: maybeText(from, 'about') ?? '',
+    capability: maybeText(from, 'capability'),
+    grant: from.grant ?? null,
+  };
+}
+
+function decodeEnding(from: JsonObject): Ending {
+  const kind = text(from, 'kind');
+  switch (kind) {
+    case 'returned':
+      return { kind, value: from.value ?? null };
+    case 'failed':
+      return {
+        kind,
+        code: maybeText(from, 'code') ?? '',
+        message: maybeText(from, 'message') ?? '',
+        retryable: from.retryable === true,
+        exit_code: maybeNumber(from, 'exit_code'),
+        value: from.value,
+      };
+    case 'trapped':
+      return {
+        kind,
+        code: maybeText(from, 'code') ?? '',
+        message: maybeText(from, 'message') ?? '',
+        backtrace: Array.isArray(from.backtrace) ? from.backtrace.map(decodeFrame) : [],
+      };
+    case 'exhausted':
+      return {
+        kind,
+        limit: text(from, 'limit'),
+        allowed: number(from, 'allowed'),
+        unit: maybeText(from, 'unit') ?? '',
+      };
+    case 'cancelled':
+      return { kind };
+    default:
+      throw new DecodeError(`an ending of kind \`${kind}\` is not known to this page`);
+  }
+}
+
+function decodeFrame(json: Json): Frame {
+  const from = object(json, 'backtrace');
+  return { function: maybeText(from, 'function'), offset: maybeNumber(from, 'offset') };
+}
+
+function decodeUsage(from: JsonObject): Usage {
+  const numbers = numbersIn(from);
+  const capabilities = isObject(from.capabilities) ? Object.entries(from.capabilities) : [];
+  return {
+    numbers,
+    capabilities: Object.fromEntries(
+      capabilities.map(([id, used]) => [id, isObject(used) ? numbersIn(used) : {}]),
+    ),
+  };
+}
+
+function numbersIn(from: JsonObject): Record<string, number> {
+  const found = Object.entries(from).flatMap(([name, value]) =>
+    typeof value === 'number' || typeof value === 'bigint' ? [[name, Number(value)] as const] : [],
+  );
+  return Object.fromEntries(found);
+}
+
+function object(json: Json | undefined, what: string): JsonObject {
+  if (!isObject(json)) throw new DecodeError(`expected an object for the ${what}`);
+  return json;
+}
+
+function list(from: JsonObject, key: string): Json[] {
+  const value = from[key];
+  if (!Array.isArray(value)) throw new DecodeError(`expected a list in \`${key}\``);
+  return value;
+}
+
+function text(from: JsonObject, key: string): string {
+  const value = from[key];
+  if (typeof value !== 'string') throw new DecodeError(`expected a text in \`${key}\``);
+  return value;
+}
+
+function maybeText(from: JsonObject, key: string): string | null {
+  const value = from[key];
+  return typeof value === 'string' ? value : null;
+}
+
+function number(from: JsonObject, key: string): number {
+  const value = from[key];
+  if (typeof value !== 'number' && typeof value !== 'bigint')
+    throw new DecodeError(`expected a number in \`${key}\``);
+  return Number(value);
+}
+
+function maybeNumber(from: JsonObject, key: string): number | null {
+  const value = from[key];
+  return typeof value === 'number' || typeof value === 'bigint' ? Number(value) : null;
+}

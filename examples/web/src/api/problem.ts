@@ -1,0 +1,110 @@
+// What went wrong between this page and the server, and what a person can do about it. Covers the server's own
+// problems (RFC 9457), a server that cannot be reached, one that refuses this page, and one that is not a Runner.
+import { isObject, type Json } from '../json/json';
+
+export interface Problem {
+  title: string;
+  detail: string;
+  /** What to do next, in one or two sentences. */
+  advice: string;
+  status: number | null;
+  kind: string;
+}
+
+export class ApiError extends Error {
+  constructor(readonly problem: Problem) {
+    super(`${problem.title}: ${problem.detail}`);
+    this.name = 'ApiError';
+  }
+}
+
+const ADVICE: Record<string, string> = {
+  invalid: 'Correct what the message names, then try again.',
+  not_found: 'It may have been deleted. Reload the list, or add the module again.',
+  denied: 'The server lends this module no such thing. Look at its imports for what it needs.',
+  exceeded: 'It is larger than the server takes. The server’s bounds are set where it is started.',
+  unavailable: 'The server is busy or stopping. Wait a moment, then try again.',
+  conflict: 'Someone else changed the same thing. Try again.',
+  internal: 'This is a fault of the server. Its log says more.',
+  unauthorized: 'This server wants a token. Enter it under “Server”.',
+  forbidden:
+    'The server does not accept requests from this page. Start it with this page’s address named as an allowed origin, or open the page that the server itself serves.',
+};
+
+const KIND_OF_STATUS: Record<number, string> = {
+  400: 'invalid',
+  401: 'unauthorized',
+  403: 'forbidden',
+  404: 'not_found',
+  409: 'conflict',
+  413: 'exceeded',
+  422: 'invalid',
+  429: 'unavailable',
+  500: 'internal',
+  502: 'unavailable',
+  503: 'unavailable',
+  504: 'unavailable',
+};
+
+export function problemOf(status: number, json: Json | undefined): Problem {
+  const body = isObject(json) ? json : {};
+  const known = KIND_OF_STATUS[status] ?? (status >= 500 ? 'internal' : 'invalid');
+  const kind = typeof body.kind === 'string' ? body.kind : known;
+  return {
+    title: typeof body.title === 'string' ? body.title : `The server answered ${status}`,
+    detail: typeof body.detail === 'string' ? body.detail : '',
+    advice: ADVICE[kind] ?? ADVICE[known] ?? '',
+    status,
+    kind,
+  };
+}
+
+/** A handler may answer with problem+json of its own; the server's problems carry a kind that the contract knows. */
+export function isServerProblem(json: Json | undefined): boolean {
+  return isObject(json) && typeof json.kind === 'string' && Object.hasOwn(ADVICE, json.kind);
+}
+
+export function unreachable(server: string, page: string): Problem {
+  const foreign = new URL(server).origin !== new URL(page).origin;
+  const mixed = page.startsWith('https:') && server.startsWith('http:');
+  const advice = mixed
+    ? 'This page came over https, and browsers do not let such a page speak to an http server. Use an https address.'
+    : foreign
+      ? `Check that the server is running and that its address is right. It must also allow this page: start it with ${new URL(page).origin} as an allowed origin.`
+      : 'Check that the server is running (scripts/run_runner_server.sh), or set its address under “Server”.';
+  return {
+    title: 'The server cannot be reached',
+    detail: `No answer from ${server}`,
+    advice,
+    status: null,
+    kind: 'unreachable',
+  };
+}
+
+export function notRunner(server: string, found: string): Problem {
+  return {
+    title: 'This is not a Runner server',
+    detail: `Something else answered at ${server}: ${found}`,
+    advice: 'Set the address of your Runner server under “Server”.',
+    status: null,
+    kind: 'not_runner',
+  };
+}
+
+export function unreadable(error: unknown): ApiError {
+  const detail = error instanceof Error ? error.message : String(error);
+  const advice = 'Folders cannot be added: choose the files in it.';
+  return new ApiError({ title: 'It cannot be read', detail, advice, status: null, kind: 'unreadable' });
+}
+
+export function asProblem(error: unknown): Problem {
+  if (error instanceof ApiError) return error.problem;
+  const detail = error instanceof Error ? error.message : String(error);
+  return {
+    title: 'This page failed',
+    detail,
+    advice: 'Reload the page; if it happens again, it is a bug.',
+    status: null,
+    kind: 'page',
+  };
+}

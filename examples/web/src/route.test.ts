@@ -1,0 +1,19 @@
+import { expect, test } from 'vitest';
+import { hrefOf, parseRoute } from './route';
+
+test('a route survives its way through the address', () => {
+  const cases: [string | null, string | null][] = [
+    [null, null],
+    ['sha256:0123', null],
+    ['total@3', 'sum'],
+    ['total@3', 'demo:shop/orders@1.0.0#total of 100%'],
+  ];
+  for (const [ref, fn] of cases) expect(parseRoute(hrefOf(ref, fn))).toEqual({ ref, fn });
+});
+
+test('what is no route leads to the first view', () => {
+  for (const hash of ['', '#', '#/', '#/elsewhere/x', '#/modules', '#/modules/']) {
+    expect(parseRoute(hash)).toEqual({ ref: null, fn: null });
+  }
+  expect(parseRoute('#/modules/%E0%A4%A')).toEqual({ ref: '%E0%A4%A', fn: null });
+});

@@ -1,0 +1,148 @@
+// A function's arguments, as a form of its types or as raw JSON: two views of one draft.
+import { useId } from 'react';
+import type { Export } from '../api/types';
+import { argsFaults, editNode, editText, type Param, paramsOf, textOf, tuple } from '../form/args';
+import { Field, visible } from '../form/Field';
+import { typeName } from '../form/names';
+import { blank, type Node } from '../form/node';
+import { Prose } from '../format/Prose';
+import type { CallDraft } from '../state/draft';
+
+// A longer type stands in full among the exports; beside the field, its kind is enough.
+const TYPE_SHOWN_MAX = 36;
+
+interface Props {
+  target: Extract<Export, { kind: 'function' }>;
+  draft: CallDraft;
+  onChange: (draft: CallDraft) => void;
+}
+
+export function ArgsEditor({ target, draft, onChange }: Props) {
+  const params = paramsOf(target.params);
+  const inner = { params, draft, onChange };
+  return (
+    <>
+      <div className="panel-head">
+        <h2 id="call-title">
+          Call <code>{target.name}</code>
+        </h2>
+        {params.length > 0 && <ViewSwitch draft={draft} onChange={onChange} />}
+      </div>
+      {params.length === 0 && <p className="quiet">Takes no arguments.</p>}
+      {params.length > 0 && (draft.view === 'json' ? <AsJson {...inner} /> : <AsForm {...inner} />)}
+    </>
+  );
+}
+
+function ViewSwitch({ draft, onChange }: Omit<Props, 'target'>) {
+  const name = useId();
+  const choice = (view: CallDraft['view'], text: string) => (
+    <label>
+      <input
+        type="radio"
+        name={name}
+        checked={draft.view === view}
+        onChange={() => onChange({ ...draft, view })}
+      />
+      <span>{text}</span>
+    </label>
+  );
+  return (
+    <fieldset className="switch">
+      <legend className="hidden">Arguments as</legend>
+      {choice('form', 'Form')}
+      {choice('json', 'JSON')}
+    </fieldset>
+  );
+}
+
+interface ViewProps {
+  params: Param[];
+  draft: CallDraft;
+  onChange: (draft: CallDraft) => void;
+}
+
+function AsForm({ params, draft, onChange }: ViewProps) {
+  const { node, unreadable } = draft.args;
+  const edit = (node: Node) => onChange({ ...draft, args: editNode(node) });
+  if (unreadable !== null) {
+    return (
+      <div className="note warn" data-fault tabIndex={-1}>
+        <p className="note-title">The JSON text cannot be read</p>
+        <p className="note-detail">
+          <Prose text={unreadable} />
+        </p>
+        <div className="actions">
+          <button type="button" className="small" onClick={() => onChange({ ...draft, view: 'json' })}>
+            Correct the text
+          </button>
+          <button type="button" className="small" onClick={() => edit(node)}>
+            Drop it, use the last values
+          </button>
+        </div>
+      </div>
+    );
+  }
+  const whole = tuple(params);
+  if (node.kind !== 'items') {
+    return (
+      <Field
+        shape={whole}
+        node={node}
+        label="arguments"
+        type={`${params.length}`}
+        attempted
+        onChange={() => edit(blank(whole))}
+      />
+    );
+  }
+  const change = (at: number, changed: Node) => {
+    const items = node.items.map((item, index) => (index === at ? { ...item, node: changed } : item));
+    edit({ kind: 'items', items });
+  };
+  return params.map(({ name, type, shape }, at) => {
+    const item = node.items[at];
+    return item ? (
+      <Field
+        key={name}
+        shape={shape}
+        node={item.node}
+        label={name}
+        type={type.length <= TYPE_SHOWN_MAX ? type : typeName(shape)}
+        attempted={draft.attempted}
+        onChange={(changed) => change(at, changed)}
+      />
+    ) : null;
+  });
+}
+
+function AsJson({ params, draft, onChange }: ViewProps) {
+  const id = useId();
+  const shown = argsFaults(params, draft.args).filter((fault) => visible(fault, draft.attempted) !== null);
+  return (
+    <div className="field">
+      <label htmlFor={id}>Arguments, as a list in order or an object by name</label>
+      <textarea
+        id={id}
+        className="grow mono raw"
+        rows={4}
+        spellCheck={false}
+        value={textOf(params, draft.args)}
+        aria-invalid={shown.length > 0}
+        aria-describedby={shown.length > 0 ? `${id}-fault` : undefined}
+        onChange={(event) => onChange({ ...draft, args: editText(params, draft.args, event.target.value) })}
+      />
+      {shown.length > 0 && (
+        <ul className="fault" id={`${id}-fault`}>
+          {shown.slice(0, 5).map((fault, at) => (
+            // biome-ignore lint/suspicious/noArrayIndexKey: messages have no other identity
+            <li key={at}>
+              {fault.path !== '' && <code>{fault.path}: </code>}
+              <Prose text={fault.message} />
+            </li>
+          ))}
+        </ul>
+      )}
+    </div>
+  );
+}

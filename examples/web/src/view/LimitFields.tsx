@@ -1,0 +1,99 @@
+// The limits of one call, folded away: the server's own hold for what is left empty.
+import { useId } from 'react';
+import { count } from '../format/units';
+import { type CallDraft, limitFault, seedFault } from '../state/draft';
+import { LIMITS } from '../state/limits';
+
+interface Props {
+  draft: CallDraft;
+  onChange: (draft: CallDraft) => void;
+}
+
+export function LimitFields({ draft, onChange }: Props) {
+  return (
+    <details className="limits" id="limits">
+      <summary>
+        <h3>Limits</h3>
+        <span className="quiet">{summaryOf(draft)}</span>
+      </summary>
+      <div className="limit-grid">
+        {LIMITS.map(({ id, label, unit, about }) => (
+          <NumberField
+            key={id}
+            name={id}
+            label={unit === '' ? label : `${label}, ${unit}`}
+            about={about}
+            value={draft.limits[id] ?? ''}
+            fault={limitFault(draft.limits[id] ?? '')?.message ?? null}
+            onChange={(text) => {
+              // A fuel limit means nothing to a call that does not count fuel.
+              const fuel = id === 'fuel' && text.trim() !== '' ? true : draft.fuel;
+              onChange({ ...draft, fuel, limits: { ...draft.limits, [id]: text } });
+            }}
+          />
+        ))}
+        <NumberField
+          name="seed"
+          label="Seed"
+          about="Fixes random numbers and clocks, so that a run can be repeated exactly"
+          value={draft.seed}
+          fault={seedFault(draft.seed)?.message ?? null}
+          onChange={(seed) => onChange({ ...draft, seed })}
+        />
+      </div>
+      <label className="check">
+        <input
+          type="checkbox"
+          checked={draft.fuel}
+          onChange={(event) => onChange({ ...draft, fuel: event.target.checked })}
+        />
+        <span>Meter by fuel: exact and repeatable, somewhat slower</span>
+      </label>
+    </details>
+  );
+}
+
+interface NumberProps {
+  name: string;
+  label: string;
+  about: string;
+  value: string;
+  fault: string | null;
+  onChange: (text: string) => void;
+}
+
+function NumberField({ name, label, about, value, fault, onChange }: NumberProps) {
+  const id = useId();
+  return (
+    <div className="field">
+      <label htmlFor={id}>{label}</label>
+      <input
+        id={id}
+        data-limit={name}
+        type="text"
+        inputMode="decimal"
+        className="mono"
+        placeholder={name === 'seed' ? 'none' : 'the server’s own'}
+        value={value}
+        autoComplete="off"
+        aria-invalid={fault !== null}
+        aria-describedby={`${id}-about`}
+        onChange={(event) => onChange(event.target.value)}
+      />
+      <p id={`${id}-about`} className={fault === null ? 'quiet' : 'fault'}>
+        {fault ?? about}
+      </p>
+    </div>
+  );
+}
+
+function summaryOf(draft: CallDraft): string {
+  const set = LIMITS.flatMap(({ id, label, unit }) => {
+    const text = draft.limits[id]?.trim() ?? '';
+    if (text === '') return [];
+    return [`${label.toLowerCase()} ${/^\d+$/.test(text) ? count(Number(text)) : text}${unit && ` ${unit}`}`];
+  });
+  if (draft.fuel && !draft.limits.fuel?.trim()) set.push('metered by fuel');
+  if (draft.seed.trim() !== '') set.push(`seed ${draft.seed.trim()}`);
+  return set.length === 0 ? 'the server’s own' : set.join(', ');
+}

@@ -1,0 +1,91 @@
+// Where the server is, and the token it may want. A native dialog: it traps the focus and closes on Escape by itself.
+import { type FormEvent, useEffect, useRef, useState } from 'react';
+import type { Server } from '../api/client';
+import { useStore } from '../state/session';
+import { defaultAddress, parseAddress } from '../state/settings';
+
+interface Props {
+  server: Server;
+  onClose: () => void;
+  onSave: (server: Server) => void;
+}
+
+export function ServerDialog({ server, onClose, onSave }: Props) {
+  const dialog = useRef<HTMLDialogElement>(null);
+  const [address, setAddress] = useState(server.address);
+  const [token, setToken] = useState(server.token);
+  const [tried, setTried] = useState(false);
+  const health = useStore((state) => state.health);
+  const parsed = parseAddress(address === '' ? defaultAddress() : address);
+  const wrong = tried && parsed === null;
+
+  useEffect(() => {
+    dialog.current?.showModal();
+  }, []);
+
+  const save = (event: FormEvent) => {
+    event.preventDefault();
+    setTried(true);
+    if (parsed === null) return;
+    // Closed before it goes away, so that the focus returns to where it was.
+    dialog.current?.close();
+    onSave({ address: parsed, token: token.trim() });
+  };
+
+  return (
+    <dialog ref={dialog} onClose={onClose} aria-labelledby="server-title" className="server-dialog">
+      <form onSubmit={save}>
+        <h2 id="server-title">Server</h2>
+        {health.state === 'failed' && (
+          <p className="fault">
+            {health.problem.title}. {health.problem.advice}
+          </p>
+        )}
+        {health.state === 'ready' && (
+          <p className="quiet">
+            Runner {health.value.version} answers at {server.address}.
+          </p>
+        )}
+        <div className="field">
+          <label htmlFor="server-address">Address</label>
+          <input
+            id="server-address"
+            type="text"
+            inputMode="url"
+            value={address}
+            placeholder={defaultAddress()}
+            spellCheck={false}
+            autoComplete="url"
+            aria-invalid={wrong}
+            aria-describedby={wrong ? 'server-fault' : undefined}
+            onChange={(event) => setAddress(event.target.value)}
+          />
+          {wrong && (
+            <p className="fault" id="server-fault">
+              An address such as http://127.0.0.1:8080.
+            </p>
+          )}
+        </div>
+        <div className="field">
+          <label htmlFor="server-token">Token</label>
+          <input
+            id="server-token"
+            type="password"
+            value={token}
+            autoComplete="off"
+            onChange={(event) => setToken(event.target.value)}
+          />
+          <p className="quiet">Only if the server wants one. Kept in this tab alone, until it is closed.</p>
+        </div>
+        <div className="actions">
+          <button type="button" onClick={() => dialog.current?.close()}>
+            Close
+          </button>
+          <button type="submit" className="primary">
+            Use this server
+          </button>
+        </div>
+      </form>
+    </dialog>
+  );
+}

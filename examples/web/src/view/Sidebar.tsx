@@ -1,0 +1,82 @@
+// The modules that the server has, newest of this visit first, and the examples. Links: which one is in view stands in
+// the address.
+import { bytes, shortId } from '../format/units';
+import { hrefOf } from '../route';
+import { useSession, useStore } from '../state/session';
+import { labelOf, refOf } from '../state/store';
+import { FileButton } from './FileButton';
+import { ProblemNote } from './ProblemNote';
+import { Uploads } from './Uploads';
+
+export function Sidebar({ current }: { current: string | null }) {
+  return (
+    <nav className="side" aria-label="Modules">
+      <div className="side-head">
+        <h2>Modules</h2>
+        <FileButton className="small">Add files</FileButton>
+      </div>
+      {current !== null && <Uploads />}
+      <ModuleLinks current={current} />
+      {current !== null && <ExampleButtons />}
+    </nav>
+  );
+}
+
+function ModuleLinks({ current }: { current: string | null }) {
+  const session = useSession();
+  const state = useStore((all) => all);
+  const { modules, listing } = state;
+  return (
+    <>
+      <ul className="links">
+        {modules.map((module) => {
+          const ref = refOf(module);
+          return (
+            <li key={ref}>
+              <a href={hrefOf(ref)} aria-current={ref === current ? 'page' : undefined}>
+                <span className="link-name">{labelOf(state, module)}</span>
+                <span className="link-about">
+                  {module.kind} · {bytes(module.size_bytes)}
+                  {module.id in state.labels && ` · ${shortId(module.id).replace('sha256:', '')}`}
+                </span>
+              </a>
+            </li>
+          );
+        })}
+      </ul>
+      {listing.state === 'failed' && (
+        <ProblemNote problem={listing.problem}>
+          <button type="button" className="small" onClick={() => void session.loadModules(true)}>
+            Try again
+          </button>
+        </ProblemNote>
+      )}
+      {listing.state === 'ready' && listing.value.next !== null && (
+        <button type="button" className="small" onClick={() => void session.loadModules(false)}>
+          Show more modules
+        </button>
+      )}
+    </>
+  );
+}
+
+function ExampleButtons() {
+  const session = useSession();
+  const examples = useStore((state) => state.examples);
+  if (examples.state !== 'ready' || examples.value.length === 0) return null;
+  return (
+    <details className="side-examples">
+      <summary>Examples</summary>
+      <ul className="links">
+        {examples.value.map((example) => (
+          <li key={example.file}>
+            <button type="button" className="link" onClick={() => void session.addExample(example)}>
+              <span className="link-name">{example.title}</span>
+              <span className="link-about">{example.file}</span>
+            </button>
+          </li>
+        ))}
+      </ul>
+    </details>
+  );
+}
