@@ -31,8 +31,9 @@ impl Admission {
             Err(TryAcquireError::Closed) => return Err(shutting_down()),
             Err(TryAcquireError::NoPermits) => {}
         }
-        let _waiting = Waiting::join(&self.waiting, self.queue)
-            .ok_or_else(|| Error::unavailable(format!("all {} places are taken and {} calls wait", self.calls, self.queue)))?;
+        let _waiting = Waiting::join(&self.waiting, self.queue).ok_or_else(|| {
+            Error::unavailable(format!("all {} places are taken and {} calls wait", self.calls, self.queue))
+        })?;
         match tokio::time::timeout(patience, Arc::clone(&self.places).acquire_owned()).await {
             Ok(Ok(place)) => Ok(place),
             Ok(Err(_)) => Err(shutting_down()),

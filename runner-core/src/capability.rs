@@ -29,7 +29,6 @@ use crate::outcome::Ending;
 ///
 /// ```
 #[doc = include_str!("../examples/capability.rs")]
-
 /// ```
 #[async_trait]
 pub trait Capability: Send + Sync + 'static {

@@ -210,9 +210,10 @@ impl Executor {
             .codes
             .get_or_insert_async(&key, async {
                 let engine = self.0.engines.get(metering)?;
-                let compiled = self.0.store.get(engine, &CodeKey::new(engine, metering, &id.0)).await.ok_or_else(|| {
-                    Error::new(ErrorKind::NotFound, format!("no compiled code for module `{id}`: load its bytes"))
-                })?;
+                let compiled =
+                    self.0.store.get(engine, &CodeKey::new(engine, metering, &id.0)).await.ok_or_else(|| {
+                        Error::new(ErrorKind::NotFound, format!("no compiled code for module `{id}`: load its bytes"))
+                    })?;
                 let form = match compiled {
                     Compiled::Module(_) => Form::Core,
                     Compiled::Component(_) => Form::Component,
@@ -493,7 +494,9 @@ impl Builder {
             for other in &lenders[..at] {
                 if other.state_type() == lender.state_type() {
                     let (one, two) = (other.id(), lender.id());
-                    return Err(Error::invalid(format!("capabilities `{one}` and `{two}` have the same type of state")));
+                    return Err(Error::invalid(format!(
+                        "capabilities `{one}` and `{two}` have the same type of state"
+                    )));
                 }
             }
         }

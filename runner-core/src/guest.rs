@@ -41,7 +41,11 @@ impl Arguments {
     }
 }
 
-fn each<V>(signature: &Signature, args: &Value, read: impl Fn(&Type, &Value, &Path<'_>) -> Result<V>) -> Result<Vec<V>> {
+fn each<V>(
+    signature: &Signature,
+    args: &Value,
+    read: impl Fn(&Type, &Value, &Path<'_>) -> Result<V>,
+) -> Result<Vec<V>> {
     let parameters = &signature.parameters;
     let shown = || {
         let shown: Vec<_> = parameters.iter().map(|(name, ty)| format!("{name}: {ty}")).collect();
@@ -59,7 +63,9 @@ fn each<V>(signature: &Signature, args: &Value, read: impl Fn(&Type, &Value, &Pa
             let value = |name: &String, ty: &Type| match (fields.get(name), ty) {
                 (Some(value), _) => Ok(value),
                 (None, Type::Option(_)) => Ok(&Value::Null),
-                (None, _) => Err(Error::invalid(format!("argument `{name}` is missing: the parameters are {}", shown()))),
+                (None, _) => {
+                    Err(Error::invalid(format!("argument `{name}` is missing: the parameters are {}", shown())))
+                }
             };
             parameters.iter().map(|(name, ty)| read(ty, value(name, ty)?, &Path::Argument(name))).collect()
         }
@@ -85,7 +91,8 @@ pub(crate) async fn instantiate(program: &Program, store: &mut Store<Host>) -> w
         Linked::Core(pre) => {
             let instance = pre.instantiate_async(&mut *store).await?;
             if let Some(index) = &program.surface().initialize
-                && let Some(initialize) = instance.get_module_export(&mut *store, index).and_then(|export| export.into_func())
+                && let Some(initialize) =
+                    instance.get_module_export(&mut *store, index).and_then(|export| export.into_func())
             {
                 initialize.typed::<(), ()>(&*store)?.call_async(&mut *store, ()).await?;
             }

@@ -93,11 +93,13 @@ where
         let mut session = Session::open(&program, &setting).await?;
         session.begin(&setting.limits)?;
         let output = Spending::of(&session.output_left);
-        let input = Spending::of(&Arc::new(AtomicU64::new(setting.limits.input_bytes.saturating_sub(setting.stdio.bytes()))));
+        let input =
+            Spending::of(&Arc::new(AtomicU64::new(setting.limits.input_bytes.saturating_sub(setting.stdio.bytes()))));
         let (answer, answered) = oneshot::channel();
         let (end, ended) = oneshot::channel();
         let request = prepare(request, &input);
-        let watch = Watch { output: output.clone(), input };
+        let broken = Arc::<AtomicBool>::default();
+        let watch = Watch { output: output.clone(), input, broken: Arc::clone(&broken) };
         let task = tokio::spawn(async move {
             let _ = end.send(run(session, program, request, answer, watch).await);
         });
@@ -106,7 +108,7 @@ where
             Ok(Ok(response)) if holds => {
                 // Taken in whole while the guest writes it; the guest's end then decides.
                 let (head, body) = response.into_parts();
-                let body = Body::new(body, output, None).collect().await;
+                let body = Body::new(body, output, broken, None).collect().await;
                 let outcome = end_of(ended.await)?;
                 stop.disarm();
                 match (outcome.ending.is_returned(), body) {
@@ -122,7 +124,7 @@ where
             }
             Ok(Ok(response)) => {
                 let handle = stop.disarm();
-                let response = response.map(|body| Body::new(body, output, handle));
+                let response = response.map(|body| Body::new(body, output, broken, handle));
                 Ok(HttpReply::Answered { response, ended: HttpEnded(ended) })
             }
             Ok(Err(code)) => {
@@ -156,6 +158,8 @@ type Answer = oneshot::Sender<Result<Response<HyperOutgoingBody>, ErrorCode>>;
 struct Watch {
     output: Spending,
     input: Spending,
+    /// Set before the store goes, and the body with it: that end of the body is no end of the response.
+    broken: Arc<AtomicBool>,
 }
 
 /// The guest's side of the exchange, from instance to close.
@@ -188,6 +192,7 @@ async fn run(
         (_, true) => session.exhausted(LimitKind::Input),
         _ => ending,
     };
+    watch.broken.store(!ending.is_returned(), Ordering::Release);
     let finished = session.finish(ending).await;
     finished.map_err(|(error, outcome)| error.with_outcome(outcome.map(|()| serde_json::Value::Null)))
 }
@@ -303,15 +308,16 @@ impl HttpBody for Counted {
 pub struct Body {
     body: HyperOutgoingBody,
     output: Spending,
+    broken: Arc<AtomicBool>,
     /// The guest's task, until the body has ended.
     guest: Option<AbortHandle>,
 }
 
 impl Body {
-    fn new(body: HyperOutgoingBody, output: Spending, guest: Option<AbortHandle>) -> Self {
+    fn new(body: HyperOutgoingBody, output: Spending, broken: Arc<AtomicBool>, guest: Option<AbortHandle>) -> Self {
         // A body without bytes is never polled to its end.
         let guest = guest.filter(|_| !body.is_end_stream());
-        Body { body, output, guest }
+        Body { body, output, broken, guest }
     }
 
     fn whole(bytes: Bytes, trailers: Option<http::HeaderMap>) -> Self {
@@ -319,7 +325,7 @@ impl Body {
         let frames = [Some(Frame::data(bytes)), trailers.map(Frame::trailers)];
         let frames = frames.into_iter().flatten().map(Ok::<_, HttpError>);
         let body = StreamBody::new(futures::stream::iter(frames)).boxed_unsync();
-        Body { body, output: Spending::of(&left), guest: None }
+        Body { body, output: Spending::of(&left), broken: Arc::default(), guest: None }
     }
 }
 
@@ -344,7 +350,8 @@ impl HttpBody for Body {
             }
             None => {
                 self.guest = None;
-                None
+                let broken = self.broken.load(Ordering::Acquire);
+                broken.then(|| Err(Error::unavailable("the guest did not finish its response")))
             }
         })
     }

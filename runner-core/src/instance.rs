@@ -54,7 +54,9 @@ impl Start {
         let Start { program, setting } = self;
         let limits = setting.limits.clone();
         if setting.stdio.bytes() > limits.input_bytes {
-            return Err(Error::invalid("the instance's input is over its limit").with_outcome(refused(&program, &limits)));
+            return Err(
+                Error::invalid("the instance's input is over its limit").with_outcome(refused(&program, &limits))
+            );
         }
         let mut session = Session::open(&program, &setting).await?;
         session.begin(&limits)?;
@@ -74,7 +76,8 @@ impl Start {
             other => {
                 let outcome = session.finish(other.map(|_| Value::Null)).await;
                 let outcome = outcome.unwrap_or_else(|(_, outcome)| outcome);
-                Err(Error::invalid(format!("the instance does not start: {}", shown(&outcome.ending))).with_outcome(outcome))
+                Err(Error::invalid(format!("the instance does not start: {}", shown(&outcome.ending)))
+                    .with_outcome(outcome))
             }
         }
     }

@@ -38,9 +38,7 @@ mod wasi;
 
 pub use self::call::{Call, Command};
 pub use self::capability::{CallContext, Capability, Grants, HasView, View};
-pub use self::code::{
-    CodeStore, Compile, CompilerProcess, DirectoryStore, LocalStore, VerifiedStore, serve_compile,
-};
+pub use self::code::{CodeStore, Compile, CompilerProcess, DirectoryStore, LocalStore, VerifiedStore, serve_compile};
 pub use self::error::{Error, ErrorKind, Result};
 pub use self::executor::{Builder, Executor, Explanation, Load, ModuleId, Need};
 pub use self::host::Host;
@@ -54,5 +52,7 @@ pub use self::signature::{Export, ExportKind, Import, Kind, Signature};
 pub use self::types::{Type, schema};
 pub use self::wasi::Deterministic;
 
+/// For the `impl` of a [`Capability`].
+pub use async_trait::async_trait;
 /// The engine, for those who write a [`Capability`]: `bindgen!` and linkers of exactly this version.
 pub use wasmtime;

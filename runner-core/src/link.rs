@@ -1,10 +1,11 @@
 //! Who serves an import, and the linkers that follow from it: WASI always and closed, the rest where it was granted.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Value, json};
 use wasmtime::Engine;
+use wasmtime_wasi::I32Exit;
 
 use crate::capability::{Grants, Lender, Loan, serves};
 use crate::error::{Error, ErrorKind, Result};
@@ -105,7 +106,9 @@ fn grant_example(lender: &dyn Lender) -> Value {
     let value = match fields {
         Some(fields) => fields
             .iter()
-            .map(|(name, field)| (name.clone(), field.get("default").or(field.get("type")).cloned().unwrap_or(Value::Null)))
+            .map(|(name, field)| {
+                (name.clone(), field.get("default").or(field.get("type")).cloned().unwrap_or(Value::Null))
+            })
             .collect(),
         None => Value::Null,
     };
@@ -119,10 +122,12 @@ pub(crate) struct Linkers {
     pub(crate) component: wasmtime::component::Linker<Host>,
 }
 
+type Made = HashMap<(Metering, Vec<String>), Arc<Linkers>>;
+
 /// Linkers made so far, by metering and granted ids.
 #[derive(Default)]
 pub(crate) struct LinkerCache {
-    made: Mutex<HashMap<(Metering, Vec<String>), Arc<Linkers>>>,
+    made: Mutex<Made>,
 }
 
 /// Sets of capabilities whose linkers are remembered; one weighs some tens of kilobytes.
@@ -134,7 +139,8 @@ impl LinkerCache {
         if let Some(linkers) = self.lock().get(&key) {
             return Ok(Arc::clone(linkers));
         }
-        let made = Arc::new(make(engine, loans).map_err(|error| Error::internal("the linker cannot be made").source(error))?);
+        let made =
+            Arc::new(make(engine, loans).map_err(|error| Error::internal("the linker cannot be made").source(error))?);
         let mut cache = self.lock();
         if cache.len() >= REMEMBERED_MAX {
             cache.clear();
@@ -143,7 +149,7 @@ impl LinkerCache {
         Ok(made)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(Metering, Vec<String>), Arc<Linkers>>> {
+    fn lock(&self) -> MutexGuard<'_, Made> {
         self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -157,6 +163,8 @@ fn make(engine: &Engine, loans: &[Loan]) -> wasmtime::Result<Linkers> {
     // A granted capability takes the place of a closed form.
     core.allow_shadowing(true);
     component.allow_shadowing(true);
+    // wasmtime's own refuses codes above 125; a guest's exit code is its own to choose.
+    core.func_wrap(PREVIEW1, "proc_exit", |code: i32| -> wasmtime::Result<()> { Err(I32Exit(code).into()) })?;
     for loan in loans {
         loan.lender.link(&mut component)?;
         loan.lender.link_core(&mut core)?;
@@ -178,7 +186,9 @@ pub(crate) fn loans(imports: &[Import], lenders: &[Arc<dyn Lender>], grants: &Gr
     for import in imports {
         match service(import, lenders, grants) {
             Service::Granted { capability } if !ids.contains(&capability) => ids.push(capability),
-            Service::Missing { advice, .. } => lacking.push(format!("import `{}` is not granted: {advice}", import.name)),
+            Service::Missing { advice, .. } => {
+                lacking.push(format!("import `{}` is not granted: {advice}", import.name))
+            }
             _ => {}
         }
     }
@@ -187,7 +197,5 @@ pub(crate) fn loans(imports: &[Import], lenders: &[Arc<dyn Lender>], grants: &Gr
     }
     // In the order of registration: closing runs backwards through it.
     let granted = lenders.iter().filter(|lender| ids.iter().any(|id| id == lender.id()));
-    granted
-        .map(|lender| Arc::clone(lender).lend(grants.get(lender.id()).unwrap_or(&Value::Null)))
-        .collect()
+    granted.map(|lender| Arc::clone(lender).lend(grants.get(lender.id()).unwrap_or(&Value::Null))).collect()
 }

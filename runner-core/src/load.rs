@@ -53,7 +53,9 @@ pub(crate) fn read(bytes: &[u8], bounds: &Bounds) -> Result<Source> {
         Some(CORE) => Form::Core,
         Some(COMPONENT) => Form::Component,
         Some(version) => {
-            return Err(Error::invalid(format!("WebAssembly version {version:02x?} is unknown, expected {CORE:02x?} (module) or {COMPONENT:02x?} (component)")));
+            return Err(Error::invalid(format!(
+                "WebAssembly version {version:02x?} is unknown, expected {CORE:02x?} (module) or {COMPONENT:02x?} (component)"
+            )));
         }
         None => return Err(truncated(bytes.len())),
     };
@@ -64,19 +66,23 @@ pub(crate) fn read(bytes: &[u8], bounds: &Bounds) -> Result<Source> {
 
 /// Text to binary, or an error that says what was found instead.
 fn from_text(bytes: &[u8]) -> Result<Vec<u8>> {
-    if MAGIC.starts_with(bytes) {
+    if !bytes.is_empty() && MAGIC.starts_with(bytes) {
         return Err(truncated(bytes.len()));
     }
     let found = match bytes {
         [] => Some("nothing"),
-        [0x7f, b'E', b'L', b'F', ..] => Some("an ELF file (compiled code is never taken from a caller; give the .wasm)"),
+        [0x7f, b'E', b'L', b'F', ..] => {
+            Some("an ELF file (compiled code is never taken from a caller; give the .wasm)")
+        }
         [0x1f, 0x8b, ..] => Some("gzip data (unpack it first)"),
         [0x28, 0xb5, 0x2f, 0xfd, ..] => Some("zstd data (unpack it first)"),
         [b'P', b'K', 3, 4, ..] => Some("a zip archive (unpack it first)"),
         [b'B', b'C', 0xc0, 0xde, ..] => Some("LLVM bitcode (link it first)"),
         _ => None,
     };
-    let refuse = |found: &str| Error::invalid(format!("not a WebAssembly module: expected `\\0asm` or WebAssembly text, found {found}"));
+    let refuse = |found: &str| {
+        Error::invalid(format!("not a WebAssembly module: expected `\\0asm` or WebAssembly text, found {found}"))
+    };
     if let Some(found) = found {
         return Err(refuse(found));
     }
@@ -89,7 +95,12 @@ fn from_text(bytes: &[u8]) -> Result<Vec<u8>> {
         [b'(' | b';', ..] => {}
         [b'<', ..] => return Err(refuse("HTML or XML")),
         [b'{' | b'[', ..] => return Err(refuse("JSON")),
-        _ => return Err(refuse(&format!("text that starts with `{}`", text.trim_start().chars().take(20).collect::<String>()))),
+        _ => {
+            return Err(refuse(&format!(
+                "text that starts with `{}`",
+                text.trim_start().chars().take(20).collect::<String>()
+            )));
+        }
     }
     wat::parse_str(text).map_err(|error| Error::invalid(format!("WebAssembly text: {error}")))
 }
@@ -114,7 +125,6 @@ fn sections(bytes: &[u8], source: &mut Source) -> Result<()> {
             }
             // What is nested is the engine's to read.
             Payload::ModuleSection { unchecked_range, .. } | Payload::ComponentSection { unchecked_range, .. } => {
-                parser.skip_section();
                 at = unchecked_range.end;
             }
             Payload::ImportSection(imports) => {
@@ -122,7 +132,9 @@ fn sections(bytes: &[u8], source: &mut Source) -> Result<()> {
                     let import = import.map_err(|error| malformed(&error))?;
                     shared_memory(&import.ty)?;
                     if import.module == "wasi_unstable" {
-                        return Err(Error::invalid("the module imports `wasi_unstable` (WASI 0.0); build it with a newer toolchain for `wasi_snapshot_preview1` or WASI 0.2"));
+                        return Err(Error::invalid(
+                            "the module imports `wasi_unstable` (WASI 0.0); build it with a newer toolchain for `wasi_snapshot_preview1` or WASI 0.2",
+                        ));
                     }
                 }
             }
@@ -170,6 +182,12 @@ fn sections(bytes: &[u8], source: &mut Source) -> Result<()> {
             _ => {}
         }
     }
+    if at > bytes.len() {
+        return Err(Error::invalid(format!(
+            "the module is truncated: a section ends at byte {at}, the bytes at {}",
+            bytes.len()
+        )));
+    }
     for (name, index) in exported {
         if let Some(named) = locals.get(&index) {
             let mut names = Vec::new();
@@ -194,12 +212,26 @@ pub(crate) fn check_bounds(bytes: &[u8], bounds: &Bounds) -> Result<()> {
                 functions += u64::from(count);
                 if functions > u64::from(bounds.functions) {
                     let bound = bounds.functions;
-                    return Err(Error::exceeded(format!("the module has at least {functions} functions, the bound is {bound}")));
+                    return Err(Error::exceeded(format!(
+                        "the module has at least {functions} functions, the bound is {bound}"
+                    )));
+                }
+            }
+            Payload::TableSection(tables) => {
+                for table in tables {
+                    let (found, bound) = (table.map_err(|error| malformed(&error))?.ty.initial, bounds.table_elements);
+                    if found > bound as u64 {
+                        return Err(Error::exceeded(format!(
+                            "the module has a table of {found} elements, the bound is {bound}"
+                        )));
+                    }
                 }
             }
             Payload::CodeSectionEntry(body) if body.range().len() > bounds.body_bytes => {
                 let (found, bound) = (body.range().len(), bounds.body_bytes);
-                return Err(Error::exceeded(format!("the module has a function of {found} bytes, the bound is {bound}")));
+                return Err(Error::exceeded(format!(
+                    "the module has a function of {found} bytes, the bound is {bound}"
+                )));
             }
             _ => {}
         }

@@ -58,9 +58,8 @@ impl Program {
         linkers: &Linkers,
         compile: Duration,
     ) -> Result<Self> {
-        let refused = |error: wasmtime::Error| {
-            Error::new(ErrorKind::Denied, format!("the module does not link: {error:#}"))
-        };
+        let refused =
+            |error: wasmtime::Error| Error::new(ErrorKind::Denied, format!("the module does not link: {error:#}"));
         let (engine, linked) = match &code.compiled {
             Compiled::Module(module) => {
                 (module.engine().clone(), Linked::Core(linkers.core.instantiate_pre(module).map_err(refused)?))
@@ -223,7 +222,8 @@ impl fmt::Display for Export {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
             ExportKind::Function(signature) => {
-                let parameters: Vec<_> = signature.parameters.iter().map(|(name, ty)| format!("{name}: {ty}")).collect();
+                let parameters: Vec<_> =
+                    signature.parameters.iter().map(|(name, ty)| format!("{name}: {ty}")).collect();
                 let results: Vec<_> = signature.results.iter().map(ToString::to_string).collect();
                 write!(f, "{}: func({})", self.name, parameters.join(", "))?;
                 match results.as_slice() {

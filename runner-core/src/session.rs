@@ -128,7 +128,9 @@ impl Session {
                 store.set_epoch_deadline(1);
             }
             Metering::Fuel => {
-                let set = store.set_fuel(limits.fuel).and_then(|()| store.fuel_async_yield_interval(Some(FUEL_BETWEEN_YIELDS)));
+                let set = store
+                    .set_fuel(limits.fuel)
+                    .and_then(|()| store.fuel_async_yield_interval(Some(FUEL_BETWEEN_YIELDS)));
                 set.map_err(|error| Error::internal("fuel cannot be set").source(error))?;
             }
             Metering::None => {}
@@ -320,7 +322,9 @@ impl Closing {
             let Some(state) = slot.state.take() else { continue };
             let id = slot.lender.id().to_owned();
             let closed = tokio::time::timeout_at(until, slot.lender.close(state, &self.ending)).await;
-            let closed = closed.unwrap_or_else(|_| Err(Error::unavailable(format!("capability `{id}` did not close within {grace:?}"))));
+            let closed = closed.unwrap_or_else(|_| {
+                Err(Error::unavailable(format!("capability `{id}` did not close within {grace:?}")))
+            });
             if let Err(error) = closed {
                 tracing::warn!(capability = id, %error, "a capability did not close");
                 first.get_or_insert(error);

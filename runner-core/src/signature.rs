@@ -186,7 +186,8 @@ impl Surface {
         for (name, import) in ty.imports(engine) {
             match import.ty {
                 ComponentItem::ComponentInstance(instance) => {
-                    let needed = instance.exports(engine).filter(|(_, item)| !matches!(item.ty, ComponentItem::Type(_)));
+                    let needed =
+                        instance.exports(engine).filter(|(_, item)| !matches!(item.ty, ComponentItem::Type(_)));
                     let items: Vec<_> = needed.map(|(item, _)| item.to_owned()).collect();
                     // An interface of nothing but types needs nothing from the host.
                     if !items.is_empty() {

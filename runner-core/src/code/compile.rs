@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
-use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use crate::engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{Bounds, Metering};
 use crate::load::{Form, wrap};
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use wasmparser::{Validator, WasmFeatures};
 
 /// Stack of the compiling thread: the compiler recurses over the module's types and blocks.
 const STACK_BYTES: usize = 16 << 20;
@@ -98,7 +99,8 @@ impl CompilerProcess {
             _ => {
                 let status = child.wait().await.map_or_else(|error| error.to_string(), |status| status.to_string());
                 let memory = self.memory_bytes >> 20;
-                let message = format!("the module needs more than {memory} MiB to compile, or crashed its compiler ({status})");
+                let message =
+                    format!("the module needs more than {memory} MiB to compile, or crashed its compiler ({status})");
                 Err(Error::exceeded(message))
             }
         }
@@ -216,15 +218,15 @@ fn run(job: &CompileJob) -> Result<Vec<u8>> {
         Form::Component => engine.precompile_component(&job.bytes),
         Form::Wrapped => engine.precompile_component(&wrap(&job.bytes)?),
     };
-    precompiled.map_err(refused)
+    precompiled.map_err(|error| refused(&job.bytes, &error))
 }
 
-/// The engine's refusal in our words: what is wrong, and where.
-fn refused(error: wasmtime::Error) -> Error {
-    let text = format!("{error:#}");
-    match text.contains("not enabled") || text.contains("is not supported") || text.contains("unsupported") {
-        true => Error::invalid(format!("the module uses a WebAssembly proposal that is not supported: {text}")),
-        false => Error::invalid(format!("the module is not valid: {text}")),
+/// The engine's refusal in our words: a module that is valid in a larger WebAssembly is told from one that is not.
+fn refused(bytes: &[u8], error: &wasmtime::Error) -> Error {
+    let known = Validator::new_with_features(WasmFeatures::all()).validate_all(bytes).is_ok();
+    match known {
+        true => Error::invalid(format!("the module uses a WebAssembly proposal that is not supported: {error:#}")),
+        false => Error::invalid(format!("the module is not valid: {error:#}")),
     }
 }
 

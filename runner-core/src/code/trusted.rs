@@ -37,7 +37,10 @@ pub(crate) async fn from_own_compiler(engine: &Engine, artefact: Vec<u8>) -> Res
             None => return Err(Error::internal("the compiler answered with something that is not compiled code")),
         }
     };
-    loaded.map_err(|error| Error::internal("the compiler's code does not fit the engine").source(error))
+    loaded.map_err(|error| match format!("{error:#}").contains("pooling allocator") {
+        true => Error::exceeded("the module is larger than an instance of this executor's pool may be").source(error),
+        false => Error::internal("the compiler's code does not fit the engine").source(error),
+    })
 }
 
 /// Maps a file of the local store. `None` where it is absent or made by another engine.

@@ -110,9 +110,7 @@ pub(crate) fn from_json(ty: &Type, value: &Value, path: &Path<'_>) -> Result<Val
         Type::Enum(names) => Val::Enum(one_of(names, value, path)?),
         Type::Option(_) if value.is_null() => Val::Option(None),
         Type::Option(inner) if matches!(**inner, Type::Option(_)) => match only_field(value) {
-            Some(("some", some)) => {
-                Val::Option(Some(Box::new(from_json(inner, some, &Path::Field(path, "some"))?)))
-            }
+            Some(("some", some)) => Val::Option(Some(Box::new(from_json(inner, some, &Path::Field(path, "some"))?))),
             _ => return Err(mismatch(path, "null or {\"some\": ..}", value)),
         },
         Type::Option(inner) => Val::Option(Some(Box::new(from_json(inner, value, path)?))),
@@ -125,9 +123,7 @@ pub(crate) fn from_json(ty: &Type, value: &Value, path: &Path<'_>) -> Result<Val
             let chosen = array(value, None, path)?;
             let chosen = chosen.iter().enumerate();
             Val::Flags(
-                chosen
-                    .map(|(index, value)| one_of(names, value, &Path::Item(path, index)))
-                    .collect::<Result<_>>()?,
+                chosen.map(|(index, value)| one_of(names, value, &Path::Item(path, index))).collect::<Result<_>>()?,
             )
         }
         Type::Opaque(name) => {
@@ -283,7 +279,9 @@ fn record_from_json(types: &[(String, Type)], value: &Value, path: &Path<'_>) ->
             let value = match (fields.get(name), ty) {
                 (Some(value), _) => value,
                 (None, Type::Option(_)) => &Value::Null,
-                (None, _) => return Err(Error::invalid(format!("argument `{path}`: field `{name}` ({ty}) is missing"))),
+                (None, _) => {
+                    return Err(Error::invalid(format!("argument `{path}`: field `{name}` ({ty}) is missing")));
+                }
             };
             Ok((name.clone(), from_json(ty, value, &Path::Field(path, name))?))
         })
@@ -316,7 +314,9 @@ fn variant_from_json(cases: &[(String, Option<Type>)], value: &Value, path: &Pat
             Ok(Val::Variant(name.to_owned(), Some(Box::new(from_json(ty, inner, &Path::Field(path, name))?))))
         }
         (Some((_, None)), None | Some(Value::Null)) => Ok(Val::Variant(name.to_owned(), None)),
-        (Some((_, Some(ty))), None) => Err(mismatch(path, &format!("{{\"{name}\": {ty}}}, the case has a value"), value)),
+        (Some((_, Some(ty))), None) => {
+            Err(mismatch(path, &format!("{{\"{name}\": {ty}}}, the case has a value"), value))
+        }
         (Some((_, None)), Some(_)) => Err(mismatch(path, &format!("\"{name}\", the case has no value"), value)),
         (None, _) => {
             let names: Vec<_> = cases.iter().map(|(name, _)| format!("`{name}`")).collect();

@@ -16,7 +16,9 @@ pub fn schema(ty: &Type) -> Value {
         Type::U32 => integer(0, u32::MAX.into()),
         Type::S64 => wide("^-?[0-9]+$", i64::MIN.into(), i64::MAX.into()),
         Type::U64 => wide("^[0-9]+$", Value::from(0), u64::MAX.into()),
-        Type::F32 | Type::F64 => json!({ "anyOf": [{ "type": "number" }, { "enum": ["NaN", "Infinity", "-Infinity"] }] }),
+        Type::F32 | Type::F64 => {
+            json!({ "anyOf": [{ "type": "number" }, { "enum": ["NaN", "Infinity", "-Infinity"] }] })
+        }
         Type::Char => json!({ "type": "string", "minLength": 1, "maxLength": 1 }),
         Type::String => json!({ "type": "string" }),
         Type::List(inner) if **inner == Type::U8 => json!({ "anyOf": [

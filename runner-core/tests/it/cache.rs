@@ -1,0 +1,208 @@
+//! Compiled code: a second process starts without compiling, and what does not verify is compiled again, never run.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use runner_core::{
+    DirectoryStore, ErrorKind, Executor, Grants, LocalStore, Metering, ModuleId, Program, VerifiedStore,
+};
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::support::{guest, small, value};
+
+const KEY: &[u8] = b"a key of thirty-two bytes, or so.";
+
+/// What another process would be: an executor that shares nothing but the directory.
+fn with_local(directory: &Path) -> Executor {
+    let store = LocalStore::open(directory).expect("the store opens");
+    Executor::builder().bounds(small()).local_store(store).build().expect("it starts")
+}
+
+fn with_verified(shared: &Path, local: &Path, key: &[u8]) -> Executor {
+    let local = LocalStore::open(local).expect("the store opens");
+    let store = VerifiedStore::new(DirectoryStore::new(shared), key, local).expect("the key fits");
+    Executor::builder().bounds(small()).verified_store(store).build().expect("it starts")
+}
+
+async fn load(executor: &Executor, name: &str) -> Program {
+    executor.load(guest(name), &Grants::none()).await.expect("it loads")
+}
+
+/// How long the load compiled: zero where the code was there.
+async fn compiled(executor: &Executor) -> Duration {
+    let outcome = load(executor, "gcd.wat").await.call("gcd").args(json!([48, 36])).run().await.expect("it runs");
+    let compile = outcome.usage.compile;
+    assert_eq!(value(outcome), json!(12));
+    compile
+}
+
+fn files(directory: &Path) -> Vec<PathBuf> {
+    fs::read_dir(directory).expect("a directory").map(|entry| entry.expect("an entry").path()).collect()
+}
+
+#[tokio::test]
+async fn a_second_process_starts_from_the_local_store_without_compiling() {
+    let directory = TempDir::new().expect("a directory");
+    let store = directory.path().join("code");
+    assert!(!compiled(&with_local(&store)).await.is_zero());
+    assert!(compiled(&with_local(&store)).await.is_zero());
+    // Components and wrapped modules too, under their own kind.
+    assert_eq!(
+        load(&with_local(&store), "greet.wasm").await.kind(),
+        load(&with_local(&store), "greet.wasm").await.kind()
+    );
+    let again = load(&with_local(&store), "greet.wasm").await;
+    assert_eq!(value(again.call("add").args(json!([1, 2])).run().await.expect("it runs")), json!(3));
+    assert_eq!(files(&store).len(), 2);
+}
+
+#[tokio::test]
+async fn a_module_is_loaded_by_its_id_alone_where_its_code_is_kept() {
+    let directory = TempDir::new().expect("a directory");
+    let store = directory.path().join("code");
+    let id = ModuleId::of(guest("gcd.wat"));
+    let error = with_local(&store).load_compiled(&id, &Grants::none()).await.expect_err("it is not there");
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    compiled(&with_local(&store)).await;
+    let program = with_local(&store).load_compiled(&id, &Grants::none()).await.expect("it is there");
+    assert_eq!(program.id(), id);
+    assert_eq!(value(program.call("gcd").args(json!([48, 36])).run().await.expect("it runs")), json!(12));
+}
+
+#[tokio::test]
+async fn metering_is_part_of_the_key() {
+    let directory = TempDir::new().expect("a directory");
+    let executor = with_local(&directory.path().join("code"));
+    for metering in [Metering::Epochs, Metering::Fuel, Metering::None] {
+        executor.load(guest("gcd.wat"), &Grants::none()).metering(metering).await.expect("it loads");
+    }
+    assert_eq!(files(&directory.path().join("code")).len(), 3);
+}
+
+#[tokio::test]
+async fn a_local_store_that_others_can_touch_is_refused() {
+    let directory = TempDir::new().expect("a directory");
+    let check = |name: &str, words: &str| {
+        let error = LocalStore::open(directory.path().join(name)).expect_err("it is refused");
+        assert_eq!(error.kind(), ErrorKind::Denied);
+        assert!(error.to_string().contains(words), "`{error}` does not say `{words}`");
+    };
+    for mode in [0o755, 0o770, 0o701, 0o777] {
+        let path = directory.path().join("loose");
+        fs::create_dir_all(&path).expect("made");
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("set");
+        check("loose", &format!("has mode {mode:04o}, expected 0700"));
+    }
+    fs::create_dir(directory.path().join("private")).expect("made");
+    fs::set_permissions(directory.path().join("private"), fs::Permissions::from_mode(0o700)).expect("set");
+    symlink(directory.path().join("private"), directory.path().join("link")).expect("linked");
+    check("link", "is not a directory of its own");
+    LocalStore::open(directory.path().join("private")).expect("a private one is taken");
+}
+
+#[tokio::test]
+async fn an_artefact_of_another_engine_is_compiled_again() {
+    let directory = TempDir::new().expect("a directory");
+    let store = directory.path().join("code");
+    compiled(&with_local(&store)).await;
+    // What an older version of the engine would have left under the same name.
+    let path = files(&store).remove(0);
+    let mut artefact = fs::read(&path).expect("read");
+    // The engine's section: a format byte, the length of its version, the version.
+    let version =
+        artefact.windows(3).position(|window| window == b"\x0248").expect("the version stands in the artefact");
+    artefact[version + 1] = b'1';
+    fs::remove_file(&path).expect("removed");
+    fs::write(&path, artefact).expect("written");
+    assert!(!compiled(&with_local(&store)).await.is_zero());
+}
+
+#[tokio::test]
+async fn the_verified_door_shares_code_between_hosts() {
+    let directory = TempDir::new().expect("a directory");
+    let (shared, here, there) = places(&directory);
+    assert!(!compiled(&with_verified(&shared, &here, KEY)).await.is_zero());
+    // Another host: its local store is empty, the shared place is not.
+    assert!(compiled(&with_verified(&shared, &there, KEY)).await.is_zero());
+    assert_eq!(files(&there).len(), 1, "what verified has entered the local store");
+}
+
+fn places(directory: &TempDir) -> (PathBuf, PathBuf, PathBuf) {
+    let place = |name: &str| directory.path().join(name);
+    fs::create_dir(place("shared")).expect("made");
+    (place("shared"), place("here"), place("there"))
+}
+
+#[tokio::test]
+async fn what_does_not_verify_is_compiled_again_never_run() {
+    type Tamper = fn(&mut Vec<u8>);
+    let tamperings: [(&str, Tamper); 5] = [
+        ("one bit of code", |bytes| {
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+        }),
+        ("one bit of the seal", |bytes| bytes[0] ^= 1),
+        ("truncated", |bytes| bytes.truncate(bytes.len() - 1)),
+        ("shorter than a seal", |bytes| bytes.truncate(10)),
+        ("empty", Vec::clear),
+    ];
+    for (what, tamper) in tamperings {
+        let directory = TempDir::new().expect("a directory");
+        let (shared, here, there) = places(&directory);
+        compiled(&with_verified(&shared, &here, KEY)).await;
+        let path = files(&shared).remove(0);
+        let mut sealed = fs::read(&path).expect("read");
+        tamper(&mut sealed);
+        fs::write(&path, &sealed).expect("written");
+        assert!(!compiled(&with_verified(&shared, &there, KEY)).await.is_zero(), "{what}");
+        // The good one has replaced it.
+        assert_ne!(fs::read(&path).expect("read"), sealed, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_sealed_with_another_key_or_for_another_module_is_compiled_again() {
+    let directory = TempDir::new().expect("a directory");
+    let (shared, here, there) = places(&directory);
+    compiled(&with_verified(&shared, &here, KEY)).await;
+    let other = b"another key of thirty-two bytes!!";
+    assert!(!compiled(&with_verified(&shared, &there, other)).await.is_zero());
+
+    let directory = TempDir::new().expect("a directory");
+    let (shared, here, there) = places(&directory);
+    let first = with_verified(&shared, &here, KEY);
+    load(&first, "sum_of_2_ints.wat").await;
+    let sum = files(&shared).remove(0);
+    compiled(&first).await;
+    let gcd = files(&shared).into_iter().find(|path| *path != sum).expect("two artefacts");
+    // Good code, well sealed, under another module's name.
+    fs::copy(&sum, &gcd).expect("copied");
+    assert!(!compiled(&with_verified(&shared, &there, KEY)).await.is_zero());
+}
+
+#[tokio::test]
+async fn a_short_key_is_refused() {
+    let directory = TempDir::new().expect("a directory");
+    let local = LocalStore::open(directory.path().join("code")).expect("it opens");
+    let error = VerifiedStore::new(DirectoryStore::new(directory.path()), b"short", local).err().expect("too short");
+    assert!(error.to_string().contains("needs 32 bytes, found 5"), "{error}");
+}
+
+#[tokio::test]
+async fn a_shared_place_that_is_away_costs_a_compilation_and_no_more() {
+    let directory = TempDir::new().expect("a directory");
+    let executor = with_verified(&directory.path().join("absent"), &directory.path().join("here"), KEY);
+    assert!(!compiled(&executor).await.is_zero());
+}
+
+#[tokio::test]
+async fn a_module_that_many_ask_for_at_once_compiles_once() {
+    let directory = TempDir::new().expect("a directory");
+    let executor = with_local(&directory.path().join("code"));
+    let loads = (0..20).map(|_| async { compiled(&executor).await });
+    let times = futures::future::join_all(loads).await;
+    assert_eq!(times.iter().filter(|time| !time.is_zero()).count(), 1);
+}

@@ -1,0 +1,133 @@
+//! Commands on WASI preview 1 and 2, and the defaults that are closed until something opens them.
+
+use std::time::Duration;
+
+use runner_core::{Deterministic, Ending, Limits, Outcome};
+
+use crate::support::program;
+
+const BOTH: [&str; 2] = ["command-p1.wasm", "command-p2.wasm"];
+
+async fn run(guest: &str, args: &[&str]) -> Outcome {
+    let args = ["command"].iter().chain(args).copied();
+    program(guest).await.command().args(args).run().await.expect("the host does its part")
+}
+
+fn stdout(outcome: &Outcome) -> String {
+    String::from_utf8_lossy(&outcome.stdout).trim().to_owned()
+}
+
+#[tokio::test]
+async fn arguments_environment_and_input_arrive() {
+    for guest in BOTH {
+        assert_eq!(stdout(&run(guest, &["echo", "a b", "ü"]).await), "a b ü", "{guest}");
+        let command = program(guest).await.command().args(["command", "env", "NAME"]).env("NAME", "value");
+        assert_eq!(stdout(&command.run().await.expect("it runs")), "value", "{guest}");
+        let command = program(guest).await.command().args(["command", "cat"]).stdin("line 1\nline 2\n");
+        let outcome = command.run().await.expect("it runs");
+        assert_eq!(outcome.stdout, b"line 1\nline 2\n", "{guest}");
+        assert!(outcome.ending.is_returned(), "{guest}");
+    }
+}
+
+#[tokio::test]
+async fn the_host_s_own_environment_stays_outside() {
+    for guest in BOTH {
+        let outcome = run(guest, &["env", "PATH"]).await;
+        assert!(!stdout(&outcome).contains('/'), "{guest}: {}", stdout(&outcome));
+    }
+}
+
+#[tokio::test]
+async fn exit_codes_arrive() {
+    for (guest, code, expected) in [
+        ("command-p1.wasm", "0", None),
+        ("command-p1.wasm", "3", Some(3)),
+        ("command-p1.wasm", "255", Some(255)),
+        ("command-p2.wasm", "0", None),
+        // Rust's std on WASI 0.2 knows success and failure only.
+        ("command-p2.wasm", "3", Some(1)),
+    ] {
+        match (run(guest, &["exit", code]).await.ending, expected) {
+            (Ending::Returned(_), None) => {}
+            (Ending::Failed(failure), Some(_)) => {
+                assert_eq!((failure.exit_code, failure.code.as_str()), (expected, "exit"), "{guest} {code}");
+            }
+            (found, _) => panic!("{guest} {code}: {found:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn standard_error_is_kept_apart() {
+    for guest in BOTH {
+        let outcome = run(guest, &["stderr", "oh"]).await;
+        assert_eq!((outcome.stdout.as_slice(), outcome.stderr.trim_ascii()), (&b""[..], &b"oh"[..]), "{guest}");
+    }
+}
+
+#[tokio::test]
+async fn there_are_no_files_and_no_sockets() {
+    for guest in BOTH {
+        for args in [&["ls", "/"][..], &["read", "/etc/passwd"], &["write", "/tmp/x", "text"]] {
+            let outcome = run(guest, args).await;
+            let said = format!("{}{}", stdout(&outcome), String::from_utf8_lossy(&outcome.stderr));
+            assert!(!said.contains("root:"), "{guest} {args:?}: {said}");
+            assert!(said.contains("rror") || !outcome.ending.is_returned(), "{guest} {args:?}: {said}");
+        }
+    }
+    let outcome = run("command-p2.wasm", &["connect", "127.0.0.1:1"]).await;
+    let said = format!("{}{}", stdout(&outcome), String::from_utf8_lossy(&outcome.stderr));
+    assert!(said.to_lowercase().contains("denied") || said.contains("PermissionDenied"), "{said}");
+}
+
+#[tokio::test]
+async fn clocks_and_random_numbers_repeat_on_request() {
+    for guest in BOTH {
+        for args in [&["random", "16"][..], &["clock"]] {
+            let seeded = async |seed| {
+                let command = program(guest).await.command().arg("command").args(args.iter().copied());
+                stdout(&command.deterministic(Deterministic::seed(seed)).run().await.expect("it runs"))
+            };
+            assert_eq!(seeded(1).await, seeded(1).await, "{guest} {args:?}");
+            assert_ne!(stdout(&run(guest, args).await), stdout(&run(guest, args).await), "{guest} {args:?}");
+        }
+        let random = async |seed| {
+            let command = program(guest).await.command().args(["command", "random", "16"]);
+            stdout(&command.deterministic(Deterministic::seed(seed)).run().await.expect("it runs"))
+        };
+        assert_ne!(random(1).await, random(2).await, "{guest}");
+    }
+}
+
+#[tokio::test]
+async fn a_reactor_is_initialized_before_its_first_call() {
+    let program = program("reactor.wasm").await;
+    let outcome = program.call("initialized").run().await.expect("it runs");
+    assert_eq!(outcome.returned(), Some(serde_json::json!(1)));
+    let outcome = program.call("greet").env("GREETING", "ahoy").run().await.expect("it runs");
+    assert_eq!(outcome.stdout, b"ahoy\n");
+    assert_eq!(outcome.returned(), Some(serde_json::json!(4)));
+}
+
+#[tokio::test]
+async fn a_panic_is_a_trap_with_its_message_on_standard_error() {
+    for guest in BOTH {
+        let outcome = run(guest, &["panic"]).await;
+        assert!(matches!(outcome.ending, Ending::Trapped(_)), "{guest}: {:?}", outcome.ending);
+        assert!(String::from_utf8_lossy(&outcome.stderr).contains("panicked"), "{guest}");
+    }
+}
+
+#[tokio::test]
+async fn a_sleep_is_time_of_the_host() {
+    let programs = [program(BOTH[0]).await, program(BOTH[1]).await];
+    tokio::time::pause();
+    for (guest, program) in BOTH.iter().zip(programs) {
+        let command = program.command().args(["command", "sleep", "3000"]);
+        let outcome = command.limits(Limits { deadline: Duration::from_secs(5), ..Limits::default() }).run().await;
+        let usage = outcome.expect("it runs").usage;
+        // The clock is wound by hand: three seconds pass at once.
+        assert!(usage.host >= Duration::from_secs(2) && usage.wall >= usage.host, "{guest}: {usage}");
+    }
+}

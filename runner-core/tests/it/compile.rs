@@ -1,0 +1,60 @@
+//! The clock of the compiler, in this process and in a child that is killed.
+
+use std::time::Duration;
+
+use runner_core::{Bounds, Compile, CompilerProcess, ErrorKind, Executor, Grants};
+use serde_json::json;
+
+use crate::bounds::module_of;
+use crate::support::{guest, small, value};
+
+/// A program that never answers, as a compiler that is busy for too long.
+fn stuck() -> Compile {
+    Compile::OutOfProcess(CompilerProcess::new("/bin/sleep", ["1000"]))
+}
+
+#[tokio::test]
+async fn a_module_that_takes_too_long_is_given_up_on() {
+    let bounds = Bounds { compile: Duration::from_millis(1), ..small() };
+    let executor = Executor::builder().bounds(bounds).build().expect("it starts");
+    let error = executor.load(&module_of(20_000, 0), &Grants::none()).await.expect_err("a millisecond is too short");
+    assert_eq!(error.kind(), ErrorKind::Exceeded);
+    assert!(error.to_string().contains("the module takes longer than 1ms to compile"), "{error}");
+}
+
+#[tokio::test]
+async fn a_compiler_that_does_not_answer_is_killed() {
+    let bounds = Bounds { compile: Duration::from_millis(100), ..small() };
+    let executor = Executor::builder().bounds(bounds).compile(stuck()).build().expect("it starts");
+    let error = executor.load(guest("gcd.wat"), &Grants::none()).await.expect_err("it never answers");
+    assert_eq!(error.kind(), ErrorKind::Exceeded);
+}
+
+#[tokio::test]
+async fn a_compiler_that_is_not_there_is_named() {
+    let compile = Compile::OutOfProcess(CompilerProcess::new("/nonexistent/compiler", ["x"]));
+    let executor = Executor::builder().bounds(small()).compile(compile).build().expect("it starts");
+    let error = executor.load(guest("gcd.wat"), &Grants::none()).await.expect_err("there is none");
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!(error.to_string().contains("compiler `/nonexistent/compiler` does not start"), "{error}");
+}
+
+#[tokio::test]
+async fn the_queue_before_the_compiler_is_bounded() {
+    let bounds = Bounds { compile: Duration::from_millis(200), compile_queue: 0, ..small() };
+    let executor = Executor::builder().bounds(bounds).compile(stuck()).build().expect("it starts");
+    let error = executor.load(guest("gcd.wat"), &Grants::none()).await.expect_err("nobody may wait");
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!(error.to_string().contains("0 modules wait for the compiler already"), "{error}");
+}
+
+#[tokio::test]
+async fn a_load_that_failed_is_tried_again() {
+    let bounds = Bounds { functions: 10, ..small() };
+    let executor = Executor::builder().bounds(bounds).build().expect("it starts");
+    for _ in 0..2 {
+        executor.load(guest("greet.wasm"), &Grants::none()).await.expect_err("it is over the bound");
+    }
+    let gcd = executor.load(guest("gcd.wat"), &Grants::none()).await.expect("others load");
+    assert_eq!(value(gcd.call("gcd").args(json!([4, 6])).run().await.expect("it runs")), json!(2));
+}

@@ -1,0 +1,15 @@
+//! The crate through its public door, with real guests built from source.
+
+#![allow(clippy::unwrap_used, reason = "a lock is poisoned only by a test that has failed")]
+
+mod bounds; // what is refused before anything runs
+mod cache; // compiled code: the two doors
+mod calls; // functions by their types
+mod capability; // the seam for strangers
+mod commands; // WASI commands and the closed defaults
+mod compile; // the clock of the compiler, in process and out of it
+mod http; // wasi:http handlers
+mod instances; // live instances and typed calls
+mod limits; // each limit met alone, none of them hurts a neighbour
+mod load; // any module is welcome, anything else is named
+mod support;
