@@ -1,0 +1,96 @@
+#!/usr/bin/env bash
+# Installs what the tests need and runs all of them. `--long` adds what takes long; `--only STAGE` runs one stage.
+source "$(dirname "$0")/common.sh"
+
+LONG=0 ONLY=
+while [ $# -gt 0 ]; do
+    case $1 in
+        --long) LONG=1 ;;
+        --only) ONLY=${2:?a stage}; shift ;;
+        *) fail "unknown argument \`$1\`: expected --long or --only STAGE" ;;
+    esac
+    shift
+done
+export RUNNER_LONG=$LONG RUST_BACKTRACE=${RUST_BACKTRACE:-0} CARGO_TERM_COLOR=never
+SUMMARY=()
+
+# Runs one stage and notes its minutes.
+stage() {
+    local name=$1 start=$SECONDS
+    [ -z "$ONLY" ] || [ "$ONLY" = "$name" ] || return 0
+    echo
+    echo "=== $name"
+    shift
+    "$@"
+    SUMMARY+=("$(printf '%5.1f min  %s' "$(awk "BEGIN { print ($SECONDS - $start) / 60 }")" "$name")")
+}
+
+install() {
+    wasm_targets
+    compiler
+    debian chromium fonts-dejavu-core
+    web_packages
+}
+
+formatted() {
+    cargo fmt --all --check
+    (cd examples/guests && cargo fmt --all --check)
+}
+
+linted() {
+    cargo clippy --release --locked --workspace --all-targets -- -D warnings
+}
+
+rust() {
+    cargo test --release --locked --workspace --lib --bins --tests
+}
+
+docs() {
+    RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --no-deps -p runner-core
+    cargo test --release --locked --doc -p runner-core
+}
+
+web() {
+    cd "$WEB"
+    npm run --silent lint
+    npm run --silent typecheck
+    npm run --silent build
+    npm test --silent
+    cd "$ROOT"
+}
+
+# A real server, a real browser.
+browser() {
+    local data address
+    data=$(mktemp -d)
+    cargo build --release --locked -p runner-server
+    guests
+    "$CARGO_TARGET_DIR/release/runner-server" --listen 127.0.0.1:0 --data "$data" --page "$WEB/dist" \
+        --guests "$GUESTS" >"$data/log" 2>&1 &
+    local server=$!
+    trap 'kill $server 2>/dev/null || true; rm -rf "$data"' RETURN
+    for _ in $(seq 100); do
+        address=$(sed -n 's/.*\(http:\/\/127\.0\.0\.1:[0-9]*\).*/\1/p' "$data/log" | head -1)
+        [ -n "$address" ] && break
+        kill -0 $server 2>/dev/null || { cat "$data/log" >&2; fail "the server does not start"; }
+        sleep 0.1
+    done
+    [ -n "$address" ] || { cat "$data/log" >&2; fail "the server does not say where it listens"; }
+    (cd "$WEB" && RUNNER_SERVER=$address npm run --silent e2e)
+}
+
+benches() {
+    cargo bench --locked -p runner-benches --no-run
+}
+
+stage install install
+stage fmt formatted
+stage clippy linted
+stage rust rust
+stage docs docs
+stage web web
+stage browser browser
+stage benches benches
+echo
+echo "=== minutes per stage"
+printf '%s\n' "${SUMMARY[@]}"
