@@ -170,7 +170,12 @@ impl Executor {
             let (found, bound) = (module.len(), self.0.bounds.module_bytes);
             return Err(Error::exceeded(format!("the module has {found} bytes, the bound is {bound}")));
         }
-        let digest = code::digest(module);
+        let bytes: Arc<[u8]> = module.into();
+        let digest = aside(bytes.len(), {
+            let bytes = Arc::clone(&bytes);
+            move || code::digest(&bytes)
+        })
+        .await?;
         let mut took = Duration::ZERO;
         let key = (Arc::clone(&digest), metering);
         // Whoever asks for the same module meanwhile waits for this one answer.
@@ -180,12 +185,14 @@ impl Executor {
             .get_or_insert_async(&key, async {
                 let engine = self.0.engines.get(metering)?;
                 let code_key = CodeKey::new(engine, metering, &digest);
-                let source = load::read(module, &self.0.bounds)?;
+                let bounds = self.0.bounds.clone();
+                let source = aside(bytes.len(), move || load::read(&bytes, &bounds)).await??;
                 let compiled = match self.0.store.get(engine, &code_key).await {
                     Some(compiled) => compiled,
                     None => {
                         let from = now();
-                        load::check_bounds(&source.bytes, &self.0.bounds)?;
+                        let (bytes, bounds) = (Arc::clone(&source.bytes), self.0.bounds.clone());
+                        aside(bytes.len(), move || load::check_bounds(&bytes, &bounds)).await??;
                         let job = CompileJob {
                             bytes: Arc::clone(&source.bytes),
                             form: source.form,
@@ -221,6 +228,19 @@ impl Executor {
                 Ok(Arc::new(made_up(engine, &id.0, metering, form, compiled, &Default::default())))
             })
             .await
+    }
+}
+
+/// Does work over a module's bytes: at once where they are few, else on a thread where it blocks nobody's calls.
+async fn aside<T: Send + 'static>(bytes: usize, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    /// About a tenth of a millisecond of hashing.
+    const AT_ONCE_BYTES: usize = 128 << 10;
+    match bytes <= AT_ONCE_BYTES {
+        true => Ok(work()),
+        false => {
+            let done = tokio::task::spawn_blocking(work).await;
+            done.map_err(|error| Error::internal("reading the module was interrupted").source(error))
+        }
     }
 }
 

@@ -41,6 +41,7 @@ impl Host {
             .iter_mut()
             .find(|slot| slot.state_type == TypeId::of::<S>())
             .expect("a capability is opened before the guest it is linked to runs");
+        self.meter.span.record("capability", slot.lender.id());
         let state = slot.state.as_mut().and_then(|state| state.downcast_mut()).expect("a slot is found by its type");
         View::new(state, &mut self.table, Charge::open(&mut self.meter, &mut slot.usage))
     }
@@ -94,6 +95,8 @@ pub(crate) struct Meter {
     pub(crate) host_measured: Duration,
     /// A limit met inside a host call that could not say so itself.
     pub(crate) stop: Option<LimitKind>,
+    /// Open while the guest is in the host; disabled unless spans of `runner_core::host_call` are on.
+    span: tracing::Span,
     memory_bytes: u64,
     memory_bytes_max: u64,
     pub(crate) memory_peak_bytes: u64,
@@ -118,6 +121,7 @@ impl Meter {
             host_bytes_max: limits.host_bytes,
             host_measured: Duration::ZERO,
             stop: None,
+            span: tracing::Span::none(),
             memory_bytes: 0,
             memory_bytes_max: limits.memory_bytes,
             memory_peak_bytes: 0,
@@ -152,12 +156,19 @@ impl Meter {
             return Err(Stop(LimitKind::Deadline).into());
         }
         self.in_host.store(true, Ordering::Relaxed);
+        if tracing::enabled!(target: "runner_core::host_call", tracing::Level::TRACE) {
+            self.span =
+                tracing::trace_span!(target: "runner_core::host_call", "host_call", capability = tracing::field::Empty);
+        }
         Ok(())
     }
 
     #[inline]
     fn leave(&mut self) -> wasmtime::Result<()> {
         self.in_host.store(false, Ordering::Relaxed);
+        if !self.span.is_disabled() {
+            self.span = tracing::Span::none();
+        }
         match self.stop {
             Some(kind) => Err(Stop(kind).into()),
             None => Ok(()),

@@ -162,7 +162,7 @@ impl Limits {
 /// What one executor may use, whoever calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// Stack of a guest. Default 512 KiB; part of the compiled-code key is not, since code does not depend on it.
+    /// Stack of a guest. Default 512 KiB.
     pub stack_bytes: usize,
     /// Calls and live instances at once; also sizes the instance pool. Default 1,000.
     pub calls: u32,
@@ -176,6 +176,8 @@ pub struct Bounds {
     pub module_bytes: usize,
     /// Functions in a module, nested modules included. Default 60,000.
     pub functions: u32,
+    /// Exports of a module, and imports, each. Default 20,000.
+    pub exports: u32,
     /// The largest function body. Default 1 MiB: compilation is quadratic in it.
     pub body_bytes: usize,
     /// Time to compile one module. Default 60 s.
@@ -198,6 +200,7 @@ impl Default for Bounds {
             table_elements: 1_000_000,
             module_bytes: 64 << 20,
             functions: 60_000,
+            exports: 20_000,
             body_bytes: 1 << 20,
             compile: Duration::from_secs(60),
             compile_queue: 64,

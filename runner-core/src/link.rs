@@ -172,6 +172,9 @@ fn make(engine: &Engine, loans: &[Loan]) -> wasmtime::Result<Linkers> {
     Ok(Linkers { core, component })
 }
 
+/// Missing imports that an error names one by one.
+const LACKING_SHOWN: usize = 10;
+
 /// The loans that a program's imports call for, or the error that names what is missing.
 pub(crate) fn loans(imports: &[Import], lenders: &[Arc<dyn Lender>], grants: &Grants) -> Result<Vec<Loan>> {
     for id in grants.ids() {
@@ -193,6 +196,11 @@ pub(crate) fn loans(imports: &[Import], lenders: &[Arc<dyn Lender>], grants: &Gr
         }
     }
     if !lacking.is_empty() {
+        let more = lacking.len().saturating_sub(LACKING_SHOWN);
+        lacking.truncate(LACKING_SHOWN);
+        if more > 0 {
+            lacking.push(format!("and {more} more"));
+        }
         return Err(Error::new(ErrorKind::Denied, lacking.join("; ")));
     }
     // In the order of registration: closing runs backwards through it.

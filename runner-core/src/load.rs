@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use wasmparser::{Chunk, ComponentExternalKind, ExternalKind, KnownCustom, Name, Parser, Payload, TypeRef};
+use wasmparser::{
+    Chunk, ComponentExternalKind, ExternalKind, IndirectNaming, KnownCustom, Name, Parser, Payload, TypeRef,
+};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::Bounds;
@@ -38,6 +40,8 @@ const CORE: &[u8] = &[1, 0, 0, 0];
 const COMPONENT: &[u8] = &[0x0d, 0, 1, 0];
 /// Names longer than this are not shown; a module may name a parameter as it likes.
 const NAME_BYTES_MAX: usize = 128;
+/// As many parameters as a function may have (WebAssembly JavaScript interface, implementation limits).
+const PARAMETERS_MAX: usize = 1_000;
 
 /// Reads what the bytes are. Cheap: function bodies are skipped.
 pub(crate) fn read(bytes: &[u8], bounds: &Bounds) -> Result<Source> {
@@ -60,7 +64,7 @@ pub(crate) fn read(bytes: &[u8], bounds: &Bounds) -> Result<Source> {
         None => return Err(truncated(bytes.len())),
     };
     let mut source = Source { bytes: Arc::clone(&bytes), form, parameters: HashMap::new() };
-    sections(&bytes, &mut source)?;
+    sections(&bytes, &mut source, bounds)?;
     Ok(source)
 }
 
@@ -110,9 +114,9 @@ fn truncated(len: usize) -> Error {
 }
 
 /// Walks over the sections of the outermost module or component.
-fn sections(bytes: &[u8], source: &mut Source) -> Result<()> {
-    let mut exported: Vec<(String, u32)> = Vec::new();
-    let mut locals: HashMap<u32, Vec<(u32, String)>> = HashMap::new();
+fn sections(bytes: &[u8], source: &mut Source, bounds: &Bounds) -> Result<()> {
+    // Functions by index with the names that they are exported by.
+    let mut exported: HashMap<u32, Vec<String>> = HashMap::new();
     let (mut parser, mut at) = (Parser::new(0), 0);
     while at < bytes.len() {
         let parsed = parser.parse(&bytes[at..], true).map_err(|error| malformed(&error))?;
@@ -128,6 +132,7 @@ fn sections(bytes: &[u8], source: &mut Source) -> Result<()> {
                 at = unchecked_range.end;
             }
             Payload::ImportSection(imports) => {
+                many(imports.count(), "imports", bounds)?;
                 for import in imports.into_imports() {
                     let import = import.map_err(|error| malformed(&error))?;
                     shared_memory(&import.ty)?;
@@ -139,20 +144,23 @@ fn sections(bytes: &[u8], source: &mut Source) -> Result<()> {
                 }
             }
             Payload::ExportSection(exports) => {
+                many(exports.count(), "exports", bounds)?;
                 for export in exports {
                     let export = export.map_err(|error| malformed(&error))?;
                     if export.kind == ExternalKind::Func {
-                        exported.push((export.name.to_owned(), export.index));
+                        exported.entry(export.index).or_default().push(export.name.to_owned());
                     }
                 }
             }
             Payload::ComponentImportSection(imports) => {
+                many(imports.count(), "imports", bounds)?;
                 for import in imports {
                     let name = import.map_err(|error| malformed(&error))?.name.name;
                     newer_wasi(name)?;
                 }
             }
             Payload::ComponentExportSection(exports) => {
+                many(exports.count(), "exports", bounds)?;
                 for export in exports {
                     let export = export.map_err(|error| malformed(&error))?;
                     if export.kind == ComponentExternalKind::Instance {
@@ -169,11 +177,9 @@ fn sections(bytes: &[u8], source: &mut Source) -> Result<()> {
                     for name in names.into_iter().flatten() {
                         if let Name::Local(functions) = name {
                             for function in functions.into_iter().flatten() {
-                                let named = function.names.into_iter().flatten();
-                                let named = named
-                                    .filter(|naming| naming.name.len() <= NAME_BYTES_MAX)
-                                    .map(|naming| (naming.index, naming.name.to_owned()));
-                                locals.insert(function.index, named.collect());
+                                for export in exported.get(&function.index).into_iter().flatten() {
+                                    source.parameters.insert(export.clone(), parameters(&function));
+                                }
                             }
                         }
                     }
@@ -188,19 +194,24 @@ fn sections(bytes: &[u8], source: &mut Source) -> Result<()> {
             bytes.len()
         )));
     }
-    for (name, index) in exported {
-        if let Some(named) = locals.get(&index) {
-            let mut names = Vec::new();
-            // Parameters are the first locals; a gap ends what can be named.
-            for (index, name) in named {
-                if *index as usize == names.len() {
-                    names.push(name.clone());
-                }
-            }
-            source.parameters.insert(name, names);
-        }
-    }
     Ok(())
+}
+
+fn many(found: u32, what: &str, bounds: &Bounds) -> Result<()> {
+    match found > bounds.exports {
+        true => Err(Error::exceeded(format!("the module has {found} {what}, the bound is {}", bounds.exports))),
+        false => Ok(()),
+    }
+}
+
+/// The names of a function's first locals, which are its parameters; a gap ends what can be named.
+fn parameters(function: &IndirectNaming<'_>) -> Vec<String> {
+    let named = function.names.clone().into_iter().flatten().enumerate();
+    named
+        .take(PARAMETERS_MAX)
+        .take_while(|(at, naming)| naming.index as usize == *at && naming.name.len() <= NAME_BYTES_MAX)
+        .map(|(_, naming)| naming.name.to_owned())
+        .collect()
 }
 
 /// Refuses what would keep the compiler busy for too long, before it starts.

@@ -8,7 +8,7 @@ use wasmtime::component::types::ComponentItem;
 use wasmtime::{Engine, ExternType, ModuleExport};
 
 use crate::code::Compiled;
-use crate::types::{Type, core_type, from_wasmtime, schema};
+use crate::types::{Budget, Type, core_type, from_wasmtime, schema};
 
 /// What kind of module it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -199,12 +199,13 @@ impl Surface {
                 _ => add_import(&mut imports, name, name),
             }
         }
-        let (mut exports, mut entries) = (Vec::new(), HashMap::new());
+        let (mut exports, mut entries, mut budget) = (Vec::new(), HashMap::new(), Budget::new());
         for (name, export) in ty.exports(engine) {
             match export.ty {
                 ComponentItem::ComponentFunc(func) => {
                     if let Some(index) = component.get_export_index(None, name) {
-                        function(&func, name.to_owned(), index, &mut exports, &mut entries);
+                        let signature = signature(&func, &mut budget);
+                        function(&func, name.to_owned(), index, signature, &mut exports, &mut entries);
                     }
                 }
                 ComponentItem::ComponentInstance(instance) => {
@@ -222,7 +223,8 @@ impl Surface {
                             entries.insert(name.to_owned(), Entry::Run(index));
                             exports.push(Export { name: name.to_owned(), kind: ExportKind::Command });
                         } else {
-                            function(&func, format!("{name}#{item}"), index, &mut exports, &mut entries);
+                            let signature = signature(&func, &mut budget);
+                            function(&func, format!("{name}#{item}"), index, signature, &mut exports, &mut entries);
                         }
                     }
                 }
@@ -233,26 +235,33 @@ impl Surface {
     }
 }
 
+/// The types of a component's function; `None` where they are too many to describe.
+fn signature(func: &wasmtime::component::types::ComponentFunc, budget: &mut Budget) -> Option<Signature> {
+    let parameters = func.params().map(|(name, ty)| Some((name.to_owned(), from_wasmtime(&ty, budget)?)));
+    let parameters = parameters.collect::<Option<_>>()?;
+    let results = func.results().map(|ty| from_wasmtime(&ty, budget)).collect::<Option<_>>()?;
+    Some(Signature { parameters, results })
+}
+
 fn function(
     func: &wasmtime::component::types::ComponentFunc,
     name: String,
     index: ComponentExportIndex,
+    signature: Option<Signature>,
     exports: &mut Vec<Export>,
     entries: &mut HashMap<String, Entry>,
 ) {
-    let signature = Signature {
-        parameters: func.params().map(|(name, ty)| (name.to_owned(), from_wasmtime(&ty))).collect(),
-        results: func.results().map(|ty| from_wasmtime(&ty)).collect(),
+    let unsupported = |reason: &str| ExportKind::Unsupported(reason.to_owned());
+    let kind = match signature {
+        _ if func.async_() => unsupported("it is an async function, which needs WASI 0.3"),
+        _ if name.contains("#[") || name.starts_with('[') => {
+            unsupported("it is a constructor or method of a resource, which has no form in JSON")
+        }
+        None => unsupported("the module's types are too many to describe"),
+        Some(signature) => exported(&signature),
     };
-    let kind = if func.async_() {
-        ExportKind::Unsupported("it is an async function, which needs WASI 0.3".to_owned())
-    } else if name.contains("#[") || name.starts_with('[') {
-        ExportKind::Unsupported("it is a constructor or method of a resource, which has no form in JSON".to_owned())
-    } else {
-        exported(&signature)
-    };
-    if matches!(kind, ExportKind::Function(_)) {
-        entries.insert(name.clone(), Entry::Component { index, signature });
+    if let ExportKind::Function(signature) = &kind {
+        entries.insert(name.clone(), Entry::Component { index, signature: signature.clone() });
     }
     exports.push(Export { name, kind });
 }

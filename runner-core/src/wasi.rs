@@ -58,6 +58,9 @@ impl Stdio {
     }
 }
 
+/// Random bytes that a guest may ask for at once; beyond it the call traps. The host holds them before the guest does.
+const RANDOM_BYTES_MAX: u64 = 1 << 20;
+
 /// The WASI state of one store.
 pub(crate) struct Wasi {
     face: Face,
@@ -83,7 +86,8 @@ impl Wasi {
             .stderr(stderr.clone())
             .allow_tcp(false)
             .allow_udp(false)
-            .allow_ip_name_lookup(false);
+            .allow_ip_name_lookup(false)
+            .max_random_size(RANDOM_BYTES_MAX);
         if let Some(Deterministic { seed, start }) = stdio.deterministic {
             builder
                 .secure_random(ChaCha12Rng::seed_from_u64(seed))

@@ -2,7 +2,7 @@
 //!
 //! record = object; tuple, list = array; variant = `{"case": v}` or `"case"`; enum, char = string; flags = array;
 //! option = null or v, nested `{"some": v}`; result = `{"ok": v}` or `{"err": v}`; 64-bit integers = number within
-//! 2^53-1, else string of digits, both accepted; NaN and the infinities = strings; list<u8> = `{"base64": ".."}`, an array
+//! 2^53-1, else string of digits, both accepted; NaN and the infinities = strings; `list<u8>` = `{"base64": ".."}`, an array
 //! accepted; map = array of pairs.
 
 use std::fmt;

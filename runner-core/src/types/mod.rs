@@ -13,7 +13,7 @@ pub(crate) use self::core::{core_from_json, core_to_json, core_type};
 pub(crate) use self::json::{Path, from_json, to_json};
 pub use self::schema::schema;
 pub(crate) use self::schema::tuple as schema_of_arguments;
-pub(crate) use self::wit::from_wasmtime;
+pub(crate) use self::wit::{Budget, from_wasmtime};
 
 /// A type of the component model, or of core WebAssembly in the nearest words of the component model.
 ///

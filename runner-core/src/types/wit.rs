@@ -4,10 +4,24 @@ use wasmtime::component::types;
 
 use super::Type;
 
-/// Copies a type out of the engine.
-pub(crate) fn from_wasmtime(ty: &types::Type) -> Type {
-    let boxed = |ty: &types::Type| Box::new(from_wasmtime(ty));
-    match ty {
+/// How many types may still be copied. The engine shares types that are used twice; our tree does not, so that a small
+/// module could otherwise describe a tree of any size.
+pub(crate) struct Budget(usize);
+
+impl Budget {
+    /// Enough for the largest interfaces in use, some thousand types, several times over.
+    const TYPES: usize = 100_000;
+
+    pub(crate) fn new() -> Self {
+        Budget(Self::TYPES)
+    }
+}
+
+/// Copies a type out of the engine; `None` where the module has described more types than its budget.
+pub(crate) fn from_wasmtime(ty: &types::Type, budget: &mut Budget) -> Option<Type> {
+    budget.0 = budget.0.checked_sub(1)?;
+    let mut boxed = |ty: &types::Type| from_wasmtime(ty, budget).map(Box::new);
+    Some(match ty {
         types::Type::Bool => Type::Bool,
         types::Type::S8 => Type::S8,
         types::Type::U8 => Type::U8,
@@ -21,24 +35,44 @@ pub(crate) fn from_wasmtime(ty: &types::Type) -> Type {
         types::Type::Float64 => Type::F64,
         types::Type::Char => Type::Char,
         types::Type::String => Type::String,
-        types::Type::List(list) => Type::List(boxed(&list.ty())),
-        types::Type::FixedLengthList(list) => Type::FixedList(boxed(&list.ty()), list.len()),
-        types::Type::Map(map) => Type::Map(boxed(&map.key()), boxed(&map.value())),
-        types::Type::Record(record) => {
-            Type::Record(record.fields().map(|field| (field.name.to_owned(), from_wasmtime(&field.ty))).collect())
+        types::Type::List(list) => Type::List(boxed(&list.ty())?),
+        types::Type::FixedLengthList(list) => Type::FixedList(boxed(&list.ty())?, list.len()),
+        types::Type::Map(map) => Type::Map(boxed(&map.key())?, boxed(&map.value())?),
+        types::Type::Record(record) => Type::Record(
+            record
+                .fields()
+                .map(|field| Some((field.name.to_owned(), from_wasmtime(&field.ty, budget)?)))
+                .collect::<Option<_>>()?,
+        ),
+        types::Type::Tuple(tuple) => {
+            Type::Tuple(tuple.types().map(|ty| from_wasmtime(&ty, budget)).collect::<Option<_>>()?)
         }
-        types::Type::Tuple(tuple) => Type::Tuple(tuple.types().map(|ty| from_wasmtime(&ty)).collect()),
         types::Type::Variant(variant) => Type::Variant(
-            variant.cases().map(|case| (case.name.to_owned(), case.ty.as_ref().map(from_wasmtime))).collect(),
+            variant
+                .cases()
+                .map(|case| {
+                    let ty = match &case.ty {
+                        Some(ty) => Some(from_wasmtime(ty, budget)?),
+                        None => None,
+                    };
+                    Some((case.name.to_owned(), ty))
+                })
+                .collect::<Option<_>>()?,
         ),
         types::Type::Enum(names) => Type::Enum(names.names().map(str::to_owned).collect()),
-        types::Type::Option(option) => Type::Option(boxed(&option.ty())),
-        types::Type::Result(result) => Type::Result(result.ok().as_ref().map(boxed), result.err().as_ref().map(boxed)),
+        types::Type::Option(option) => Type::Option(boxed(&option.ty())?),
+        types::Type::Result(result) => {
+            let mut side = |ty: Option<types::Type>| match ty {
+                Some(ty) => boxed(&ty).map(Some),
+                None => Some(None),
+            };
+            Type::Result(side(result.ok())?, side(result.err())?)
+        }
         types::Type::Flags(names) => Type::Flags(names.names().map(str::to_owned).collect()),
         types::Type::Own(_) => Type::Opaque("own<resource>".to_owned()),
         types::Type::Borrow(_) => Type::Opaque("borrow<resource>".to_owned()),
         types::Type::Future(_) => Type::Opaque("future".to_owned()),
         types::Type::Stream(_) => Type::Opaque("stream".to_owned()),
         types::Type::ErrorContext => Type::Opaque("error-context".to_owned()),
-    }
+    })
 }

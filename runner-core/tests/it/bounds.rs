@@ -46,6 +46,10 @@ async fn a_module_over_its_bound_is_refused_before_it_compiles() {
     let huge = b"(module (memory 40000) (func (export \"f\")))";
     let bounds = Bounds { memory_bytes: 1 << 30, ..small() };
     check_refused(bounds, huge, "larger than an instance of this executor's pool may be").await;
+    let exports: String = (0..100).map(|n| format!("(export \"f{n}\" (func 0))")).collect();
+    let exporting = format!("(module (func) {exports})");
+    let bounds = Bounds { exports: 99, ..small() };
+    check_refused(bounds, exporting.as_bytes(), "the module has 100 exports, the bound is 99").await;
     // A component's modules count as well.
     let bounds = Bounds { functions: 10, ..small() };
     check_refused(bounds, guest("types.wasm"), "functions, the bound is 10").await;
@@ -105,4 +109,32 @@ async fn a_pool_that_does_not_fit_falls_back() {
     let bounds = Bounds { calls: 2_000_000, memory_bytes: 64 << 30, ..Bounds::default() };
     let gcd = bounded(bounds).load(guest("gcd.wat"), &Grants::none()).await.expect("it loads on demand");
     assert_eq!(value(gcd.call("gcd").args(json!([48, 36])).run().await.expect("it runs")), json!(12));
+}
+
+#[tokio::test]
+async fn types_that_grow_with_every_use_are_not_written_out() {
+    // Each record holds the one before it twice: a few lines describe eight thousand fields, eight functions as many each.
+    let mut text = "(component (type $t0 (record (field \"a\" u8)))".to_owned();
+    for n in 1..=13 {
+        text += &format!(
+            "(type $r{n} (record (field \"a\" $t{before}) (field \"b\" $t{before}))) (export $t{n} \"t{n}\" (type $r{n}))",
+            before = n - 1
+        );
+    }
+    text = text.replacen(
+        "(type $t0 (record (field \"a\" u8)))",
+        "(type $r0 (record (field \"a\" u8))) (export $t0 \"t0\" (type $r0))",
+        1,
+    );
+    text += "(core module $m (memory (export \"memory\") 1) (func (export \"f\") (param i32)) (func (export \"realloc\") (param i32 i32 i32 i32) (result i32) (i32.const 1024)))
+        (core instance $i (instantiate $m))";
+    for n in 0..8 {
+        text += &format!(
+            "(func (export \"f{n}\") (param \"x\" $t13) (canon lift (core func $i \"f\") (memory (core memory $i \"memory\")) (realloc (core func $i \"realloc\"))))"
+        );
+    }
+    text += ")";
+    let program = executor().load(text.as_bytes(), &Grants::none()).await.expect("it loads");
+    let shown = program.exports().last().expect("eight functions").to_string();
+    assert_eq!(shown, "f7: cannot be called, the module's types are too many to describe");
 }
