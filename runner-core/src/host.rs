@@ -36,6 +36,7 @@ impl Host {
     ///
     /// A plain function, so that it fits where wasmtime wants `fn(&mut T) -> D::Data<'_>`.
     pub fn view<S: Send + 'static>(&mut self) -> View<'_, S> {
+        self.meter.enter();
         let slot = self
             .slots
             .iter_mut()
@@ -48,19 +49,21 @@ impl Host {
 
     /// Counts a call of a host function, which has no state to view.
     pub(crate) fn count(&mut self, id: &str) {
+        self.meter.enter();
         if let Some(slot) = self.slots.iter_mut().find(|slot| slot.lender.id() == id) {
             slot.usage.calls += 1;
         }
     }
 
-    /// What every crossing between guest and host passes.
+    /// What every return from the host to the guest passes: the place where a limit met inside the host takes effect.
+    ///
+    /// The engine's own helpers (growing a memory, yielding, copying) pass here as well; only [`Meter::enter`] marks a host
+    /// call, and it is called by whatever gives a host function its state.
     #[inline]
     pub(crate) fn cross(mut store: StoreContextMut<'_, Host>, hook: CallHook) -> wasmtime::Result<()> {
-        let meter = &mut store.data_mut().meter;
         match hook {
-            CallHook::CallingHost => meter.enter(),
-            CallHook::ReturningFromHost => meter.leave(),
-            CallHook::CallingWasm | CallHook::ReturningFromWasm => Ok(()),
+            CallHook::ReturningFromHost => store.data_mut().meter.leave(),
+            CallHook::CallingHost | CallHook::CallingWasm | CallHook::ReturningFromWasm => Ok(()),
         }
     }
 }
@@ -146,21 +149,22 @@ impl Meter {
         self.refused = None;
     }
 
+    /// Marks the start of a host call. Its state is given by a function that cannot fail, so a limit that is met here stops
+    /// the guest when the call returns: the call that went over is the last.
     #[inline]
-    fn enter(&mut self) -> wasmtime::Result<()> {
+    pub(crate) fn enter(&mut self) {
         self.host_calls += 1;
         if self.host_calls > self.host_calls_max {
-            return Err(Stop(LimitKind::HostCalls).into());
+            self.stop = Some(LimitKind::HostCalls);
         }
         if self.ticker.ticks() >= self.deadline_tick {
-            return Err(Stop(LimitKind::Deadline).into());
+            self.stop = Some(LimitKind::Deadline);
         }
         self.in_host.store(true, Ordering::Relaxed);
         if tracing::enabled!(target: "runner_core::host_call", tracing::Level::TRACE) {
             self.span =
                 tracing::trace_span!(target: "runner_core::host_call", "host_call", capability = tracing::field::Empty);
         }
-        Ok(())
     }
 
     #[inline]

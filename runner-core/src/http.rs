@@ -13,9 +13,9 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::{BodyExt, StreamBody};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
+use wasmtime_wasi_http::Error as HttpError;
 use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
 use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
-use wasmtime_wasi_http::{Error as HttpError, WasiHttpView};
 
 use crate::call::settings;
 use crate::clock::now;
@@ -179,7 +179,7 @@ async fn run(
             let from = now();
             let guest = proxy.instantiate_async(&mut *store).await?;
             took = now() - from;
-            let mut http = store.data_mut().http();
+            let mut http = store.data_mut().http_from_outside();
             let request = http.new_incoming_request(Scheme::Http, request)?;
             let out = http.new_response_outparam(answer)?;
             guest.wasi_http_incoming_handler().call_handle(&mut *store, request, out).await

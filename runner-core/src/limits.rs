@@ -27,7 +27,7 @@ pub struct Limits {
     /// Fuel: about one unit an instruction. Enforced for programs loaded with [`Metering::Fuel`](crate::Metering::Fuel).
     /// Default 10 billion.
     pub fuel: u64,
-    /// Calls from the guest into the host. Default 10 million.
+    /// Calls from the guest into the host; the one that goes over is the last. Default 10 million.
     pub host_calls: u64,
     /// Bytes that capabilities move for the guest, both ways together. Default 1 GiB.
     pub host_bytes: u64,

@@ -104,12 +104,14 @@ impl Wasi {
     }
 }
 
+/// Each WASI function asks for its context once, at its start: that is where it is counted.
 impl Host {
     fn wasi(&mut self) -> (&mut Wasi, &mut wasmtime::component::ResourceTable) {
         (self.wasi.as_mut().expect("a program that imports WASI runs with its context"), &mut self.table)
     }
 
     pub(crate) fn preview1(&mut self) -> &mut WasiP1Ctx {
+        self.meter.enter();
         match &mut self.wasi().0.face {
             Face::P1(wasi) => wasi,
             Face::P2 { .. } => unreachable!("a core module runs with the preview 1 face"),
@@ -119,6 +121,7 @@ impl Host {
 
 impl WasiView for Host {
     fn ctx(&mut self) -> WasiCtxView<'_> {
+        self.meter.enter();
         let (wasi, table) = self.wasi();
         match &mut wasi.face {
             Face::P2 { wasi, .. } => WasiCtxView { ctx: wasi, table },
@@ -129,6 +132,14 @@ impl WasiView for Host {
 
 impl WasiHttpView for Host {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
+        self.meter.enter();
+        self.http_from_outside()
+    }
+}
+
+impl Host {
+    /// The HTTP context for the host's own use: no host call.
+    pub(crate) fn http_from_outside(&mut self) -> WasiHttpCtxView<'_> {
         let (wasi, table) = self.wasi();
         match &mut wasi.face {
             Face::P2 { http, closed, .. } => WasiHttpCtxView { ctx: http, table, hooks: closed },

@@ -62,10 +62,7 @@ fn main() {
 
 /// Ends the build where a target's standard library is missing, and says what to type.
 fn require_targets() {
-    let missing: Vec<&str> = [UNKNOWN, P1, P2]
-        .into_iter()
-        .filter(|t| !installed(t))
-        .collect();
+    let missing: Vec<&str> = [UNKNOWN, P1, P2].into_iter().filter(|t| !installed(t)).collect();
     if !missing.is_empty() {
         let missing = missing.join(" ");
         stop(&format!(
@@ -95,45 +92,22 @@ fn build(guests: &Path, target_dir: &Path, package: &str, target: &str) -> PathB
     }
     cargo
         .env("CARGO_TARGET_DIR", target_dir)
-        .args([
-            "build",
-            "--release",
-            "--locked",
-            "--target",
-            target,
-            "--package",
-            package,
-        ])
+        .args(["build", "--release", "--locked", "--target", target, "--package", package])
         .current_dir(guests);
     match cargo.status() {
         Ok(status) if status.success() => {}
-        Ok(status) => stop(&format!(
-            "the guest `{package}` for {target} did not build: {status}"
-        )),
+        Ok(status) => stop(&format!("the guest `{package}` for {target} did not build: {status}")),
         Err(e) => stop(&format!("cargo does not run: {e}")),
     }
-    let file = target_dir
-        .join(target)
-        .join("release")
-        .join(format!("{package}.wasm"));
+    let file = target_dir.join(target).join("release").join(format!("{package}.wasm"));
     // A library's file has the name of its crate.
-    if file.exists() {
-        file
-    } else {
-        file.with_file_name(package.replace('-', "_") + ".wasm")
-    }
+    if file.exists() { file } else { file.with_file_name(package.replace('-', "_") + ".wasm") }
 }
 
 /// What the outer build has set for itself: its flags, wrappers, profiles and targets. What
 /// says where cargo's home and registries are stays, and so does the job server.
 fn disturbs(name: &str) -> bool {
-    let kept = [
-        "CARGO_HOME",
-        "CARGO_MAKEFLAGS",
-        "CARGO_NET_",
-        "CARGO_HTTP_",
-        "CARGO_REGISTR",
-    ];
+    let kept = ["CARGO_HOME", "CARGO_MAKEFLAGS", "CARGO_NET_", "CARGO_HTTP_", "CARGO_REGISTR"];
     let ours = ["CARGO_", "RUSTC", "RUSTFLAGS", "RUSTDOC", "CLIPPY"];
     ours.iter().any(|it| name.starts_with(it)) && !kept.iter().any(|it| name.starts_with(it))
 }
@@ -155,15 +129,9 @@ fn text_entry(path: &Path) -> String {
     let text = fs::read_to_string(path).unwrap_or_else(|e| {
         stop(&format!("`{}` cannot be read: {e}", path.display()));
     });
-    let first = text
-        .lines()
-        .next()
-        .and_then(|line| line.strip_prefix(";; "));
+    let first = text.lines().next().and_then(|line| line.strip_prefix(";; "));
     let Some((title, about)) = first.and_then(|line| line.split_once(". ")) else {
-        stop(&format!(
-            "`{}` does not begin with `;; Title. What it does.`",
-            path.display()
-        ))
+        stop(&format!("`{}` does not begin with `;; Title. What it does.`", path.display()))
     };
     let name = path.file_stem().expect("it ends in .wat").to_string_lossy();
     format!(

@@ -231,3 +231,19 @@ async fn a_neighbour_of_every_bad_guest_is_well() {
         assert_eq!(value(good_one.expect("it runs")), json!(3), "beside {function}");
     }
 }
+
+#[tokio::test]
+async fn the_engine_s_own_helpers_are_no_host_calls() {
+    // Growing, filling and copying memory, and yielding at each tick, leave the guest without calling the host.
+    let text = "(module (memory 1)
+        (func (export \"f\")
+            (drop (memory.grow (i32.const 1)))
+            (memory.fill (i32.const 0) (i32.const 1) (i32.const 65536))
+            (memory.copy (i32.const 0) (i32.const 8) (i32.const 65536)))
+        (func (export \"spin\") (loop (br 0))))";
+    let program = executor().load(text.as_bytes(), &Grants::none()).await.expect("it loads");
+    for function in ["f", "spin"] {
+        let usage = program.call(function).limits(short()).run().await.expect("it runs").usage;
+        assert_eq!((usage.host_calls, usage.host), (0, Duration::ZERO), "{function}");
+    }
+}

@@ -82,13 +82,7 @@ pub fn wat(name: &str) -> &'static str {
 /// Says who it is, and spares the reader its bytes.
 impl std::fmt::Debug for Guest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "{} ({}, {} bytes)",
-            self.file,
-            self.target,
-            self.bytes.len()
-        )
+        write!(f, "{} ({}, {} bytes)", self.file, self.target, self.bytes.len())
     }
 }
 

@@ -5,10 +5,7 @@ fn every_guest_is_wasm_that_keeps_the_names_of_its_functions() {
     for guest in runner_guests::all() {
         assert!(guest.bytes.starts_with(b"\0asm"), "{guest:?}");
         let names = b"\x04name";
-        assert!(
-            guest.bytes.windows(names.len()).any(|it| it == names),
-            "{guest:?}"
-        );
+        assert!(guest.bytes.windows(names.len()).any(|it| it == names), "{guest:?}");
         assert_eq!(guest.bytes, runner_guests::get(guest.name), "{guest:?}");
     }
 }
@@ -22,10 +19,7 @@ fn the_big_guest_is_big() {
 #[test]
 fn every_text_says_what_it_is() {
     for text in runner_guests::texts() {
-        assert!(
-            !text.title.is_empty() && text.about.ends_with('.'),
-            "{text:?}"
-        );
+        assert!(!text.title.is_empty() && text.about.ends_with('.'), "{text:?}");
         assert_eq!(text.text, runner_guests::wat(text.file), "{text:?}");
     }
 }
