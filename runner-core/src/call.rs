@@ -91,8 +91,12 @@ impl Call {
     /// [`Error::outcome`](crate::Error::outcome).
     pub async fn run(self) -> Result<Outcome> {
         let entry = self.program.entry(&self.function)?;
+        // Weighed before it is read: values take more room than their JSON.
+        if weight(&self.args).saturating_add(self.setting.stdio.bytes()) > self.setting.limits.input_bytes {
+            return Ok(refused(&self.program, &self.setting.limits));
+        }
         let args = Arguments::read(entry, &self.args)?;
-        run(&self.program, entry, &args, weight(&self.args), &self.setting).await
+        run(&self.program, entry, &args, &self.setting).await
     }
 }
 
@@ -136,48 +140,48 @@ impl Command {
     /// As [`Call::run`].
     pub async fn run(self) -> Result<Outcome> {
         let entry = self.program.find_entry("command", |entry| matches!(entry, Entry::Start(_) | Entry::Run(_)))?;
-        run(&self.program, entry, &Arguments::None, 0, &self.setting).await
+        if self.setting.stdio.bytes() > self.setting.limits.input_bytes {
+            return Ok(refused(&self.program, &self.setting.limits));
+        }
+        run(&self.program, entry, &Arguments::None, &self.setting).await
     }
 }
 
-async fn run(program: &Program, entry: &Entry, args: &Arguments, weight: u64, setting: &Setting) -> Result<Outcome> {
-    let limits = &setting.limits;
-    if weight + setting.stdio.bytes() > limits.input_bytes {
-        return Ok(refused(program, limits));
-    }
+async fn run(program: &Program, entry: &Entry, args: &Arguments, setting: &Setting) -> Result<Outcome> {
     let mut session = Session::open(program, setting).await?;
-    session.begin(limits)?;
-    if let Entry::Component { signature, .. } = entry {
-        session.bound_copies(signature.results.iter().map(crate::Type::expansion).max().unwrap_or(1), limits);
-    }
+    session.begin(&setting.limits)?;
+    session.bound_copies(expansion(entry));
     let mut took = Default::default();
     let ending = session
         .watch(async |store| {
             let from = now();
             let live = instantiate(program, store).await?;
             took = now() - from;
-            invoke(live, store, entry, args).await
+            invoke(live, store, entry, args, setting.limits.output_bytes).await
         })
         .await;
     session.instantiated(took);
     // Where the host could not do its part, the capabilities are closed as cancelled when the session is dropped.
-    let ending = within_output(&mut session, flatten(ending?));
+    let ending = within_output(&mut session, ending?);
     session.finish(ending).await.map_err(|(error, outcome)| error.with_outcome(outcome))
 }
 
-/// An ending in an ending is one.
-pub(crate) fn flatten(ending: Ending<Ending>) -> Ending {
-    exited_well(match ending {
-        Ending::Returned(inner) => inner,
-        Ending::Failed(failure) => Ending::Failed(failure),
-        Ending::Trapped(trap) => Ending::Trapped(trap),
-        Ending::Exhausted(limit) => Ending::Exhausted(limit),
-        Ending::Cancelled => Ending::Cancelled,
-    })
+/// How much more than its JSON a result of this entry may weigh in the engine's values.
+pub(crate) fn expansion(entry: &Entry) -> u64 {
+    match entry {
+        Entry::Component { signature, .. } => signature.results.iter().map(crate::Type::expansion).max().unwrap_or(1),
+        _ => 1,
+    }
 }
 
-/// Holds a result against what the call may put out beside what it printed.
-pub(crate) fn within_output(session: &mut Session, ending: Ending) -> Ending {
+/// Holds a result against what the call may put out beside what it printed. A result that was too large to be written
+/// down at all is `None`.
+pub(crate) fn within_output(session: &mut Session, ending: Ending<Option<Ending>>) -> Ending {
+    let ending = match ending {
+        Ending::Returned(Some(inner)) => exited_well(inner),
+        Ending::Returned(None) => return session.exhausted(LimitKind::Output),
+        other => exited_well(other.map(|_| Value::Null)),
+    };
     let weight = match &ending {
         Ending::Returned(value) => weight(value),
         Ending::Failed(failure) => failure.message.len() as u64 + failure.value.as_ref().map_or(0, weight),

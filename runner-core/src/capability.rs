@@ -162,6 +162,8 @@ impl<S> DerefMut for View<'_, S> {
 pub(crate) use charge::Charge;
 
 mod charge {
+    use std::time::Duration;
+
     use super::LimitKind;
     use crate::clock::{Instant, now};
     use crate::host::{Meter, Stop};
@@ -174,7 +176,8 @@ mod charge {
     pub(crate) struct Charge<'a> {
         meter: &'a mut Meter,
         usage: &'a mut CapabilityUsage,
-        measured_from: Option<Instant>,
+        /// When the measured part began, and how long the call had been suspended by then: that time is counted elsewhere.
+        measured_from: Option<(Instant, Duration)>,
     }
 
     impl<'a> Charge<'a> {
@@ -184,12 +187,13 @@ mod charge {
         }
 
         pub(crate) fn charge(&mut self, bytes_in: u64, bytes_out: u64) -> wasmtime::Result<()> {
-            self.usage.bytes_in += bytes_in;
-            self.usage.bytes_out += bytes_out;
-            if bytes_in + bytes_out > MEASURED_BYTES && self.measured_from.is_none() {
-                self.measured_from = Some(now());
+            self.usage.bytes_in = self.usage.bytes_in.saturating_add(bytes_in);
+            self.usage.bytes_out = self.usage.bytes_out.saturating_add(bytes_out);
+            let bytes = bytes_in.saturating_add(bytes_out);
+            if bytes > MEASURED_BYTES && self.measured_from.is_none() {
+                self.measured_from = Some((now(), self.meter.pulse.slept_so_far()));
             }
-            self.meter.host_bytes = self.meter.host_bytes.saturating_add(bytes_in).saturating_add(bytes_out);
+            self.meter.host_bytes = self.meter.host_bytes.saturating_add(bytes);
             if self.meter.host_bytes > self.meter.host_bytes_max {
                 self.meter.stop = Some(LimitKind::HostBytes);
                 return Err(Stop(LimitKind::HostBytes).into());
@@ -200,8 +204,9 @@ mod charge {
 
     impl Drop for Charge<'_> {
         fn drop(&mut self) {
-            if let Some(from) = self.measured_from {
-                self.meter.host_measured += now() - from;
+            if let Some((from, slept)) = self.measured_from {
+                let suspended = self.meter.pulse.slept_so_far().saturating_sub(slept);
+                self.meter.host_measured += (now() - from).saturating_sub(suspended);
             }
         }
     }
@@ -230,6 +235,10 @@ pub(crate) trait Lender: Send + Sync {
     fn link(&self, linker: &mut wasmtime::component::Linker<Host>) -> wasmtime::Result<()>;
     fn link_core(&self, linker: &mut wasmtime::Linker<Host>) -> wasmtime::Result<()>;
     fn grant_schema(&self) -> Value;
+    /// Whether there is anything to do at the end of a call.
+    fn closes(&self) -> bool {
+        true
+    }
     /// Reads a grant; the answer also says whether its close commits.
     fn lend(self: Arc<Self>, grant: &Value) -> Result<Loan>;
     fn open(&self, grant: &(dyn Any + Send + Sync), call: &CallContext) -> Result<Box<dyn Any + Send>>;

@@ -21,8 +21,15 @@ const KEPT_BYTES: usize = 128 << 10;
 /// Freed slots unmapped at once: the median call is cheaper, the 99th percentile dearer; 1 keeps the tail short.
 const DECOMMIT_BATCH: usize = 1;
 
-/// Core instances, and tables, that the pool holds for each call: an SDK component has four and three.
-const INSTANCES_EACH: u32 = 8;
+/// What each place holds of the pool. One call can take no more than its own place's share, so that none is short for
+/// another: a component has a memory (the preview 1 adapter shares it) and about four core instances with three tables. A heap
+/// for garbage collection takes one memory more.
+pub(crate) const MEMORIES_EACH: u32 = 3;
+pub(crate) const TABLES_EACH: u32 = 16;
+const INSTANCES_EACH: u32 = 64;
+
+/// Tables are small and many: what is kept of each after a burst is kept for ever.
+const KEPT_TABLE_BYTES: usize = 64 << 10;
 
 /// The engines of one executor.
 pub(crate) struct Engines {
@@ -73,9 +80,11 @@ fn build(bounds: &Bounds, metering: Metering, pooling: bool) -> Result<Engine> {
     Engine::new(&config).map_err(|error| Error::internal("the engine does not start").source(error))
 }
 
-/// An engine that only compiles: what it makes fits the engine that runs.
-pub(crate) fn compiling(bounds: &Bounds, metering: Metering) -> Result<Engine> {
-    build(bounds, metering, false)
+/// An engine that only compiles: what it makes fits the engine that runs. In a process of its own it may use all cores.
+pub(crate) fn compiling(bounds: &Bounds, metering: Metering, all_cores: bool) -> Result<Engine> {
+    let mut config = config(bounds, metering);
+    config.parallel_compilation(all_cores);
+    Engine::new(&config).map_err(|error| Error::internal("the compiling engine does not start").source(error))
 }
 
 fn config(bounds: &Bounds, metering: Metering) -> Config {
@@ -89,28 +98,33 @@ fn config(bounds: &Bounds, metering: Metering) -> Config {
         // Shared memory outlives a store and escapes its limits.
         .wasm_threads(false)
         .wasm_memory64(true)
-        .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(64));
+        .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(64))
+        // Names come from the name section; debug information of strangers is not read.
+        .wasm_backtrace_details(wasmtime::WasmBacktraceDetails::Disable);
     config
 }
 
 fn pool(bounds: &Bounds) -> PoolingAllocationConfig {
     let scanned = PoolingAllocationConfig::is_pagemap_scan_available();
     let kept = if scanned { KEPT_BYTES_SCANNED } else { KEPT_BYTES };
-    let many = bounds.calls.saturating_mul(INSTANCES_EACH);
+    let each = |share: u32| bounds.calls.saturating_mul(share);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(bounds.calls)
-        .total_core_instances(many)
-        .total_memories(bounds.calls.saturating_mul(2))
-        .total_tables(many)
+        .max_core_instances_per_component(INSTANCES_EACH)
+        .total_core_instances(each(INSTANCES_EACH))
+        .max_memories_per_component(MEMORIES_EACH)
+        .max_memories_per_module(MEMORIES_EACH)
+        .total_memories(each(MEMORIES_EACH + 1))
+        .max_tables_per_component(TABLES_EACH)
+        .max_tables_per_module(TABLES_EACH)
+        .total_tables(each(TABLES_EACH))
         .total_stacks(bounds.calls)
         .total_gc_heaps(bounds.calls)
-        .max_memories_per_module(16)
-        .max_tables_per_module(16)
         .max_memory_size(usize::try_from(bounds.memory_bytes).unwrap_or(usize::MAX))
         .table_elements(bounds.table_elements)
         .pagemap_scan(Enabled::Auto)
         .linear_memory_keep_resident(kept)
-        .table_keep_resident(kept)
+        .table_keep_resident(KEPT_TABLE_BYTES)
         .decommit_batch_size(DECOMMIT_BATCH);
     pool
 }

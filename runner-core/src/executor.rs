@@ -14,7 +14,7 @@ use wasmtime::{Engine, WasmRet, WasmTyList};
 use crate::admission::Admission;
 use crate::capability::{Capability, Grants, Lender, Registered};
 use crate::clock::{Ticker, now};
-use crate::code::{self, CodeKey, Compile, CompileJob, Compiled, Compiler, LocalStore, Store, VerifiedStore};
+use crate::code::{self, CodeKey, Compile, CompileJob, Compiled, Compiler, LocalStore, Store, VerifiedStore, Work};
 use crate::engine::Engines;
 use crate::error::{Error, ErrorKind, Result};
 use crate::host_fn::HostFunctions;
@@ -40,7 +40,7 @@ struct Inner {
     admission: Admission,
     compiler: Compiler,
     store: Store,
-    codes: Cache<(Arc<str>, Metering), Arc<Code>, CodeWeight>,
+    codes: Cache<CodeName, Arc<Code>, CodeWeight>,
     lenders: Vec<Arc<dyn Lender>>,
     linkers: LinkerCache,
     call_ids: AtomicU64,
@@ -48,11 +48,20 @@ struct Inner {
     janitor: TaskTracker,
 }
 
+/// What names code in memory.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct CodeName {
+    digest: Arc<str>,
+    metering: Metering,
+    /// Whether the module's bytes were at hand, which carry the names of parameters.
+    named: bool,
+}
+
 #[derive(Clone)]
 struct CodeWeight;
 
-impl Weighter<(Arc<str>, Metering), Arc<Code>> for CodeWeight {
-    fn weight(&self, _key: &(Arc<str>, Metering), code: &Arc<Code>) -> u64 {
+impl Weighter<CodeName, Arc<Code>> for CodeWeight {
+    fn weight(&self, _name: &CodeName, code: &Arc<Code>) -> u64 {
         // Code that weighs nothing would never be dropped.
         code.compiled.bytes().max(1)
     }
@@ -88,6 +97,8 @@ impl Executor {
     }
 
     /// Makes a module ready whose compiled code is already in memory or in the store, without its bytes.
+    ///
+    /// Parameters of core functions are then named `p0`, `p1`, ..: their names stand in the bytes.
     ///
     /// # Errors
     /// `NotFound` where its code is not there; otherwise as [`Executor::load`].
@@ -166,68 +177,74 @@ impl Executor {
 
     /// The compiled code of a module, and the time it took to compile now.
     async fn code(&self, module: &[u8], metering: Metering) -> Result<(Arc<Code>, Duration)> {
-        if module.len() > self.0.bounds.module_bytes {
-            let (found, bound) = (module.len(), self.0.bounds.module_bytes);
-            return Err(Error::exceeded(format!("the module has {found} bytes, the bound is {bound}")));
-        }
+        let text = load::is_text(module, &self.0.bounds)?;
         let bytes: Arc<[u8]> = module.into();
-        let digest = aside(bytes.len(), {
-            let bytes = Arc::clone(&bytes);
-            move || code::digest(&bytes)
-        })
-        .await?;
+        let hashed = Arc::clone(&bytes);
+        let digest = aside(bytes.len(), move || code::digest(&hashed)).await?;
         let mut took = Duration::ZERO;
-        let key = (Arc::clone(&digest), metering);
+        let key = CodeName { digest: Arc::clone(&digest), metering, named: true };
         // Whoever asks for the same module meanwhile waits for this one answer.
-        let code = self
-            .0
-            .codes
-            .get_or_insert_async(&key, async {
-                let engine = self.0.engines.get(metering)?;
-                let code_key = CodeKey::new(engine, metering, &digest);
-                let bounds = self.0.bounds.clone();
-                let source = aside(bytes.len(), move || load::read(&bytes, &bounds)).await??;
-                let compiled = match self.0.store.get(engine, &code_key).await {
-                    Some(compiled) => compiled,
-                    None => {
-                        let from = now();
-                        let (bytes, bounds) = (Arc::clone(&source.bytes), self.0.bounds.clone());
-                        aside(bytes.len(), move || load::check_bounds(&bytes, &bounds)).await??;
-                        let job = CompileJob {
-                            bytes: Arc::clone(&source.bytes),
-                            form: source.form,
-                            metering,
-                            bounds: self.0.bounds.clone(),
-                        };
-                        let artefact = self.0.compiler.compile(job).await?;
-                        let compiled = self.0.store.put(engine, &code_key, artefact).await?;
-                        took = now() - from;
-                        compiled
-                    }
-                };
-                Ok::<_, Error>(Arc::new(made_up(engine, &digest, metering, source.form, compiled, &source.parameters)))
-            })
-            .await?;
+        let made = async {
+            let engine = self.0.engines.get(metering)?;
+            let code_key = CodeKey::new(engine, metering, &digest);
+            let binary = match text {
+                true => self.translate(bytes).await?,
+                false => bytes,
+            };
+            let (size, bounds) = (binary.len(), self.0.bounds.clone());
+            let source = aside(size, move || load::read(binary, &bounds)).await??;
+            let compiled = match self.0.store.get(engine, &code_key).await {
+                Some(compiled) => compiled,
+                None => {
+                    let from = now();
+                    let (bytes, bounds) = (Arc::clone(&source.bytes), self.0.bounds.clone());
+                    aside(size, move || load::check_bounds(&bytes, &bounds)).await??;
+                    let work = Work::Compile { form: source.form, metering };
+                    let artefact = self.job(Arc::clone(&source.bytes), work).await?;
+                    let compiled = self.0.store.put(engine, &code_key, artefact).await?;
+                    took = now() - from;
+                    compiled
+                }
+            };
+            let engine = engine.clone();
+            let describe = move || made_up(&engine, &digest, metering, source.form, compiled, &source.parameters);
+            Ok::<_, Error>(Arc::new(aside(size, describe).await?))
+        };
+        let code = self.0.codes.get_or_insert_async(&key, made).await?;
         Ok((code, took))
     }
 
+    async fn translate(&self, text: Arc<[u8]>) -> Result<Arc<[u8]>> {
+        /// A text that even the slowest way through the translator has done in a few milliseconds.
+        const AT_ONCE_BYTES: usize = 32 << 10;
+        match text.len() <= AT_ONCE_BYTES {
+            true => load::translate(&text).map(Arc::from),
+            false => self.job(text, Work::Translate).await.map(Arc::from),
+        }
+    }
+
+    async fn job(&self, bytes: Arc<[u8]>, work: Work) -> Result<Vec<u8>> {
+        self.0.compiler.compile(CompileJob { bytes, work, bounds: self.0.bounds.clone() }).await
+    }
+
     async fn code_by_id(&self, id: &ModuleId, metering: Metering) -> Result<Arc<Code>> {
-        let key = (Arc::clone(&id.0), metering);
-        self.0
-            .codes
-            .get_or_insert_async(&key, async {
-                let engine = self.0.engines.get(metering)?;
-                let compiled =
-                    self.0.store.get(engine, &CodeKey::new(engine, metering, &id.0)).await.ok_or_else(|| {
-                        Error::new(ErrorKind::NotFound, format!("no compiled code for module `{id}`: load its bytes"))
-                    })?;
-                let form = match compiled {
-                    Compiled::Module(_) => Form::Core,
-                    Compiled::Component(_) => Form::Component,
-                };
-                Ok(Arc::new(made_up(engine, &id.0, metering, form, compiled, &Default::default())))
-            })
-            .await
+        let mut key = CodeName { digest: Arc::clone(&id.0), metering, named: true };
+        if let Some(code) = self.0.codes.get(&key) {
+            return Ok(code);
+        }
+        key.named = false;
+        let made = async {
+            let engine = self.0.engines.get(metering)?;
+            let compiled = self.0.store.get(engine, &CodeKey::new(engine, metering, &id.0)).await.ok_or_else(|| {
+                Error::new(ErrorKind::NotFound, format!("no compiled code for module `{id}`: load its bytes"))
+            })?;
+            let form = match compiled {
+                Compiled::Module(_) => Form::Core,
+                Compiled::Component(_) => Form::Component,
+            };
+            Ok(Arc::new(made_up(engine, &id.0, metering, form, compiled, &Default::default())))
+        };
+        self.0.codes.get_or_insert_async(&key, made).await
     }
 }
 

@@ -102,41 +102,42 @@ pub(crate) async fn instantiate(program: &Program, store: &mut Store<Host>) -> w
     }
 }
 
-/// Calls an entry. What the guest calls a failure comes back as one.
+/// Calls an entry. What the guest calls a failure comes back as one; a result beyond so many bytes of JSON as `None`.
 pub(crate) async fn invoke(
     live: Live,
     store: &mut Store<Host>,
     entry: &Entry,
     args: &Arguments,
-) -> wasmtime::Result<Ending> {
+    output_bytes: u64,
+) -> wasmtime::Result<Option<Ending>> {
     match (live, entry, args) {
         (Live::Core(instance), Entry::Core { index, signature }, Arguments::Core(args)) => {
             let func = core_func(instance, store, index)?;
             let mut results = vec![Val::I32(0); signature.results.len()];
             func.call_async(&mut *store, args, &mut results).await?;
-            Ok(Ending::Returned(match results.as_slice() {
+            Ok(Some(Ending::Returned(match results.as_slice() {
                 [] => Value::Null,
                 [one] => core_to_json(one),
                 many => many.iter().map(core_to_json).collect(),
-            }))
+            })))
         }
         (Live::Core(instance), Entry::Start(index), _) => {
             let start = core_func(instance, store, index)?.typed::<(), ()>(&*store)?;
             start.call_async(&mut *store, ()).await?;
-            Ok(Ending::Returned(Value::Null))
+            Ok(Some(Ending::Returned(Value::Null)))
         }
         (Live::Component(instance), Entry::Component { index, signature }, Arguments::Component(args)) => {
             let func = instance.get_func(&mut *store, index).ok_or_else(|| gone("function"))?;
             let mut results = vec![ComponentVal::Bool(false); signature.results.len()];
             func.call_async(&mut *store, args, &mut results).await?;
             Ok(match (signature.results.as_slice(), results.as_slice()) {
-                ([ty], [value]) => returned(ty, value),
-                _ => Ending::Returned(Value::Null),
+                ([ty], [value]) => returned(ty, value, output_bytes),
+                _ => Some(Ending::Returned(Value::Null)),
             })
         }
         (Live::Component(instance), Entry::Run(index), _) => {
             let run = instance.get_typed_func::<(), (Result<(), ()>,)>(&mut *store, index)?;
-            Ok(match run.call_async(&mut *store, ()).await? {
+            Ok(Some(match run.call_async(&mut *store, ()).await? {
                 (Ok(()),) => Ending::Returned(Value::Null),
                 (Err(()),) => Ending::Failed(Failure {
                     code: "exit".to_owned(),
@@ -145,7 +146,7 @@ pub(crate) async fn invoke(
                     exit_code: Some(1),
                     value: None,
                 }),
-            })
+            }))
         }
         _ => Err(wasmtime::Error::msg("the entry does not belong to this kind of module")),
     }
@@ -164,17 +165,19 @@ fn gone(what: &str) -> wasmtime::Error {
 }
 
 /// A top-level result is unwrapped: its `ok` is the value, its `err` the guest's word for no.
-fn returned(ty: &Type, value: &ComponentVal) -> Ending {
+fn returned(ty: &Type, value: &ComponentVal, output_bytes: u64) -> Option<Ending> {
+    let mut left = output_bytes;
     let (Type::Result(ok, err), ComponentVal::Result(result)) = (ty, value) else {
-        return Ending::Returned(to_json(ty, value));
+        return to_json(ty, value, &mut left).map(Ending::Returned);
     };
-    let payload = |ty: &Option<Box<Type>>, value: &Option<Box<ComponentVal>>| {
-        ty.as_deref().zip(value.as_deref()).map(|(ty, value)| to_json(ty, value))
+    let mut payload = |ty: &Option<Box<Type>>, value: &Option<Box<ComponentVal>>| match (ty, value) {
+        (Some(ty), Some(value)) => to_json(ty, value, &mut left).map(Some),
+        _ => Some(None),
     };
-    match result {
-        Ok(value) => Ending::Returned(payload(ok, value).unwrap_or(Value::Null)),
-        Err(value) => Ending::Failed(failure(payload(err, value))),
-    }
+    Some(match result {
+        Ok(value) => Ending::Returned(payload(ok, value)?.unwrap_or(Value::Null)),
+        Err(value) => Ending::Failed(failure(payload(err, value)?)),
+    })
 }
 
 /// Reads what can be read out of an `err`: the SDK's record of code, message and retryable, a case's name, a text.

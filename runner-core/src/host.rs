@@ -5,7 +5,7 @@
 use std::any::{Any, TypeId};
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use wasmtime::component::ResourceTable;
@@ -13,6 +13,7 @@ use wasmtime::{CallHook, ResourceLimiter, StoreContextMut};
 
 use crate::capability::{Charge, Lender, View};
 use crate::clock::Ticker;
+use crate::engine::{MEMORIES_EACH, TABLES_EACH};
 use crate::limits::{LimitKind, Limits};
 use crate::outcome::CapabilityUsage;
 use crate::wasi::Wasi;
@@ -63,7 +64,22 @@ impl Host {
     pub(crate) fn cross(mut store: StoreContextMut<'_, Host>, hook: CallHook) -> wasmtime::Result<()> {
         match hook {
             CallHook::ReturningFromHost => store.data_mut().meter.leave(),
-            CallHook::CallingHost | CallHook::CallingWasm | CallHook::ReturningFromWasm => Ok(()),
+            // What comes next is read out of the guest: a result, or the arguments of a host call.
+            CallHook::ReturningFromWasm => {
+                let meter = &mut store.data_mut().meter;
+                meter.copying = LimitKind::Output;
+                let bytes = meter.result_bytes;
+                store.set_hostcall_fuel(bytes);
+                Ok(())
+            }
+            CallHook::CallingHost => {
+                let meter = &mut store.data_mut().meter;
+                meter.copying = LimitKind::HostBytes;
+                let bytes = meter.argument_bytes;
+                store.set_hostcall_fuel(bytes);
+                Ok(())
+            }
+            CallHook::CallingWasm => Ok(()),
         }
     }
 }
@@ -83,13 +99,38 @@ impl Slot {
     }
 }
 
+/// What one host call may copy out of a guest at most: as much as the engine allows by itself.
+const ARGUMENT_BYTES_MAX: u64 = 128 << 20;
+
+/// Where the guest is, for the future that watches it from outside.
+#[derive(Debug, Default)]
+pub(crate) struct Pulse {
+    in_host: AtomicBool,
+    /// Nanoseconds suspended in host calls so far.
+    slept: AtomicU64,
+}
+
+impl Pulse {
+    pub(crate) fn in_host(&self) -> bool {
+        self.in_host.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn slept(&self, time: Duration) {
+        self.slept.fetch_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    pub(crate) fn slept_so_far(&self) -> Duration {
+        Duration::from_nanos(self.slept.load(Ordering::Relaxed))
+    }
+}
+
 /// The numbers of one call, beside its limits.
 pub(crate) struct Meter {
     ticker: Arc<Ticker>,
     /// The tick from which a host call is refused.
     pub(crate) deadline_tick: u64,
-    /// Whether the guest is inside a host call: shared with the future that watches it from outside.
-    pub(crate) in_host: Arc<AtomicBool>,
+    /// Shared with the future that watches the guest from outside.
+    pub(crate) pulse: Arc<Pulse>,
     pub(crate) host_calls: u64,
     host_calls_max: u64,
     pub(crate) host_bytes: u64,
@@ -106,8 +147,11 @@ pub(crate) struct Meter {
     table_elements: u64,
     table_elements_max: u64,
     instances_max: u32,
-    /// The growth allowed last, given back where the engine then fails to grow.
-    allowed_growth: u64,
+    /// What the engine may copy out of the guest for one host call, and for the result.
+    argument_bytes: usize,
+    result_bytes: usize,
+    /// Which of the two is being copied.
+    pub(crate) copying: LimitKind,
     /// A growth that was refused; a trap that follows is blamed on it.
     pub(crate) refused: Option<LimitKind>,
 }
@@ -117,7 +161,7 @@ impl Meter {
         Meter {
             ticker,
             deadline_tick: u64::MAX,
-            in_host: Arc::new(AtomicBool::new(false)),
+            pulse: Arc::default(),
             host_calls: 0,
             host_calls_max: limits.host_calls,
             host_bytes: 0,
@@ -131,7 +175,9 @@ impl Meter {
             table_elements: 0,
             table_elements_max: limits.table_elements,
             instances_max: limits.instances,
-            allowed_growth: 0,
+            argument_bytes: 0,
+            result_bytes: 0,
+            copying: LimitKind::HostBytes,
             refused: None,
         }
     }
@@ -139,7 +185,7 @@ impl Meter {
     /// Starts the account of the next call on a live instance; memory and tables are the instance's and stay.
     pub(crate) fn restart(&mut self, limits: &Limits) {
         self.deadline_tick = self.ticker.tick_after(limits.deadline);
-        self.in_host.store(false, Ordering::Relaxed);
+        self.pulse.in_host.store(false, Ordering::Relaxed);
         self.host_calls = 0;
         self.host_calls_max = limits.host_calls;
         self.host_bytes = 0;
@@ -160,7 +206,7 @@ impl Meter {
         if self.ticker.ticks() >= self.deadline_tick {
             self.stop = Some(LimitKind::Deadline);
         }
-        self.in_host.store(true, Ordering::Relaxed);
+        self.pulse.in_host.store(true, Ordering::Relaxed);
         if tracing::enabled!(target: "runner_core::host_call", tracing::Level::TRACE) {
             self.span =
                 tracing::trace_span!(target: "runner_core::host_call", "host_call", capability = tracing::field::Empty);
@@ -169,7 +215,7 @@ impl Meter {
 
     #[inline]
     fn leave(&mut self) -> wasmtime::Result<()> {
-        self.in_host.store(false, Ordering::Relaxed);
+        self.pulse.in_host.store(false, Ordering::Relaxed);
         if !self.span.is_disabled() {
             self.span = tracing::Span::none();
         }
@@ -177,6 +223,14 @@ impl Meter {
             Some(kind) => Err(Stop(kind).into()),
             None => Ok(()),
         }
+    }
+
+    /// Bounds what the engine copies out of the guest: for a host call as much as capabilities may move, for the result as
+    /// much as one of its type may weigh.
+    pub(crate) fn bound_copies(&mut self, limits: &Limits, expansion: u64) {
+        let bytes = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+        self.argument_bytes = bytes(limits.host_bytes.min(ARGUMENT_BYTES_MAX));
+        self.result_bytes = bytes(limits.output_bytes.saturating_mul(expansion));
     }
 
     fn refuse(&mut self, kind: LimitKind) -> wasmtime::Result<bool> {
@@ -195,15 +249,14 @@ impl ResourceLimiter for Meter {
             return Ok(false);
         }
         self.refused = None;
-        self.allowed_growth = grown - self.memory_bytes;
         self.memory_bytes = grown;
         self.memory_peak_bytes = self.memory_peak_bytes.max(grown);
         Ok(true)
     }
 
     fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
-        // Allowed by the call's limits, refused by the pool: the executor's own bound on one memory.
-        self.memory_bytes -= std::mem::take(&mut self.allowed_growth);
+        // Allowed by the call's limits, refused by the pool or the system; what was counted for it stays counted, since the
+        // engine also reports failures that it never asked for.
         self.refused = Some(LimitKind::Memory);
         Ok(())
     }
@@ -217,13 +270,11 @@ impl ResourceLimiter for Meter {
             return Ok(false);
         }
         self.refused = None;
-        self.allowed_growth = grown - self.table_elements;
         self.table_elements = grown;
         Ok(true)
     }
 
     fn table_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
-        self.table_elements -= std::mem::take(&mut self.allowed_growth);
         self.refused = Some(LimitKind::Tables);
         Ok(())
     }
@@ -233,12 +284,11 @@ impl ResourceLimiter for Meter {
     }
 
     fn tables(&self) -> usize {
-        // Every table counts at least its elements; a component has a few tables an instance.
-        self.instances_max as usize * 4
+        TABLES_EACH as usize
     }
 
     fn memories(&self) -> usize {
-        self.instances_max as usize * 4
+        MEMORIES_EACH as usize
     }
 }
 

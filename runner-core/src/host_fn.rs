@@ -95,6 +95,10 @@ impl Lender for HostFunctions {
         serde_json::json!({ "type": "null" })
     }
 
+    fn closes(&self) -> bool {
+        false
+    }
+
     fn lend(self: Arc<Self>, grant: &Value) -> Result<Loan> {
         match grant {
             Value::Null => Ok(Loan::new(self, Box::new(()), false)),

@@ -7,7 +7,7 @@ use serde_json::Value;
 use wasmtime::component::{ComponentNamedList, Lift, Lower};
 use wasmtime::{WasmParams, WasmResults};
 
-use crate::call::{flatten, refused, settings, within_output};
+use crate::call::{expansion, refused, settings, within_output};
 use crate::clock::now;
 use crate::error::{Error, ErrorKind, Result};
 use crate::guest::{Arguments, Live, core_func, instantiate, invoke, weight};
@@ -135,7 +135,7 @@ impl Instance {
             ),
             _ => return Err(Error::invalid(format!("export `{function}` is not a function"))),
         };
-        Ok(Typed { func, store: self.id(), types: PhantomData })
+        Ok(Typed { func, session: self.session.id(), types: PhantomData })
     }
 
     /// A component's function by its Rust types: parameters and results are tuples.
@@ -158,7 +158,10 @@ impl Instance {
         match (program.entry(function)?, self.live) {
             (Entry::Component { index, .. }, Live::Component(instance)) => {
                 let func = instance.get_typed_func::<P, R>(self.session.store(), index);
-                Ok(TypedComponent { func: func.map_err(|error| mistyped(function, &error))?, store: self.id() })
+                Ok(TypedComponent {
+                    func: func.map_err(|error| mistyped(function, &error))?,
+                    session: self.session.id(),
+                })
             }
             _ => Err(Error::invalid(format!("export `{function}` is not a component's function"))),
         }
@@ -178,15 +181,11 @@ impl Instance {
         self.session.close().await
     }
 
-    fn id(&self) -> usize {
-        // The program's session is unique to this instance for as long as it lives.
-        std::ptr::from_ref(self.session.output_left.as_ref()) as usize
-    }
-
     /// Runs one call in the session and keeps the books.
     async fn run<T>(
         &mut self,
         limits: Limits,
+        expansion: u64,
         call: impl AsyncFnOnce(&mut wasmtime::Store<crate::host::Host>) -> wasmtime::Result<T>,
     ) -> Result<Ending<T>> {
         if self.ended {
@@ -194,18 +193,27 @@ impl Instance {
             return Err(Error::new(ErrorKind::Invalid, message));
         }
         self.session.begin(&limits)?;
+        self.session.bound_copies(expansion);
         // A call that is dropped half-way leaves the guest in no state to go on from.
         self.ended = true;
-        let ending = self.session.watch(call).await?;
+        let under_way = UnderWay(&mut self.session);
+        let ending = under_way.0.watch(call).await?;
         self.ended = !matches!(ending, Ending::Returned(_));
         Ok(ending)
     }
 
     fn settle<T>(&mut self, ending: Ending<T>) -> Outcome<T> {
         self.session.remember(&ending);
-        let outcome = self.session.outcome(ending);
-        self.session.rest();
-        outcome
+        self.session.outcome(ending)
+    }
+}
+
+/// A call on a live instance; whichever way it ends, the instance rests after it.
+struct UnderWay<'a>(&'a mut Session);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.rest();
     }
 }
 
@@ -243,17 +251,14 @@ impl InstanceCall<'_> {
         let InstanceCall { instance, function, args, limits } = self;
         let program = instance.session.program.clone();
         let entry = program.entry(&function)?;
-        let prepared = Arguments::read(entry, &args)?;
         if weight(&args) > limits.input_bytes {
             return Ok(refused(&program, &limits));
         }
-        if let Entry::Component { signature, .. } = entry {
-            let expansion = signature.results.iter().map(crate::Type::expansion).max().unwrap_or(1);
-            instance.session.bound_copies(expansion, &limits);
-        }
-        let live = instance.live;
-        let ending = instance.run(limits, async |store| invoke(live, store, entry, &prepared).await).await?;
-        let ending = within_output(&mut instance.session, flatten(ending));
+        let prepared = Arguments::read(entry, &args)?;
+        let (live, output) = (instance.live, limits.output_bytes);
+        let call = async |store: &mut wasmtime::Store<_>| invoke(live, store, entry, &prepared, output).await;
+        let ending = instance.run(limits, expansion(entry), call).await?;
+        let ending = within_output(&mut instance.session, ending);
         Ok(instance.settle(ending))
     }
 }
@@ -293,7 +298,7 @@ impl Number for () {
 /// A function found by its numeric types, for one instance.
 pub struct Typed<P, R: Number> {
     func: Function<P, R>,
-    store: usize,
+    session: u64,
     types: PhantomData<fn(P) -> R>,
 }
 
@@ -312,13 +317,13 @@ where
     /// # Errors
     /// `Invalid` on another instance, or one that has ended.
     pub async fn call(&self, instance: &mut Instance, params: P) -> Result<Outcome<R>> {
-        of_this_instance(self.store, instance)?;
+        of_this_instance(self.session, instance)?;
         let limits = instance.limits.clone();
         let ending = match &self.func {
-            Function::Core(func) => instance.run(limits, async |store| func.call_async(store, params).await).await?,
+            Function::Core(func) => instance.run(limits, 1, async |store| func.call_async(store, params).await).await?,
             Function::Component(func) => {
                 let call = async |store: &mut wasmtime::Store<_>| func.call_async(store, params).await.map(R::from_wit);
-                instance.run(limits, call).await?
+                instance.run(limits, 1, call).await?
             }
         };
         Ok(instance.settle(ending))
@@ -328,7 +333,7 @@ where
 /// A component's function found by its Rust types, for one instance.
 pub struct TypedComponent<P, R> {
     func: wasmtime::component::TypedFunc<P, R>,
-    store: usize,
+    session: u64,
 }
 
 impl<P, R> TypedComponent<P, R>
@@ -341,16 +346,15 @@ where
     /// # Errors
     /// As [`Typed::call`].
     pub async fn call(&self, instance: &mut Instance, params: P) -> Result<Outcome<R>> {
-        of_this_instance(self.store, instance)?;
+        of_this_instance(self.session, instance)?;
         let limits = instance.limits.clone();
-        instance.session.bound_copies(1, &limits);
-        let ending = instance.run(limits, async |store| self.func.call_async(store, params).await).await?;
+        let ending = instance.run(limits, 1, async |store| self.func.call_async(store, params).await).await?;
         Ok(instance.settle(ending))
     }
 }
 
-fn of_this_instance(store: usize, instance: &Instance) -> Result<()> {
-    match store == instance.id() {
+fn of_this_instance(session: u64, instance: &Instance) -> Result<()> {
+    match session == instance.session.id() {
         true => Ok(()),
         false => Err(Error::invalid("the typed function was found in another instance")),
     }

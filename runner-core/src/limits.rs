@@ -29,7 +29,8 @@ pub struct Limits {
     pub fuel: u64,
     /// Calls from the guest into the host; the one that goes over is the last. Default 10 million.
     pub host_calls: u64,
-    /// Bytes that capabilities move for the guest, both ways together. Default 1 GiB.
+    /// Bytes that capabilities move for the guest, both ways together; one host call takes no more than 128 MiB from the
+    /// guest. Default 1 GiB.
     pub host_bytes: u64,
     /// Resources (streams, pollables, files, requests, ..) that a component holds open at once. Default 1,000.
     pub handles: u32,
@@ -182,7 +183,7 @@ pub struct Bounds {
     pub body_bytes: usize,
     /// Time to compile one module. Default 60 s.
     pub compile: Duration,
-    /// Modules that wait for the compiling thread, the one under way included. Default 64.
+    /// Modules that wait for the compiler, apart from those under way. Default 64.
     pub compile_queue: u32,
     /// Compiled code kept in memory. Default 256 MiB.
     pub code_bytes: u64,
@@ -211,7 +212,8 @@ impl Default for Bounds {
 }
 
 /// How a spinning guest is stopped; chosen when a program is loaded, part of every compiled-code key.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Metering {
     /// A clock interrupts the guest. Free for calls; 1.1x on real work, more in tight loops. The default.
     #[default]

@@ -64,7 +64,9 @@ pub(crate) const PREVIEW1: &str = "wasi_snapshot_preview1";
 /// Says how an import is served, given the capabilities of the executor and what was granted of them.
 pub(crate) fn service(import: &Import, lenders: &[Arc<dyn Lender>], grants: &Grants) -> Service {
     let name = import.name.as_str();
-    let lender = lenders.iter().find(|lender| lender.serves().iter().any(|served| serves(served, name)));
+    // Several may serve one interface; the one that was granted is meant.
+    let serving = || lenders.iter().filter(|lender| lender.serves().iter().any(|served| serves(served, name)));
+    let lender = serving().find(|lender| grants.get(lender.id()).is_some()).or_else(|| serving().next());
     match lender {
         Some(lender) if grants.get(lender.id()).is_some() => Service::Granted { capability: lender.id().to_owned() },
         // A standard interface that nobody was granted falls back to its closed form.

@@ -43,16 +43,26 @@ const NAME_BYTES_MAX: usize = 128;
 /// As many parameters as a function may have (WebAssembly JavaScript interface, implementation limits).
 const PARAMETERS_MAX: usize = 1_000;
 
-/// Reads what the bytes are. Cheap: function bodies are skipped.
-pub(crate) fn read(bytes: &[u8], bounds: &Bounds) -> Result<Source> {
+/// Whether the bytes are WebAssembly text, which is translated first; an error where they are neither text nor binary.
+pub(crate) fn is_text(bytes: &[u8], bounds: &Bounds) -> Result<bool> {
     if bytes.len() > bounds.module_bytes {
         let (found, bound) = (bytes.len(), bounds.module_bytes);
         return Err(Error::exceeded(format!("the module has {found} bytes, the bound is {bound}")));
     }
-    let bytes: Arc<[u8]> = match bytes.starts_with(MAGIC) {
-        true => bytes.into(),
-        false => from_text(bytes)?.into(),
-    };
+    if bytes.starts_with(MAGIC) {
+        return Ok(false);
+    }
+    check_text(bytes).map(|()| true)
+}
+
+/// Text to binary. How long it takes is the text's to say: the translator is quadratic in places.
+pub(crate) fn translate(bytes: &[u8]) -> Result<Vec<u8>> {
+    let binary = wat::parse_bytes(bytes).map_err(|error| Error::invalid(format!("WebAssembly text: {error}")))?;
+    Ok(binary.into_owned())
+}
+
+/// Reads what a binary is. Cheap: function bodies are skipped.
+pub(crate) fn read(bytes: Arc<[u8]>, bounds: &Bounds) -> Result<Source> {
     let form = match bytes.get(4..8) {
         Some(CORE) => Form::Core,
         Some(COMPONENT) => Form::Component,
@@ -68,8 +78,8 @@ pub(crate) fn read(bytes: &[u8], bounds: &Bounds) -> Result<Source> {
     Ok(source)
 }
 
-/// Text to binary, or an error that says what was found instead.
-fn from_text(bytes: &[u8]) -> Result<Vec<u8>> {
+/// An error that says what was found instead of text.
+fn check_text(bytes: &[u8]) -> Result<()> {
     if !bytes.is_empty() && MAGIC.starts_with(bytes) {
         return Err(truncated(bytes.len()));
     }
@@ -95,18 +105,15 @@ fn from_text(bytes: &[u8]) -> Result<Vec<u8>> {
     };
     // Text starts with a parenthesis or a comment; anything else is some other document.
     match text.trim_start().as_bytes() {
-        [] => return Err(refuse("white space only")),
-        [b'(' | b';', ..] => {}
-        [b'<', ..] => return Err(refuse("HTML or XML")),
-        [b'{' | b'[', ..] => return Err(refuse("JSON")),
+        [] => Err(refuse("white space only")),
+        [b'(' | b';', ..] => Ok(()),
+        [b'<', ..] => Err(refuse("HTML or XML")),
+        [b'{' | b'[', ..] => Err(refuse("JSON")),
         _ => {
-            return Err(refuse(&format!(
-                "text that starts with `{}`",
-                text.trim_start().chars().take(20).collect::<String>()
-            )));
+            let start: String = text.trim_start().chars().take(20).collect();
+            Err(refuse(&format!("text that starts with `{start}`")))
         }
     }
-    wat::parse_str(text).map_err(|error| Error::invalid(format!("WebAssembly text: {error}")))
 }
 
 fn truncated(len: usize) -> Error {
@@ -117,6 +124,8 @@ fn truncated(len: usize) -> Error {
 fn sections(bytes: &[u8], source: &mut Source, bounds: &Bounds) -> Result<()> {
     // Functions by index with the names that they are exported by.
     let mut exported: HashMap<u32, Vec<String>> = HashMap::new();
+    // A component may have any number of sections of each kind: what counts is the sum.
+    let mut counted = Counted { imports: 0, exports: 0, bound: bounds.exports };
     let (mut parser, mut at) = (Parser::new(0), 0);
     while at < bytes.len() {
         let parsed = parser.parse(&bytes[at..], true).map_err(|error| malformed(&error))?;
@@ -132,7 +141,7 @@ fn sections(bytes: &[u8], source: &mut Source, bounds: &Bounds) -> Result<()> {
                 at = unchecked_range.end;
             }
             Payload::ImportSection(imports) => {
-                many(imports.count(), "imports", bounds)?;
+                counted.imports(imports.count())?;
                 for import in imports.into_imports() {
                     let import = import.map_err(|error| malformed(&error))?;
                     shared_memory(&import.ty)?;
@@ -144,7 +153,7 @@ fn sections(bytes: &[u8], source: &mut Source, bounds: &Bounds) -> Result<()> {
                 }
             }
             Payload::ExportSection(exports) => {
-                many(exports.count(), "exports", bounds)?;
+                counted.exports(exports.count())?;
                 for export in exports {
                     let export = export.map_err(|error| malformed(&error))?;
                     if export.kind == ExternalKind::Func {
@@ -153,14 +162,14 @@ fn sections(bytes: &[u8], source: &mut Source, bounds: &Bounds) -> Result<()> {
                 }
             }
             Payload::ComponentImportSection(imports) => {
-                many(imports.count(), "imports", bounds)?;
+                counted.imports(imports.count())?;
                 for import in imports {
                     let name = import.map_err(|error| malformed(&error))?.name.name;
                     newer_wasi(name)?;
                 }
             }
             Payload::ComponentExportSection(exports) => {
-                many(exports.count(), "exports", bounds)?;
+                counted.exports(exports.count())?;
                 for export in exports {
                     let export = export.map_err(|error| malformed(&error))?;
                     if export.kind == ComponentExternalKind::Instance {
@@ -197,10 +206,28 @@ fn sections(bytes: &[u8], source: &mut Source, bounds: &Bounds) -> Result<()> {
     Ok(())
 }
 
-fn many(found: u32, what: &str, bounds: &Bounds) -> Result<()> {
-    match found > bounds.exports {
-        true => Err(Error::exceeded(format!("the module has {found} {what}, the bound is {}", bounds.exports))),
-        false => Ok(()),
+struct Counted {
+    imports: u32,
+    exports: u32,
+    bound: u32,
+}
+
+impl Counted {
+    fn imports(&mut self, more: u32) -> Result<()> {
+        self.imports = self.imports.saturating_add(more);
+        self.check(self.imports, "imports")
+    }
+
+    fn exports(&mut self, more: u32) -> Result<()> {
+        self.exports = self.exports.saturating_add(more);
+        self.check(self.exports, "exports")
+    }
+
+    fn check(&self, found: u32, what: &str) -> Result<()> {
+        match found > self.bound {
+            true => Err(Error::exceeded(format!("the module has {found} {what}, the bound is {}", self.bound))),
+            false => Ok(()),
+        }
     }
 }
 

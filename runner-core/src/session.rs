@@ -2,13 +2,17 @@
 //!
 //! It knows how to run any future over a store; what the future calls is the business of `call`, `instance` and `http`.
 
+use std::fmt::{self, Write};
 use std::future::poll_fn;
+use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
+use futures::FutureExt;
+use tokio::runtime::Handle;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use wasmtime::component::ResourceTableError;
 use wasmtime::{PoolConcurrencyLimitError, Store, Trap as EngineTrap, UpdateDeadline, WasmBacktrace};
@@ -18,7 +22,8 @@ use crate::admission::Place;
 use crate::capability::CallContext;
 use crate::clock::{Active, Instant, now};
 use crate::error::{Error, Result};
-use crate::host::{Host, Slot, Stop};
+use crate::executor::Executor;
+use crate::host::{Host, Pulse, Slot, Stop};
 use crate::limits::{LimitKind, Limits, Metering};
 use crate::outcome::{Ending, Failure, Frame, Outcome, Trap, Usage};
 use crate::program::Program;
@@ -48,7 +53,13 @@ pub(crate) struct Session {
     /// How the last call ended, for the capabilities of a live instance; `None` before the first.
     last: Option<Ending<()>>,
     place: Option<Place>,
-    /// Held from `begin` to the end of the call: the ticker runs and `shutdown` waits as long.
+    /// Where capabilities close although the session is dropped outside the runtime.
+    runtime: Handle,
+    /// What a live instance was started with: these do not change from call to call.
+    started_with: Limits,
+    /// Tells sessions apart.
+    id: u64,
+    /// Held for as long as a call is under way: the ticker runs and `shutdown` waits.
     busy: Option<Busy>,
 }
 
@@ -56,6 +67,12 @@ pub(crate) struct Session {
 struct Busy {
     _active: Active,
     _call: TaskTrackerToken,
+}
+
+impl Busy {
+    fn on(executor: &Executor) -> Self {
+        Busy { _active: executor.ticker().enter(), _call: executor.calls().token() }
+    }
 }
 
 /// Where the time of one call went.
@@ -71,16 +88,18 @@ impl Session {
     /// Waits for a place, opens the program's capabilities, and makes the store.
     pub(crate) async fn open(program: &Program, setting: &Setting) -> Result<Self> {
         let executor = program.executor();
+        // Before the place: from here on `shutdown` waits for this call or turns it away.
+        let busy = Busy::on(executor);
         let place = executor.admission().enter(setting.limits.deadline).await?;
         let mut host = Host::new(&setting.limits, Arc::clone(executor.ticker()));
         let output_left = Arc::new(AtomicU64::new(setting.limits.output_bytes));
+        host.meter.bound_copies(&setting.limits, 1);
         if program.needs_wasi() {
             host.wasi = Some(Box::new(Wasi::new(program.is_component(), &setting.stdio, &output_left)));
         }
         let mut store = Store::new(program.engine(), host);
         store.limiter(|host| &mut host.meter);
         store.call_hook(Host::cross);
-        store.set_hostcall_fuel(usize::try_from(setting.limits.output_bytes).unwrap_or(usize::MAX));
         store.set_max_component_handles(setting.limits.handles as usize);
         let mut session = Session {
             store: Some(store),
@@ -90,11 +109,14 @@ impl Session {
             times: Times::default(),
             last: None,
             place: Some(place),
-            busy: None,
+            runtime: Handle::current(),
+            started_with: setting.limits.clone(),
+            id: executor.next_call(),
+            busy: Some(busy),
         };
         if !program.loans().is_empty() {
             let context = CallContext {
-                call_id: executor.next_call(),
+                call_id: session.id,
                 program: program.digest().into(),
                 deadline: setting.limits.deadline,
                 idempotency_key: setting.idempotency_key.clone(),
@@ -113,15 +135,27 @@ impl Session {
         self.store.as_mut().expect("a session has its store until it ends")
     }
 
-    /// Starts the account of the next call: limits from now on, usage from zero.
+    /// Starts the account of the next call: limits from now on, usage from zero. What is the instance's for life (memory,
+    /// tables, instances, handles) stays as it was started with.
+    ///
+    /// # Errors
+    /// `Unavailable` once the executor is shutting down.
     pub(crate) fn begin(&mut self, limits: &Limits) -> Result<()> {
-        self.limits = limits.clone();
+        let executor = self.program.executor();
+        if self.busy.is_none() {
+            self.busy = Some(Busy::on(executor));
+            executor.admission().check_open().inspect_err(|_| self.busy = None)?;
+        }
+        let Limits { memory_bytes, table_elements, instances, handles, .. } = self.started_with;
+        self.limits = Limits { memory_bytes, table_elements, instances, handles, ..limits.clone() };
         self.times = Times { instantiate: std::mem::take(&mut self.times.instantiate), ..Times::default() };
         self.output_left.store(limits.output_bytes, Ordering::Release);
-        let (executor, metering) = (self.program.executor(), self.program.metering());
-        self.busy = Some(Busy { _active: executor.ticker().enter(), _call: executor.calls().token() });
+        // Until the call has ended in some other way, its caller has gone away.
+        self.last = Some(Ending::Cancelled);
+        let metering = self.program.metering();
+        let limits = self.limits.clone();
         let store = self.store();
-        store.data_mut().meter.restart(limits);
+        store.data_mut().meter.restart(&limits);
         match metering {
             Metering::Epochs => {
                 store.epoch_deadline_callback(|_| Ok(UpdateDeadline::Yield(1)));
@@ -138,10 +172,15 @@ impl Session {
         Ok(())
     }
 
-    /// Bounds what one host call or one result may copy out of the guest: as much as a result of this type may weigh.
-    pub(crate) fn bound_copies(&mut self, expansion: u64, limits: &Limits) {
-        let bytes = limits.output_bytes.saturating_mul(expansion);
-        self.store().set_hostcall_fuel(usize::try_from(bytes).unwrap_or(usize::MAX));
+    /// Bounds what the result of the call may weigh in the engine's values: see [`Type::expansion`](crate::Type).
+    pub(crate) fn bound_copies(&mut self, expansion: u64) {
+        let limits = self.limits.clone();
+        self.store().data_mut().meter.bound_copies(&limits, expansion);
+    }
+
+    /// What tells this session from any other of its executor.
+    pub(crate) fn id(&self) -> u64 {
+        self.id
     }
 
     /// Runs the guest until it ends or its deadline passes, and keeps the time.
@@ -152,8 +191,8 @@ impl Session {
         let deadline = self.limits.deadline;
         let (ran, times) = {
             let store = self.store.as_mut().expect("a session has its store until it ends");
-            let in_host = Arc::clone(&store.data().meter.in_host);
-            watched(run(store), &in_host, deadline).await
+            let pulse = Arc::clone(&store.data().meter.pulse);
+            watched(run(store), &pulse, deadline).await
         };
         let measured = self.store().data().meter.host_measured;
         self.times.guest = times.guest.saturating_sub(measured);
@@ -176,6 +215,8 @@ impl Session {
     }
 
     /// What the engine's error says about the guest, or about the host.
+    ///
+    /// The error is never shown whole: its context is a backtrace, whose names are the guest's to choose.
     fn ending<T>(&mut self, error: wasmtime::Error) -> Result<Ending<T>> {
         if let Some(Stop(kind)) = error.downcast_ref() {
             return Ok(self.exhausted(*kind));
@@ -189,30 +230,29 @@ impl Session {
                 value: None,
             }));
         }
-        if error.downcast_ref::<PoolConcurrencyLimitError>().is_some() {
-            return Err(Error::unavailable("the instance pool is full").source(error));
+        if error.downcast_ref::<Error>().is_some() {
+            // A capability could not do its part, and said so in the host's own words.
+            return Err(error.downcast::<Error>().unwrap_or_else(|_| Error::internal("a capability failed")));
+        }
+        if let Some(full) = error.downcast_ref::<PoolConcurrencyLimitError>() {
+            return Err(Error::unavailable(format!("the instance pool is full: {full}")));
         }
         if matches!(error.downcast_ref(), Some(ResourceTableError::Full)) {
             return Ok(self.exhausted(LimitKind::Handles));
         }
         let refused = self.store().data().meter.refused;
         let trap = error.downcast_ref::<EngineTrap>().copied();
-        match (trap, refused) {
-            (Some(EngineTrap::OutOfFuel), _) => return Ok(self.exhausted(LimitKind::Fuel)),
-            (Some(EngineTrap::StackOverflow), _) => return Ok(self.exhausted(LimitKind::Stack)),
+        Ok(match (trap, refused) {
+            (Some(EngineTrap::OutOfFuel), _) => self.exhausted(LimitKind::Fuel),
+            (Some(EngineTrap::StackOverflow), _) => self.exhausted(LimitKind::Stack),
             // A trap right after a refused growth is the growth's.
-            (_, Some(kind)) => return Ok(self.exhausted(kind)),
-            _ => {}
-        }
-        let text = format!("{error:#}");
-        if let Some(kind) = limit_in_words(&text) {
-            return Ok(self.exhausted(kind));
-        }
-        match error.downcast::<Error>() {
-            // A capability could not do its part, and said so in the host's own words.
-            Ok(error) => Err(error),
-            Err(error) => Ok(Ending::Trapped(trapped(&error, trap))),
-        }
+            (_, Some(kind)) => self.exhausted(kind),
+            (Some(trap), None) => Ending::Trapped(trapped(&error, Some(trap))),
+            (None, None) => match limit_in_words(&error.root_cause().to_string(), self.store().data().meter.copying) {
+                Some(kind) => self.exhausted(kind),
+                None => Ending::Trapped(trapped(&error, None)),
+            },
+        })
     }
 
     /// What one call of a live instance did.
@@ -278,14 +318,15 @@ impl Session {
         let (executor, grace) = (self.program.executor().clone(), self.program.executor().bounds().close_grace);
         let Some(closing) = self.take_closing() else { return Ok(()) };
         // On a task of its own: a caller that goes away during the close does not interrupt it.
-        let closed = executor.janitor().spawn(closing.run(grace)).await;
+        let closed = executor.janitor().spawn_on(closing.run(grace), &self.runtime).await;
         closed.map_err(|error| Error::internal("a capability panicked in its close").source(error))?
     }
 
     /// Takes what must still be closed, and drops the store; `None` where nothing is open.
     fn take_closing(&mut self) -> Option<Closing> {
         let mut store = self.store.take()?;
-        let slots = std::mem::take(&mut store.data_mut().slots);
+        let mut slots = std::mem::take(&mut store.data_mut().slots);
+        slots.retain(|slot| slot.lender.closes());
         drop(store);
         let place = self.place.take();
         let ending = self.last.take().unwrap_or(Ending::Cancelled);
@@ -298,11 +339,12 @@ impl Drop for Session {
         let grace = self.program.executor().bounds().close_grace;
         if let Some(closing) = self.take_closing() {
             // The caller is gone: nobody waits for the answer, `shutdown` waits for the work.
-            self.program.executor().janitor().spawn(async move {
+            let close = async move {
                 if let Err(error) = closing.run(grace).await {
                     tracing::warn!(%error, "a capability did not close after its caller went away");
                 }
-            });
+            };
+            self.program.executor().janitor().spawn_on(close, &self.runtime);
         }
     }
 }
@@ -321,8 +363,15 @@ impl Closing {
         while let Some(mut slot) = self.slots.pop() {
             let Some(state) = slot.state.take() else { continue };
             let id = slot.lender.id().to_owned();
-            let closed = tokio::time::timeout_at(until, slot.lender.close(state, &self.ending)).await;
-            let closed = closed.unwrap_or_else(|_| {
+            // A panic in one must not keep the others from closing.
+            let close = AssertUnwindSafe(slot.lender.close(state, &self.ending)).catch_unwind();
+            let closed = tokio::time::timeout_at(
+                until,
+                close.map(|closed| {
+                    closed.unwrap_or_else(|_| Err(Error::internal(format!("capability `{id}` panicked in its close"))))
+                }),
+            );
+            let closed = closed.await.unwrap_or_else(|_| {
                 Err(Error::unavailable(format!("capability `{id}` did not close within {grace:?}")))
             });
             if let Err(error) = closed {
@@ -348,7 +397,7 @@ fn without_value<T>(ending: &Ending<T>) -> Ending<()> {
 /// Polls a guest until it ends or its deadline passes; `None` where it passed.
 ///
 /// Time inside a poll is the guest's; time between two polls, where the guest was suspended in a host call, is the host's.
-async fn watched<T>(guest: impl Future<Output = T>, in_host: &AtomicBool, deadline: Duration) -> (Option<T>, Times) {
+async fn watched<T>(guest: impl Future<Output = T>, pulse: &Pulse, deadline: Duration) -> (Option<T>, Times) {
     let started = now();
     let until = started.checked_add(deadline);
     let mut guest = pin!(guest);
@@ -359,8 +408,9 @@ async fn watched<T>(guest: impl Future<Output = T>, in_host: &AtomicBool, deadli
     let ran = poll_fn(|cx| {
         if let Some(since) = suspended.take() {
             from = now();
-            if in_host.load(Ordering::Relaxed) {
+            if pulse.in_host() {
                 times.host += from - since;
+                pulse.slept(from - since);
             }
         }
         let polled = guest.as_mut().poll(cx);
@@ -384,15 +434,15 @@ async fn watched<T>(guest: impl Future<Output = T>, in_host: &AtomicBool, deadli
 }
 
 /// Limits that the engine reports in words only. A test meets each, so that a changed word does not go unseen.
-fn limit_in_words(text: &str) -> Option<LimitKind> {
-    const WORDS: &[(&str, LimitKind)] = &[
-        ("fuel allocated for hostcalls has been exhausted", LimitKind::Output),
+fn limit_in_words(text: &str, copying: LimitKind) -> Option<LimitKind> {
+    let words = [
+        ("fuel allocated for hostcalls has been exhausted", copying),
         ("resource limit exceeded: instance count", LimitKind::Instances),
         ("resource limit exceeded: memory count", LimitKind::Instances),
         ("resource limit exceeded: table count", LimitKind::Instances),
         ("store handle limit exceeded", LimitKind::Handles),
     ];
-    WORDS.iter().find(|(words, _)| text.contains(words)).map(|(_, kind)| *kind)
+    words.iter().find(|(words, _)| text.contains(words)).map(|(_, kind)| *kind)
 }
 
 fn trapped(error: &wasmtime::Error, trap: Option<EngineTrap>) -> Trap {
@@ -407,14 +457,40 @@ fn trapped(error: &wasmtime::Error, trap: Option<EngineTrap>) -> Trap {
     });
     let (code, message) = match trap {
         Some(trap) => (code(trap), trap.to_string()),
-        None => ("host".to_owned(), error.root_cause().to_string()),
+        None => ("host".to_owned(), error.root_cause().to_string().chars().take(MESSAGE_CHARS_MAX).collect()),
     };
     Trap { code, message, backtrace: backtrace.unwrap_or_default() }
 }
 
-/// The name that the module carries, demangled where a Rust compiler mangled it; for people, so without hashes.
+/// The name that the module carries, demangled where a Rust compiler mangled it, without its hash.
+///
+/// A few hundred bytes can stand for a name of any length, so what would be longer than [`NAME_BYTES_MAX`] stays mangled.
 fn function_name(name: Option<&str>, index: u32) -> String {
-    name.map_or_else(|| format!("wasm[{index}]"), |name| format!("{:#}", rustc_demangle::demangle(name)))
+    let Some(name) = name else { return format!("wasm[{index}]") };
+    let mut shown = Short(String::new());
+    match write!(shown, "{:#}", rustc_demangle::demangle(name)) {
+        Ok(()) => shown.0,
+        Err(_) => name.chars().take(NAME_BYTES_MAX).collect(),
+    }
+}
+
+/// The longest message of a trap that the host raised; it may quote the guest.
+const MESSAGE_CHARS_MAX: usize = 4_096;
+
+/// The longest function name in a backtrace.
+const NAME_BYTES_MAX: usize = 256;
+
+/// A text that refuses to grow beyond the bound.
+struct Short(String);
+
+impl fmt::Write for Short {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        if self.0.len() + text.len() > NAME_BYTES_MAX {
+            return Err(fmt::Error);
+        }
+        self.0.push_str(text);
+        Ok(())
+    }
 }
 
 /// The trap's name in snake case: `UnreachableCodeReached` is `unreachable`, as the instruction is called.

@@ -135,10 +135,11 @@ impl Surface {
     }
 
     fn of_module(module: &wasmtime::Module, parameters: &HashMap<String, Vec<String>>) -> Self {
-        let mut imports: Vec<Import> = Vec::new();
+        let mut imports = Imports::default();
         for import in module.imports() {
-            add_import(&mut imports, import.module(), import.name());
+            imports.add(import.module(), import.name());
         }
+        let imports = imports.list;
         let wasi = imports.iter().any(|import| import.name == "wasi_snapshot_preview1");
         let starts = module.get_export("_start").is_some();
         let kind = match (wasi, starts) {
@@ -146,12 +147,13 @@ impl Surface {
             (true, false) => Kind::WasiReactor,
             (false, _) => Kind::Core,
         };
-        let (mut exports, mut entries) = (Vec::new(), HashMap::new());
+        let (mut exports, mut entries, mut initialize) = (Vec::new(), HashMap::new(), None);
         let names: Vec<_> = module.exports().map(|export| (export.name().to_owned(), export.ty())).collect();
         for (name, ty) in names {
             let (ExternType::Func(ty), Some(index)) = (ty, module.get_export_index(&name)) else { continue };
             let takes_nothing = ty.params().len() + ty.results().len() == 0;
             if name == "_initialize" && takes_nothing {
+                initialize = Some(index);
                 continue;
             }
             if name == "_start" && takes_nothing {
@@ -177,12 +179,12 @@ impl Surface {
             }
             exports.push(Export { name, kind });
         }
-        Surface { kind, exports, imports, entries, initialize: module.get_export_index("_initialize") }
+        Surface { kind, exports, imports, entries, initialize }
     }
 
     fn of_component(engine: &Engine, component: &wasmtime::component::Component) -> Self {
         let ty = component.component_type();
-        let mut imports = Vec::new();
+        let mut imports = Imports::default();
         for (name, import) in ty.imports(engine) {
             match import.ty {
                 ComponentItem::ComponentInstance(instance) => {
@@ -191,12 +193,12 @@ impl Surface {
                     let items: Vec<_> = needed.map(|(item, _)| item.to_owned()).collect();
                     // An interface of nothing but types needs nothing from the host.
                     if !items.is_empty() {
-                        imports.push(Import { name: name.to_owned(), items });
+                        imports.list.push(Import { name: name.to_owned(), items });
                     }
                 }
                 // A type alone needs nothing from the host.
                 ComponentItem::Type(_) => {}
-                _ => add_import(&mut imports, name, name),
+                _ => imports.add(name, name),
             }
         }
         let (mut exports, mut entries, mut budget) = (Vec::new(), HashMap::new(), Budget::new());
@@ -231,7 +233,7 @@ impl Surface {
                 _ => {}
             }
         }
-        Surface { kind: Kind::Component, exports, imports, entries, initialize: None }
+        Surface { kind: Kind::Component, exports, imports: imports.list, entries, initialize: None }
     }
 }
 
@@ -273,9 +275,23 @@ fn exported(signature: &Signature) -> ExportKind {
     }
 }
 
-fn add_import(imports: &mut Vec<Import>, name: &str, item: &str) {
-    match imports.iter_mut().find(|import| import.name == name) {
-        Some(import) => import.items.push(item.to_owned()),
-        None => imports.push(Import { name: name.to_owned(), items: vec![item.to_owned()] }),
+/// Imports by what they are imported from.
+#[derive(Default)]
+struct Imports {
+    list: Vec<Import>,
+    at: HashMap<String, usize>,
+}
+
+impl Imports {
+    fn add(&mut self, name: &str, item: &str) {
+        let at = match self.at.get(name) {
+            Some(at) => *at,
+            None => {
+                self.at.insert(name.to_owned(), self.list.len());
+                self.list.push(Import { name: name.to_owned(), items: Vec::new() });
+                self.list.len() - 1
+            }
+        };
+        self.list[at].items.push(item.to_owned());
     }
 }

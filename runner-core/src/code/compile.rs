@@ -11,7 +11,7 @@ use std::thread;
 use crate::engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{Bounds, Metering};
-use crate::load::{Form, wrap};
+use crate::load::{Form, translate, wrap};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -20,12 +20,20 @@ use wasmparser::{Validator, WasmFeatures};
 /// Stack of the compiling thread: the compiler recurses over the module's types and blocks.
 const STACK_BYTES: usize = 16 << 20;
 
-/// A module to compile.
+/// Work whose time and memory a stranger decides by what he sends.
 pub(crate) struct CompileJob {
     pub(crate) bytes: Arc<[u8]>,
-    pub(crate) form: Form,
-    pub(crate) metering: Metering,
+    pub(crate) work: Work,
     pub(crate) bounds: Bounds,
+}
+
+/// What is made of the bytes.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub(crate) enum Work {
+    /// A module of WebAssembly text.
+    Translate,
+    /// Machine code of a module.
+    Compile { form: Form, metering: Metering },
 }
 
 /// How an executor compiles modules.
@@ -84,20 +92,25 @@ impl CompilerProcess {
             let _ = input.write_all(&header).await;
             let _ = input.write_all(&job.bytes).await;
         };
-        let mut answer = Vec::new();
-        let ((), read) = tokio::join!(send, output.read_to_end(&mut answer));
-        read.map_err(|error| Error::unavailable(format!("compiler `{shown}` does not answer")).source(error))?;
-        match answer.first() {
-            Some(&OK) => {
-                answer.remove(0);
-                Ok(answer)
+        let read = async move {
+            let verdict = output.read_u8().await?;
+            let mut answer = Vec::new();
+            output.take(ANSWER_BYTES_MAX).read_to_end(&mut answer).await?;
+            Ok::<_, std::io::Error>((verdict, answer))
+        };
+        let ((), answered) = tokio::join!(send, read);
+        let status = child.wait().await;
+        // An answer counts only from a child that lived to the end of it.
+        match (answered, status) {
+            (Ok((OK, artefact)), Ok(status)) if status.success() => Ok(artefact),
+            (Ok((REFUSED, message)), Ok(status)) if status.success() => {
+                Err(serde_json::from_slice::<Refusal>(&message).map_or_else(
+                    |error| Error::internal("the compiler's refusal cannot be read").source(error),
+                    Refusal::into_error,
+                ))
             }
-            Some(&REFUSED) => Err(serde_json::from_slice::<Refusal>(&answer[1..]).map_or_else(
-                |error| Error::internal("the compiler's refusal cannot be read").source(error),
-                Refusal::into_error,
-            )),
-            _ => {
-                let status = child.wait().await.map_or_else(|error| error.to_string(), |status| status.to_string());
+            (_, status) => {
+                let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
                 let memory = self.memory_bytes >> 20;
                 let message =
                     format!("the module needs more than {memory} MiB to compile, or crashed its compiler ({status})");
@@ -107,14 +120,16 @@ impl CompilerProcess {
     }
 }
 
+/// The largest artefact that is taken from a child.
+const ANSWER_BYTES_MAX: u64 = 1 << 30;
+
 const OK: u8 = 0;
 const REFUSED: u8 = 1;
 
 /// What the parent tells the child before the module's bytes.
 #[derive(Serialize, Deserialize)]
 struct Header {
-    form: Form,
-    metering: String,
+    work: Work,
     stack_bytes: usize,
     memory_bytes: u64,
     table_elements: usize,
@@ -124,8 +139,7 @@ struct Header {
 impl Header {
     fn of(job: &CompileJob, address_space_bytes: u64) -> Self {
         Header {
-            form: job.form,
-            metering: job.metering.as_str().to_owned(),
+            work: job.work,
             stack_bytes: job.bounds.stack_bytes,
             memory_bytes: job.bounds.memory_bytes,
             table_elements: job.bounds.table_elements,
@@ -140,18 +154,13 @@ impl Header {
     }
 
     fn into_job(self, bytes: Arc<[u8]>) -> CompileJob {
-        let metering = match self.metering.as_str() {
-            "fuel" => Metering::Fuel,
-            "none" => Metering::None,
-            _ => Metering::Epochs,
-        };
         let bounds = Bounds {
             stack_bytes: self.stack_bytes,
             memory_bytes: self.memory_bytes,
             table_elements: self.table_elements,
             ..Bounds::default()
         };
-        CompileJob { bytes, form: self.form, metering, bounds }
+        CompileJob { bytes, work: self.work, bounds }
     }
 }
 
@@ -183,7 +192,7 @@ pub fn serve_compile() -> std::io::Result<()> {
                 let bytes: Arc<[u8]> = input[end + 1..].into();
                 let job = header.into_job(bytes);
                 // The main thread's stack is whatever the system gives.
-                let worker = thread::Builder::new().stack_size(STACK_BYTES).spawn(move || run(&job));
+                let worker = thread::Builder::new().stack_size(STACK_BYTES).spawn(move || run(&job, true));
                 let worker = worker.map_err(|error| Error::unavailable("no compiling thread").source(error))?;
                 worker.join().map_err(|_| Error::internal("the compiler panicked"))?
             }),
@@ -210,10 +219,14 @@ fn bound_address_space(bytes: u64) -> Result<()> {
         .map_err(|error| Error::internal("the compiler's memory cannot be bounded").source(error))
 }
 
-/// Compiles here and now.
-fn run(job: &CompileJob) -> Result<Vec<u8>> {
-    let engine = engine::compiling(&job.bounds, job.metering)?;
-    let precompiled = match job.form {
+/// Does the work here and now.
+fn run(job: &CompileJob, all_cores: bool) -> Result<Vec<u8>> {
+    let (form, metering) = match job.work {
+        Work::Translate => return translate(&job.bytes),
+        Work::Compile { form, metering } => (form, metering),
+    };
+    let engine = engine::compiling(&job.bounds, metering, all_cores)?;
+    let precompiled = match form {
         Form::Core => engine.precompile_module(&job.bytes),
         Form::Component => engine.precompile_component(&job.bytes),
         Form::Wrapped => engine.precompile_component(&wrap(&job.bytes)?),
@@ -284,7 +297,7 @@ async fn on_thread(job: CompileJob, place: OwnedSemaphorePermit) -> Result<Vec<u
         .name("runner-compile".to_owned())
         .stack_size(STACK_BYTES)
         .spawn(move || {
-            let compiled = run(&job);
+            let compiled = run(&job, false);
             drop(place);
             let _ = answer.send(compiled);
         })

@@ -12,7 +12,7 @@ mod verified;
 use std::sync::Arc;
 
 pub use self::compile::{Compile, CompilerProcess, serve_compile};
-pub(crate) use self::compile::{CompileJob, Compiler};
+pub(crate) use self::compile::{CompileJob, Compiler, Work};
 pub(crate) use self::key::{CodeKey, digest};
 pub use self::local::LocalStore;
 pub(crate) use self::trusted::Compiled;

@@ -5,6 +5,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -17,6 +18,9 @@ use crate::error::{Error, Result};
 
 /// Bytes of the seal in front of an artefact: HMAC-SHA-256 over the key's name and the artefact.
 const SEAL_BYTES: usize = 32;
+
+/// How long a place may take to answer before it counts as away: compiling is the alternative.
+const REMOTE_TIME: Duration = Duration::from_secs(10);
 
 /// A place for sealed artefacts: an object store, a shared directory. It is not trusted.
 #[async_trait]
@@ -53,7 +57,8 @@ impl VerifiedStore {
         if let Some(compiled) = self.local.get(engine, key).await {
             return Some(compiled);
         }
-        let sealed = match self.remote.get(key.as_str()).await {
+        let answered = tokio::time::timeout(REMOTE_TIME, self.remote.get(key.as_str())).await;
+        let sealed = match answered.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
             Ok(found) => found?,
             Err(error) => {
                 tracing::warn!(%error, "the code store did not answer, compiling instead");
@@ -71,7 +76,8 @@ impl VerifiedStore {
         let mut sealed = Vec::with_capacity(SEAL_BYTES + artefact.len());
         sealed.extend_from_slice(&self.mac(key, &artefact).finalize().into_bytes());
         sealed.extend_from_slice(&artefact);
-        if let Err(error) = self.remote.put(key.as_str(), sealed.into()).await {
+        let answered = tokio::time::timeout(REMOTE_TIME, self.remote.put(key.as_str(), sealed.into())).await;
+        if let Err(error) = answered.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
             tracing::warn!(%error, "compiled code is not shared");
         }
         self.local.put(engine, key, artefact).await

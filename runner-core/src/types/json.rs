@@ -132,9 +132,14 @@ pub(crate) fn from_json(ty: &Type, value: &Value, path: &Path<'_>) -> Result<Val
     })
 }
 
-/// Gives a value of a type.
-pub(crate) fn to_json(ty: &Type, value: &Val) -> Value {
-    match (ty, value) {
+/// Gives a value of a type, or `None` where it takes more bytes than are left: each part is weighed before it is built.
+pub(crate) fn to_json(ty: &Type, value: &Val, left: &mut u64) -> Option<Value> {
+    let mut spend = |bytes: usize| {
+        *left = left.checked_sub(bytes as u64)?;
+        Some(())
+    };
+    spend(1)?;
+    Some(match (ty, value) {
         (_, Val::Bool(value)) => Value::from(*value),
         (_, Val::S8(value)) => Value::from(*value),
         (_, Val::U8(value)) => Value::from(*value),
@@ -147,47 +152,66 @@ pub(crate) fn to_json(ty: &Type, value: &Val) -> Value {
         (_, Val::Float32(value)) => float_to_json(f64::from(*value), true),
         (_, Val::Float64(value)) => float_to_json(*value, false),
         (_, Val::Char(value)) => Value::from(value.to_string()),
-        (_, Val::String(value)) => Value::from(value.as_str()),
+        (_, Val::String(value)) => {
+            spend(value.len())?;
+            Value::from(value.as_str())
+        }
         (Type::List(inner), Val::List(values)) if **inner == Type::U8 => {
+            spend(values.len() / 3 * 4)?;
             let bytes: Vec<u8> = values.iter().map(|value| if let Val::U8(byte) = value { *byte } else { 0 }).collect();
             json!({ "base64": BASE64.encode(bytes) })
         }
         (Type::List(inner), Val::List(values)) | (Type::FixedList(inner, _), Val::FixedLengthList(values)) => {
-            values.iter().map(|value| to_json(inner, value)).collect()
+            values.iter().map(|value| to_json(inner, value, left)).collect::<Option<_>>()?
         }
-        (Type::Map(key, inner), Val::Map(pairs)) => {
-            pairs.iter().map(|(k, v)| Value::Array(vec![to_json(key, k), to_json(inner, v)])).collect()
+        (Type::Map(key, inner), Val::Map(pairs)) => pairs
+            .iter()
+            .map(|(k, v)| Some(Value::Array(vec![to_json(key, k, left)?, to_json(inner, v, left)?])))
+            .collect::<Option<_>>()?,
+        (Type::Record(fields), Val::Record(values)) => {
+            spend(fields.iter().map(|(name, _)| name.len() + 4).sum())?;
+            let fields = fields.iter().zip(values);
+            let fields = fields.map(|((name, ty), (_, value))| Some((name.clone(), to_json(ty, value, left)?)));
+            Value::Object(fields.collect::<Option<_>>()?)
         }
-        (Type::Record(fields), Val::Record(values)) => Value::Object(
-            fields.iter().zip(values).map(|((name, ty), (_, value))| (name.clone(), to_json(ty, value))).collect(),
-        ),
         (Type::Tuple(types), Val::Tuple(values)) => {
-            types.iter().zip(values).map(|(ty, value)| to_json(ty, value)).collect()
+            types.iter().zip(values).map(|(ty, value)| to_json(ty, value, left)).collect::<Option<_>>()?
         }
         (Type::Variant(cases), Val::Variant(name, inner)) => {
+            spend(name.len())?;
             let ty = cases.iter().find(|(case, _)| case == name).and_then(|(_, ty)| ty.as_ref());
             match (ty, inner) {
-                (Some(ty), Some(inner)) => single(name, to_json(ty, inner)),
+                (Some(ty), Some(inner)) => single(name, to_json(ty, inner, left)?),
                 _ => Value::from(name.as_str()),
             }
         }
-        (_, Val::Enum(name)) => Value::from(name.as_str()),
+        (_, Val::Enum(name)) => {
+            spend(name.len())?;
+            Value::from(name.as_str())
+        }
         (_, Val::Option(None)) => Value::Null,
         (Type::Option(ty), Val::Option(Some(inner))) if matches!(**ty, Type::Option(_)) => {
-            single("some", to_json(ty, inner))
+            single("some", to_json(ty, inner, left)?)
         }
-        (Type::Option(ty), Val::Option(Some(inner))) => to_json(ty, inner),
+        (Type::Option(ty), Val::Option(Some(inner))) => to_json(ty, inner, left)?,
         (Type::Result(ok, err), Val::Result(result)) => {
             let (name, ty, inner) = match result {
                 Ok(inner) => ("ok", ok, inner),
                 Err(inner) => ("err", err, inner),
             };
-            single(name, ty.as_deref().zip(inner.as_deref()).map_or(Value::Null, |(ty, inner)| to_json(ty, inner)))
+            let inner = match (ty, inner) {
+                (Some(ty), Some(inner)) => to_json(ty, inner, left)?,
+                _ => Value::Null,
+            };
+            single(name, inner)
         }
-        (_, Val::Flags(names)) => names.iter().map(|name| Value::from(name.as_str())).collect(),
+        (_, Val::Flags(names)) => {
+            spend(names.iter().map(|name| name.len() + 3).sum())?;
+            names.iter().map(|name| Value::from(name.as_str())).collect()
+        }
         // The engine checks types, and `Type` is read from the engine: no other pair can meet.
         _ => Value::Null,
-    }
+    })
 }
 
 /// An integer within bounds, as a number or a string of digits.

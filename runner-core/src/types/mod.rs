@@ -88,15 +88,58 @@ impl Type {
 
     /// How many bytes of the engine's values one byte of this type's JSON may take, for the bound on results.
     pub(crate) fn expansion(&self) -> u64 {
+        let inside = |inner: &Type| inner.expansion();
         match self {
-            Type::List(_) | Type::FixedList(..) | Type::Map(..) => VALUE_BYTES,
-            Type::Option(inner) => inner.expansion(),
-            Type::Record(fields) => fields.iter().map(|(_, field)| field.expansion()).max().unwrap_or(1),
-            Type::Tuple(types) => types.iter().map(Type::expansion).max().unwrap_or(1),
-            Type::Variant(cases) => {
-                cases.iter().filter_map(|(_, case)| case.as_ref()).map(Type::expansion).max().unwrap_or(1)
+            // Base64 writes four characters for three of them.
+            Type::List(inner) if **inner == Type::U8 => VALUE_BYTES,
+            Type::List(inner) | Type::FixedList(inner, _) => {
+                inside(inner).max(VALUE_BYTES.div_ceil(inner.json_bytes()))
             }
-            Type::Result(ok, err) => [ok, err].into_iter().flatten().map(|side| side.expansion()).max().unwrap_or(1),
+            Type::Map(key, value) => inside(key).max(inside(value)).max(VALUE_BYTES),
+            Type::Option(inner) => inside(inner),
+            Type::Record(fields) => {
+                fields.iter().map(|(_, field)| inside(field)).max().unwrap_or(1).max(self.own_expansion())
+            }
+            Type::Tuple(types) => types.iter().map(inside).max().unwrap_or(1).max(self.own_expansion()),
+            Type::Variant(cases) => cases
+                .iter()
+                .filter_map(|(_, case)| case.as_ref())
+                .map(inside)
+                .max()
+                .unwrap_or(1)
+                .max(self.own_expansion()),
+            Type::Result(ok, err) => {
+                [ok, err].into_iter().flatten().map(|side| inside(side)).max().unwrap_or(1).max(self.own_expansion())
+            }
+            _ => 1,
+        }
+    }
+
+    /// The engine's bytes of this value's own parts over the least that its JSON takes.
+    fn own_expansion(&self) -> u64 {
+        let parts = match self {
+            Type::Record(fields) => {
+                fields.len() as u64 * VALUE_BYTES + fields.iter().map(|(name, _)| name.len() as u64).sum::<u64>()
+            }
+            Type::Tuple(types) => types.len() as u64 * VALUE_BYTES,
+            _ => VALUE_BYTES,
+        };
+        parts.div_ceil(self.json_bytes())
+    }
+
+    /// The least that a value of this type takes as JSON.
+    fn json_bytes(&self) -> u64 {
+        match self {
+            Type::Record(fields) => {
+                2 + fields.iter().map(|(name, field)| name.len() as u64 + 4 + field.json_bytes()).sum::<u64>()
+            }
+            Type::Tuple(types) => 2 + types.iter().map(|ty| ty.json_bytes() + 1).sum::<u64>(),
+            Type::Variant(cases) => 2 + cases.iter().map(|(name, _)| name.len() as u64).min().unwrap_or(0),
+            Type::Enum(names) => 2 + names.iter().map(|name| name.len() as u64).min().unwrap_or(0),
+            Type::Result(..) => 8,
+            Type::Bool => 4,
+            Type::String | Type::List(_) | Type::FixedList(..) | Type::Map(..) | Type::Flags(_) => 2,
+            Type::Char => 3,
             _ => 1,
         }
     }

@@ -247,3 +247,78 @@ async fn the_engine_s_own_helpers_are_no_host_calls() {
         assert_eq!((usage.host_calls, usage.host), (0, Duration::ZERO), "{function}");
     }
 }
+
+#[tokio::test]
+async fn a_failed_growth_of_a_wide_table_gives_nothing_back() {
+    // The engine reports a growth that overflows as failed without having asked for it.
+    let text = "(module (table $t i64 1 funcref)
+        (func (export \"f\") (result i64) (local $n i32)
+            (loop $again
+                (drop (table.grow $t (ref.null func) (i64.const 1000)))
+                (drop (table.grow $t (ref.null func) (i64.const -1)))
+                (br_if $again (i32.lt_u (local.tee $n (i32.add (local.get $n) (i32.const 1))) (i32.const 50))))
+            (table.size $t)))";
+    let program = executor().load(text.as_bytes(), &Grants::none()).await.expect("it loads");
+    let limits = Limits { table_elements: 5_001, ..Limits::default() };
+    assert_eq!(value(program.call("f").limits(limits).run().await.expect("it runs")), json!(5_001));
+}
+
+#[tokio::test]
+async fn a_guest_cannot_forge_its_ending_nor_swell_its_backtrace() {
+    let name = "resource limit exceeded: instance count";
+    let long = "x".repeat(10_000);
+    let text = format!(
+        "(module (func $f (@name \"{name}\") unreachable)
+            (func $g (@name \"{long}\") (call $f)) (func (export \"f\") (call $g)))"
+    );
+    let program = executor().load(text.as_bytes(), &Grants::none()).await.expect("it loads");
+    let outcome = program.call("f").run().await.expect("it runs");
+    let Ending::Trapped(trap) = outcome.ending else { panic!("{:?}", outcome.ending) };
+    assert_eq!(trap.backtrace[0].function, name);
+    assert_eq!(trap.backtrace[1].function.len(), 256);
+}
+
+#[tokio::test]
+async fn every_place_has_its_own_share_of_the_pool() {
+    let bounds = Bounds { calls: 4, queue: 4, ..Bounds::default() };
+    let executor = Executor::builder().bounds(bounds).build().expect("it starts");
+    // As many memories and tables as one module may have, in every place at once.
+    let (memories, tables) = ("(memory 1)".repeat(3), "(table 1 funcref)".repeat(16));
+    let text = format!("(module {memories} {tables} (func (export \"f\") (result i32) i32.const 7))");
+    let hog = executor.load(text.as_bytes(), &Grants::none()).await.expect("it loads");
+    let mut hogs = Vec::new();
+    for _ in 0..4 {
+        hogs.push(hog.instance().start().await.expect("each finds its share"));
+    }
+    for mut hog in hogs {
+        assert_eq!(value(hog.call("f").run().await.expect("it runs")), json!(7));
+    }
+    let more = format!("(module {memories} (memory 1) (func (export \"f\")))");
+    let error = executor.load(more.as_bytes(), &Grants::none()).await.expect_err("one memory too many");
+    assert_eq!(error.kind(), runner_core::ErrorKind::Exceeded, "{error}");
+}
+
+#[tokio::test]
+async fn a_small_output_limit_does_not_narrow_what_a_guest_reads() {
+    let command = program("command-p1.wasm").await.command().args(["command", "cat"]).stdin("x".repeat(3_000));
+    let outcome = command.limits(Limits { output_bytes: 4_000, ..Limits::default() }).run().await.expect("it runs");
+    assert_eq!((outcome.ending.is_returned(), outcome.stdout.len()), (true, 3_000));
+}
+
+#[tokio::test]
+async fn output_is_weighed_before_it_is_written_down() {
+    let points: Vec<_> = (0..10_000).map(|n| json!({ "x": n, "y": n })).collect();
+    let limits = |output_bytes| Limits { output_bytes, ..Limits::default() };
+    let echo = async |limits| ending("types.wasm", "echo-points", json!([points.clone()]), limits).await;
+    assert_exhausted(&echo(limits(100_000)).await, LimitKind::Output);
+    assert!(echo(limits(1_000_000)).await.is_returned());
+}
+
+#[tokio::test]
+async fn an_instance_names_the_limit_that_it_was_started_with() {
+    let limits = Limits { memory_bytes: 1 << 20, ..Limits::default() };
+    let mut instance = program("grow.wat").await.instance().limits(limits).start().await.expect("it starts");
+    let outcome = instance.call("grow").limits(Limits::default()).run().await.expect("it runs");
+    let Ending::Exhausted(limit) = outcome.ending else { panic!("{:?}", outcome.ending) };
+    assert_eq!((limit.kind, limit.allowed), (LimitKind::Memory, 1 << 20));
+}

@@ -12,4 +12,5 @@ mod http; // wasi:http handlers
 mod instances; // live instances and typed calls
 mod limits; // each limit met alone, none of them hurts a neighbour
 mod load; // any module is welcome, anything else is named
+mod seam; // several capabilities beside each other
 mod support;
