@@ -66,16 +66,12 @@ impl Host {
             CallHook::ReturningFromHost => store.data_mut().meter.leave(),
             // What comes next is read out of the guest: a result, or the arguments of a host call.
             CallHook::ReturningFromWasm => {
-                let meter = &mut store.data_mut().meter;
-                meter.copying = LimitKind::Output;
-                let bytes = meter.result_bytes;
+                let bytes = store.data().meter.result_bytes;
                 store.set_hostcall_fuel(bytes);
                 Ok(())
             }
             CallHook::CallingHost => {
-                let meter = &mut store.data_mut().meter;
-                meter.copying = LimitKind::HostBytes;
-                let bytes = meter.argument_bytes;
+                let bytes = store.data().meter.argument_bytes;
                 store.set_hostcall_fuel(bytes);
                 Ok(())
             }
@@ -150,8 +146,6 @@ pub(crate) struct Meter {
     /// What the engine may copy out of the guest for one host call, and for the result.
     argument_bytes: usize,
     result_bytes: usize,
-    /// Which of the two is being copied.
-    pub(crate) copying: LimitKind,
     /// A growth that was refused; a trap that follows is blamed on it.
     pub(crate) refused: Option<LimitKind>,
 }
@@ -177,7 +171,6 @@ impl Meter {
             instances_max: limits.instances,
             argument_bytes: 0,
             result_bytes: 0,
-            copying: LimitKind::HostBytes,
             refused: None,
         }
     }

@@ -248,7 +248,7 @@ impl Session {
             // A trap right after a refused growth is the growth's.
             (_, Some(kind)) => self.exhausted(kind),
             (Some(trap), None) => Ending::Trapped(trapped(&error, Some(trap))),
-            (None, None) => match limit_in_words(&error.root_cause().to_string(), self.store().data().meter.copying) {
+            (None, None) => match limit_in_words(&error.root_cause().to_string(), copied(&error)) {
                 Some(kind) => self.exhausted(kind),
                 None => Ending::Trapped(trapped(&error, None)),
             },
@@ -431,6 +431,15 @@ async fn watched<T>(guest: impl Future<Output = T>, pulse: &Pulse, deadline: Dur
     })
     .await;
     (ran, times)
+}
+
+/// What was copied out of the guest when too much was: the arguments of a host call, with the guest still on the stack, or
+/// the result of the call, after it.
+fn copied(error: &wasmtime::Error) -> LimitKind {
+    match error.downcast_ref::<WasmBacktrace>() {
+        Some(_) => LimitKind::HostBytes,
+        None => LimitKind::Output,
+    }
 }
 
 /// Limits that the engine reports in words only. A test meets each, so that a changed word does not go unseen.
