@@ -111,7 +111,7 @@ impl Executor {
     /// # Errors
     /// As [`Executor::load`], except that a missing import is no error here but part of the answer.
     pub async fn explain(&self, module: &[u8], grants: &Grants) -> Result<Explanation> {
-        let (code, _) = self.code(module, Metering::default()).await?;
+        let code = self.code(module, Metering::default()).await?;
         let imports = code.surface.imports.iter();
         Ok(Explanation {
             id: ModuleId(Arc::clone(&code.digest)),
@@ -175,13 +175,12 @@ impl Executor {
         self.0.call_ids.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// The compiled code of a module, and the time it took to compile now.
-    async fn code(&self, module: &[u8], metering: Metering) -> Result<(Arc<Code>, Duration)> {
+    /// The compiled code of a module.
+    async fn code(&self, module: &[u8], metering: Metering) -> Result<Arc<Code>> {
         let text = load::is_text(module, &self.0.bounds)?;
         let bytes: Arc<[u8]> = module.into();
         let hashed = Arc::clone(&bytes);
         let digest = aside(bytes.len(), move || code::digest(&hashed)).await?;
-        let mut took = Duration::ZERO;
         let key = CodeName { digest: Arc::clone(&digest), metering, named: true };
         // Whoever asks for the same module meanwhile waits for this one answer.
         let made = async {
@@ -193,8 +192,8 @@ impl Executor {
             };
             let (size, bounds) = (binary.len(), self.0.bounds.clone());
             let source = aside(size, move || load::read(binary, &bounds)).await??;
-            let compiled = match self.0.store.get(engine, &code_key).await {
-                Some(compiled) => compiled,
+            let (compiled, took) = match self.0.store.get(engine, &code_key).await {
+                Some(compiled) => (compiled, Duration::ZERO),
                 None => {
                     let from = now();
                     let (bytes, bounds) = (Arc::clone(&source.bytes), self.0.bounds.clone());
@@ -202,16 +201,16 @@ impl Executor {
                     let work = Work::Compile { form: source.form, metering };
                     let artefact = self.job(Arc::clone(&source.bytes), work).await?;
                     let compiled = self.0.store.put(engine, &code_key, artefact).await?;
-                    took = now() - from;
-                    compiled
+                    (compiled, now() - from)
                 }
             };
             let engine = engine.clone();
             let describe = move || made_up(&engine, &digest, metering, source.form, compiled, &source.parameters);
-            Ok::<_, Error>(Arc::new(aside(size, describe).await?))
+            let code = aside(size, describe).await?;
+            code.bill(took);
+            Ok::<_, Error>(Arc::new(code))
         };
-        let code = self.0.codes.get_or_insert_async(&key, made).await?;
-        Ok((code, took))
+        self.0.codes.get_or_insert_async(&key, made).await
     }
 
     async fn translate(&self, text: Arc<[u8]>) -> Result<Arc<[u8]>> {
@@ -270,7 +269,7 @@ fn made_up(
     parameters: &std::collections::HashMap<String, Vec<String>>,
 ) -> Code {
     let surface = Surface::read(engine, &compiled, parameters);
-    Code { digest: Arc::clone(digest), metering, wrapped: form == Form::Wrapped, compiled, surface }
+    Code::new(Arc::clone(digest), metering, form == Form::Wrapped, compiled, surface)
 }
 
 impl fmt::Debug for Executor {
@@ -378,13 +377,13 @@ impl Load<'_> {
 
     async fn run(self) -> Result<Program> {
         let inner = &self.executor.0;
-        let (code, compile) = match self.module {
+        let code = match self.module {
             Module::Bytes(bytes) => self.executor.code(bytes, self.metering).await?,
-            Module::Id(id) => (self.executor.code_by_id(id, self.metering).await?, Duration::ZERO),
+            Module::Id(id) => self.executor.code_by_id(id, self.metering).await?,
         };
         let loans = link::loans(&code.surface.imports, &inner.lenders, self.grants)?;
         let linkers = inner.linkers.get(inner.engines.get(self.metering)?, self.metering, &loans)?;
-        Program::link(self.executor.clone(), code, loans, &linkers, compile)
+        Program::link(self.executor.clone(), code, loans, &linkers)
     }
 }
 

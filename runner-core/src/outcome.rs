@@ -128,7 +128,7 @@ pub struct Usage {
     pub host: Duration,
     /// Time from the start of the call, after the queue, to its end.
     pub wall: Duration,
-    /// Time to compile, in the first call after a load that compiled; zero where the code was cached.
+    /// Time to compile, in the first call of code that was compiled; zero where it was cached.
     pub compile: Duration,
     /// Time to instantiate.
     pub instantiate: Duration,

@@ -28,6 +28,25 @@ pub(crate) struct Code {
     pub(crate) wrapped: bool,
     pub(crate) compiled: Compiled,
     pub(crate) surface: Surface,
+    /// Nanoseconds of compilation that no call has been billed for yet.
+    compile: AtomicU64,
+}
+
+impl Code {
+    pub(crate) fn new(
+        digest: Arc<str>,
+        metering: Metering,
+        wrapped: bool,
+        compiled: Compiled,
+        surface: Surface,
+    ) -> Self {
+        Code { digest, metering, wrapped, compiled, surface, compile: AtomicU64::new(0) }
+    }
+
+    /// Puts the time to compile on the bill of the first call.
+    pub(crate) fn bill(&self, compile: Duration) {
+        self.compile.store(u64::try_from(compile.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
 }
 
 /// A module that is ready to run. Cheap to clone.
@@ -40,8 +59,6 @@ struct Inner {
     code: Arc<Code>,
     loans: Vec<Loan>,
     linked: Linked,
-    /// Nanoseconds of compilation that no call has been billed for yet.
-    compile: AtomicU64,
 }
 
 /// Code with its imports resolved: what is left to do is done per instance.
@@ -51,13 +68,7 @@ pub(crate) enum Linked {
 }
 
 impl Program {
-    pub(crate) fn link(
-        executor: Executor,
-        code: Arc<Code>,
-        loans: Vec<Loan>,
-        linkers: &Linkers,
-        compile: Duration,
-    ) -> Result<Self> {
+    pub(crate) fn link(executor: Executor, code: Arc<Code>, loans: Vec<Loan>, linkers: &Linkers) -> Result<Self> {
         let refused =
             |error: wasmtime::Error| Error::new(ErrorKind::Denied, format!("the module does not link: {error:#}"));
         let (engine, linked) = match &code.compiled {
@@ -74,8 +85,7 @@ impl Program {
                 (component.engine().clone(), Linked::Component { pre, http })
             }
         };
-        let compile = AtomicU64::new(u64::try_from(compile.as_nanos()).unwrap_or(u64::MAX));
-        Ok(Program(Arc::new(Inner { executor, engine, code, loans, linked, compile })))
+        Ok(Program(Arc::new(Inner { executor, engine, code, loans, linked })))
     }
 
     /// Its name by content.
@@ -172,9 +182,10 @@ impl Program {
     /// The compile time, for the first call that asks.
     pub(crate) fn take_compile(&self) -> Duration {
         // Read first: a swap would make every call of every thread write to one line of cache.
-        match self.0.compile.load(Ordering::Relaxed) {
+        let compile = &self.0.code.compile;
+        match compile.load(Ordering::Relaxed) {
             0 => Duration::ZERO,
-            _ => Duration::from_nanos(self.0.compile.swap(0, Ordering::Relaxed)),
+            _ => Duration::from_nanos(compile.swap(0, Ordering::Relaxed)),
         }
     }
 

@@ -3,7 +3,7 @@
 
 use std::io::{Read, Write};
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
@@ -14,6 +14,8 @@ use crate::limits::{Bounds, Metering};
 use crate::load::{Form, translate, wrap};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::process::Child;
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use wasmparser::{Validator, WasmFeatures};
 
@@ -86,6 +88,7 @@ impl CompilerProcess {
             .map_err(|error| Error::unavailable(format!("compiler `{shown}` does not start")).source(error))?;
         let mut input = child.stdin.take().expect("stdin is piped");
         let mut output = child.stdout.take().expect("stdout is piped");
+        let mut child = Reaped(Some(child));
         let header = Header::of(&job, self.memory_bytes).to_bytes()?;
         let send = async move {
             // A child that stops reading says why on its output, or dies: both are seen below.
@@ -116,6 +119,27 @@ impl CompilerProcess {
                     format!("the module needs more than {memory} MiB to compile, or crashed its compiler ({status})");
                 Err(Error::exceeded(message))
             }
+        }
+    }
+}
+
+/// A child that is killed and reaped where it is not waited for.
+struct Reaped(Option<Child>);
+
+impl Reaped {
+    async fn wait(&mut self) -> std::io::Result<ExitStatus> {
+        let child = self.0.as_mut().expect("it is taken only when dropped");
+        let status = child.wait().await;
+        self.0 = None;
+        status
+    }
+}
+
+impl Drop for Reaped {
+    fn drop(&mut self) {
+        if let (Some(mut child), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
+            let _ = child.start_kill();
+            runtime.spawn(async move { child.wait().await });
         }
     }
 }

@@ -8,9 +8,10 @@ use serde_json::json;
 use crate::bounds::module_of;
 use crate::support::{guest, small, value};
 
-/// A program that never answers, as a compiler that is busy for too long.
-fn stuck() -> Compile {
-    Compile::OutOfProcess(CompilerProcess::new("/bin/sleep", ["1000"]))
+/// A program that never answers, as a compiler that is busy for too long. It writes down its process id.
+fn stuck(pid_file: &std::path::Path) -> Compile {
+    let script = format!("echo $$ > {}; exec sleep 1000", pid_file.display());
+    Compile::OutOfProcess(CompilerProcess::new("/bin/sh", ["-c", &script]))
 }
 
 #[tokio::test]
@@ -23,11 +24,19 @@ async fn a_module_that_takes_too_long_is_given_up_on() {
 }
 
 #[tokio::test]
-async fn a_compiler_that_does_not_answer_is_killed() {
-    let bounds = Bounds { compile: Duration::from_millis(100), ..small() };
-    let executor = Executor::builder().bounds(bounds).compile(stuck()).build().expect("it starts");
+async fn a_compiler_that_does_not_answer_is_killed_and_reaped() {
+    let directory = tempfile::TempDir::new().expect("a directory");
+    let pid_file = directory.path().join("pid");
+    let bounds = Bounds { compile: Duration::from_millis(300), ..small() };
+    let executor = Executor::builder().bounds(bounds).compile(stuck(&pid_file)).build().expect("it starts");
     let error = executor.load(guest("gcd.wat"), &Grants::none()).await.expect_err("it never answers");
     assert_eq!(error.kind(), ErrorKind::Exceeded);
+    let pid = std::fs::read_to_string(&pid_file).expect("it has started");
+    let process = std::path::PathBuf::from(format!("/proc/{}", pid.trim()));
+    // The kill is on its way; a process that stays would keep this test from ending.
+    while process.exists() {
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test]
@@ -41,8 +50,10 @@ async fn a_compiler_that_is_not_there_is_named() {
 
 #[tokio::test]
 async fn the_queue_before_the_compiler_is_bounded() {
+    let directory = tempfile::TempDir::new().expect("a directory");
+    let stuck = stuck(&directory.path().join("pid"));
     let bounds = Bounds { compile: Duration::from_millis(200), compile_queue: 0, ..small() };
-    let executor = Executor::builder().bounds(bounds).compile(stuck()).build().expect("it starts");
+    let executor = Executor::builder().bounds(bounds).compile(stuck).build().expect("it starts");
     let error = executor.load(guest("gcd.wat"), &Grants::none()).await.expect_err("nobody may wait");
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert!(error.to_string().contains("0 modules wait for the compiler already"), "{error}");
