@@ -1,0 +1,27 @@
+//! Modules to try.
+
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+/// All modules to try.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Examples {
+    pub(crate) examples: Vec<Example>,
+}
+
+/// A module to try, and a call to begin with.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct Example {
+    /// Its name below `/v1/examples/`.
+    #[schema(examples("sum_of_2_ints.wat"))]
+    pub(crate) file: &'static str,
+    /// What it is, in a few words.
+    pub(crate) title: String,
+    /// What it does, in a sentence.
+    pub(crate) about: String,
+    /// The export to call; nothing for an HTTP handler.
+    pub(crate) function: Option<&'static str>,
+    /// Arguments to call it with.
+    pub(crate) args: Value,
+}

@@ -1,0 +1,15 @@
+//! What goes over the wire: each shape once, as serde writes it and as OpenAPI describes it. Nothing here acts.
+
+mod example;
+mod limits;
+mod module;
+mod outcome;
+mod problem;
+mod request;
+
+pub(crate) use self::example::{Example, Examples};
+pub(crate) use self::limits::LimitsRequest;
+pub(crate) use self::module::{Module, ModuleList, Wasm};
+pub(crate) use self::outcome::Outcome;
+pub(crate) use self::problem::{Problem, ProblemKind, Refusals};
+pub(crate) use self::request::Request;

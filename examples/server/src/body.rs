@@ -1,0 +1,122 @@
+//! Request bodies: read whole, within a size, a time, and what all requests together may hold in memory.
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::Request;
+use bytes::{Bytes, BytesMut};
+use http::header;
+use http_body_util::BodyExt;
+use serde::de::DeserializeOwned;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+use crate::api::Problem;
+
+/// A call's JSON. Larger inputs go to a handler, which streams them.
+pub(crate) const JSON_BYTES_MAX: usize = 16 << 20;
+/// What all requests hold at once: eight modules of the largest size. Loading copies a module twice.
+const HELD_BYTES_MAX: usize = 512 << 20;
+/// What a byte of JSON may take once it is parsed: `[[],[],..]` is the dearest, with a value of 32 bytes for 3.
+const JSON_WEIGHT: usize = 8;
+/// What one place stands for.
+const PLACE_BYTES: usize = 64 << 10;
+/// How long a request waits for its place.
+const PLACE_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a sender may be silent.
+const SILENCE_MAX: Duration = Duration::from_secs(15);
+/// How long a sender may take for the whole: 64 MiB over a slow line.
+const TRANSFER_MAX: Duration = Duration::from_secs(300);
+
+/// The memory for request bodies. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Bodies(Arc<Semaphore>);
+
+/// A body in memory. Its place is free again once it is dropped.
+pub(crate) struct Held {
+    bytes: Bytes,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Bodies {
+    pub(crate) fn new() -> Self {
+        Bodies(Arc::new(Semaphore::new(HELD_BYTES_MAX / PLACE_BYTES)))
+    }
+
+    /// Reads a body of so many bytes at most.
+    pub(crate) async fn read(&self, request: Request, bytes_max: usize) -> Result<Held, Problem> {
+        self.read_weighed(request, bytes_max, 1).await
+    }
+
+    async fn read_weighed(&self, request: Request, bytes_max: usize, weight: usize) -> Result<Held, Problem> {
+        let length = request.headers().get(header::CONTENT_LENGTH);
+        let length = length.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+        if length.is_some_and(|length| length > bytes_max) {
+            return Err(too_large(bytes_max));
+        }
+        let wanted = (length.unwrap_or(bytes_max) * weight).div_ceil(PLACE_BYTES).min(HELD_BYTES_MAX / PLACE_BYTES);
+        let place = Arc::clone(&self.0).acquire_many_owned(u32::try_from(wanted).unwrap_or(u32::MAX));
+        let place = match timeout(PLACE_PATIENCE, place).await {
+            Ok(Ok(place)) => place,
+            _ => return Err(Problem::unavailable("other requests hold all the memory for bodies")),
+        };
+        let bytes = timeout(TRANSFER_MAX, collect(request.into_body(), length.unwrap_or(0), bytes_max)).await;
+        let bytes = bytes.map_err(|_| Problem::invalid(format!("the body took longer than {TRANSFER_MAX:?}")))??;
+        Ok(Held { bytes, _place: place })
+    }
+
+    /// Reads a JSON body. What was parsed takes the place of the bytes for as long as that is kept.
+    pub(crate) async fn read_json<T: DeserializeOwned>(&self, request: Request) -> Result<(T, Held), Problem> {
+        let held = self.read_weighed(request, JSON_BYTES_MAX, JSON_WEIGHT).await?;
+        Ok((parse_json(&held)?, Held { bytes: Bytes::new(), ..held }))
+    }
+}
+
+/// Parses what a caller wrote; nothing at all stands for an empty object.
+pub(crate) fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let bytes = if bytes.trim_ascii().is_empty() { b"{}" } else { bytes };
+    serde_json::from_slice(bytes)
+        .map_err(|error| Problem::invalid(format!("the request is not what it should be: {error}")))
+}
+
+async fn collect(mut body: Body, length: usize, bytes_max: usize) -> Result<Bytes, Problem> {
+    let mut bytes = BytesMut::with_capacity(length);
+    loop {
+        let frame = timeout(SILENCE_MAX, body.frame()).await;
+        let frame = frame.map_err(|_| Problem::invalid(format!("the body stopped for {SILENCE_MAX:?}")))?;
+        let Some(frame) = frame else { return Ok(bytes.freeze()) };
+        let frame = frame.map_err(|error| Problem::invalid(format!("the body broke off: {error}")))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if bytes.len() + data.len() > bytes_max {
+            return Err(too_large(bytes_max));
+        }
+        bytes.extend_from_slice(&data);
+    }
+}
+
+fn too_large(bytes_max: usize) -> Problem {
+    Problem::exceeded(format!("the body has more than {bytes_max} bytes"))
+}
+
+impl Held {
+    /// The bytes, beside their place.
+    pub(crate) fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+}
+
+impl Deref for Held {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}

@@ -1,0 +1,29 @@
+//! Runner over HTTP: modules are stored and called, and say what they did and what it cost.
+//!
+//! [`app`] makes the routes of a [`Server`]; tests call them without a port. [`serve`] puts them behind a listener that
+//! ends gracefully. The API is described at `/openapi.json`.
+
+mod api;
+mod body;
+mod call;
+mod clock;
+mod examples;
+mod guard;
+mod metrics;
+mod observe;
+mod openapi;
+mod page;
+mod routes;
+mod serve;
+mod server;
+mod settings;
+mod store;
+mod stranger;
+mod sweep;
+
+pub use self::routes::app;
+pub use self::serve::serve;
+pub use self::server::Server;
+pub use self::settings::{Settings, Token, bounds, limits_max};
+pub use self::store::{Capacity, Store};
+pub use self::sweep::Sweeper;

@@ -1,0 +1,250 @@
+//! The server's program: reads the command line, opens directories, plugs the parts together, serves until it is told to
+//! end. With the hidden command `compile` it is its own compiler: a child that can be killed.
+
+use std::fs;
+use std::io::{self, IsTerminal};
+use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use cap_std::ambient_authority;
+use cap_std::fs::Dir;
+use clap::{Args, Parser, Subcommand};
+use http::HeaderValue;
+use runner_core::{Bounds, Compile, CompilerProcess, Executor, Limits, LocalStore};
+use runner_server::{Capacity, Server, Settings, Store, Sweeper, Token, app, bounds, limits_max, serve};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::timeout;
+use tracing_subscriber::EnvFilter;
+
+/// Time for requests under way once the server is told to end.
+const GRACE: Duration = Duration::from_secs(30);
+
+/// Runs WebAssembly modules for whoever asks over HTTP.
+#[derive(Parser)]
+#[command(version, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Internal>,
+    #[command(flatten)]
+    options: Options,
+}
+
+#[derive(Subcommand)]
+enum Internal {
+    /// Compiles one module from standard input to standard output.
+    #[command(hide = true)]
+    Compile,
+}
+
+#[derive(Args)]
+struct Options {
+    /// Where to listen. Any address but a loopback one wants a token
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// Where modules and compiled code are kept [default: runner-server in the user's data directory]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// What callers must show as `Authorization: Bearer TOKEN`. Others on this machine can read a command line: prefer
+    /// the variable or the file
+    #[arg(long, env = "RUNNER_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    token: Option<String>,
+    /// A file with the token
+    #[arg(long, value_name = "FILE", conflicts_with = "token")]
+    token_file: Option<PathBuf>,
+    /// A page elsewhere that may call this server, such as https://example.com. Repeatable
+    #[arg(long, value_name = "ORIGIN")]
+    allow_origin: Vec<String>,
+    /// A name that this server answers to besides its address, such as a proxy's. Repeatable
+    #[arg(long = "host", value_name = "NAME")]
+    hosts: Vec<String>,
+    /// The built page [default: examples/web/dist of the sources, where it was built]
+    #[arg(long, value_name = "DIR")]
+    page: Option<PathBuf>,
+    /// Examples built from Rust, each NAME.wasm
+    #[arg(long, value_name = "DIR")]
+    guests: Option<PathBuf>,
+    #[command(flatten)]
+    bounds: BoundOptions,
+}
+
+#[derive(Args)]
+#[command(next_help_heading = "Bounds")]
+struct BoundOptions {
+    /// Calls at once
+    #[arg(long, value_name = "COUNT", default_value_t = bounds().calls)]
+    calls: u32,
+    /// Calls that wait; the next is refused with 503
+    #[arg(long, value_name = "COUNT", default_value_t = bounds().queue)]
+    queue: u32,
+    /// Time to compile a module; then its compiler is killed
+    #[arg(long, value_name = "SECONDS", default_value_t = bounds().compile.as_secs())]
+    compile_seconds: u64,
+    /// Bytes of a module
+    #[arg(long, value_name = "BYTES", default_value_t = bounds().module_bytes)]
+    module_bytes: usize,
+    /// Modules kept, each version of a name counted
+    #[arg(long, value_name = "COUNT", default_value_t = Capacity::default().modules_max)]
+    modules: u64,
+    /// Bytes of all modules kept
+    #[arg(long, value_name = "BYTES", default_value_t = Capacity::default().bytes_max)]
+    store_bytes: u64,
+    /// Bytes of compiled code kept on disk
+    #[arg(long, value_name = "BYTES", default_value_t = 4 << 30)]
+    code_bytes: u64,
+    /// The longest deadline that a call may ask for
+    #[arg(long, value_name = "SECONDS", default_value_t = limits_max().deadline.as_secs())]
+    deadline_seconds_max: u64,
+    /// The most memory that a call may ask for
+    #[arg(long, value_name = "BYTES", default_value_t = limits_max().memory_bytes)]
+    memory_bytes_max: u64,
+}
+
+fn main() -> Result<()> {
+    let Cli { command, options } = Cli::parse();
+    match command {
+        // Before anything else starts: the child is a compiler and nothing more.
+        Some(Internal::Compile) => Ok(runner_core::serve_compile()?),
+        None => run(options),
+    }
+}
+
+#[tokio::main]
+async fn run(options: Options) -> Result<()> {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .init();
+    let mut settings = options.settings()?;
+    let data = options.data.clone().unwrap_or_else(default_data);
+    let executor = options.bounds.executor(&data)?;
+    let server = |settings| -> Result<Server> {
+        Ok(Server {
+            settings,
+            executor: executor.clone(),
+            store: Store::open(open(&private(&data.join("modules"))?)?, options.bounds.capacity())
+                .with_context(|| format!("modules in `{}`", data.display()))?,
+            sweeper: Some(Sweeper::new(open(&data.join("code"))?, options.bounds.code_bytes)),
+            page: options.page.clone().or_else(built_page).map(|dir| open(&dir)).transpose()?,
+            guests: options.guests.as_deref().map(open).transpose()?,
+        })
+    };
+
+    let listener = TcpListener::bind(options.listen).await;
+    let listener = listener.with_context(|| format!("listening on {}", options.listen))?;
+    // Port 0 is whatever was free.
+    settings.listen = listener.local_addr()?;
+    let address = settings.listen;
+    let app = app(server(settings)?);
+    tracing::info!(data = %data.display(), "listening on http://{address}");
+    serve(listener, app, ended()?, GRACE).await;
+    tracing::info!("ending");
+    if timeout(GRACE, executor.shutdown()).await.is_err() {
+        tracing::warn!("calls were cut off");
+    }
+    Ok(())
+}
+
+impl Options {
+    fn settings(&self) -> Result<Settings> {
+        let token = match &self.token_file {
+            Some(file) => Some(fs::read_to_string(file).with_context(|| format!("token file `{}`", file.display()))?),
+            None => self.token.clone(),
+        };
+        let token = token.map(|token| Token::new(token.trim_end())).transpose()?;
+        let listen = self.listen;
+        ensure!(
+            listen.ip().is_loopback() || token.is_some(),
+            "listening on {listen} lets others run code here: give a token with --token-file FILE or RUNNER_TOKEN, or listen on a loopback address"
+        );
+        let mut limits = limits_max();
+        limits.deadline = Duration::from_secs(self.bounds.deadline_seconds_max);
+        limits.memory_bytes = self.bounds.memory_bytes_max;
+        Ok(Settings {
+            listen,
+            hosts: self.hosts.clone(),
+            origins: self.allow_origin.iter().map(|origin| parse_origin(origin)).collect::<Result<_>>()?,
+            token,
+            limits_max: limits,
+        })
+    }
+}
+
+impl BoundOptions {
+    fn executor(&self, data: &Path) -> Result<Executor> {
+        private(data)?;
+        let compiler = std::env::current_exe().context("the path of this program")?;
+        let bounds = Bounds {
+            calls: self.calls,
+            queue: self.queue,
+            compile: Duration::from_secs(self.compile_seconds),
+            module_bytes: self.module_bytes,
+            ..bounds()
+        };
+        let default = Limits::default();
+        let limits = Limits {
+            deadline: default.deadline.min(Duration::from_secs(self.deadline_seconds_max)),
+            memory_bytes: default.memory_bytes.min(self.memory_bytes_max),
+            ..default
+        };
+        let executor = Executor::builder()
+            .bounds(bounds)
+            .limits(limits)
+            .compile(Compile::OutOfProcess(CompilerProcess::new(compiler, ["compile"])))
+            .local_store(LocalStore::open(data.join("code"))?);
+        Ok(executor.build()?)
+    }
+
+    fn capacity(&self) -> Capacity {
+        Capacity { modules_max: self.modules, bytes_max: self.store_bytes }
+    }
+}
+
+/// An origin as browsers write it: scheme, host, port where it is not the scheme's own, nothing behind.
+fn parse_origin(text: &str) -> Result<HeaderValue> {
+    let authority = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    match authority {
+        Some(authority) if !authority.is_empty() && !authority.contains(['/', '?', '#', '@', '*']) => Ok(text.parse()?),
+        _ => bail!("origin `{text}`: expected https://HOST or https://HOST:PORT, without a path"),
+    }
+}
+
+/// A directory that is this user's alone, made where it is not there.
+fn private(dir: &Path) -> Result<PathBuf> {
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    made.with_context(|| format!("directory `{}`", dir.display()))?;
+    Ok(dir.to_owned())
+}
+
+fn open(dir: &Path) -> Result<Dir> {
+    Dir::open_ambient_dir(dir, ambient_authority()).with_context(|| format!("directory `{}`", dir.display()))
+}
+
+fn default_data() -> PathBuf {
+    let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let user = absolute("XDG_DATA_HOME").or_else(|| Some(absolute("HOME")?.join(".local/share")));
+    user.map_or_else(|| PathBuf::from(".runner-server"), |user| user.join("runner-server"))
+}
+
+fn built_page() -> Option<PathBuf> {
+    let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("../web/dist");
+    built.join("index.html").is_file().then_some(built)
+}
+
+/// Resolves when the server is told to end; told again, it ends at once.
+fn ended() -> Result<impl Future<Output = ()>> {
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let mut told = async move || tokio::select! { _ = interrupt.recv() => (), _ = terminate.recv() => () };
+    Ok(async move {
+        told().await;
+        tokio::spawn(async move {
+            told().await;
+            std::process::exit(1);
+        });
+    })
+}

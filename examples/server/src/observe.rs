@@ -1,0 +1,44 @@
+//! One log line and one count for each request. It sees the path, never the query, the headers or the body.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use futures::FutureExt;
+use http::{HeaderValue, Method, header};
+
+use crate::api::{Problem, ProblemKind};
+use crate::clock;
+use crate::metrics::Metrics;
+
+/// Times, counts and logs a request, and turns a panic into an answer.
+pub(crate) async fn observe(State(metrics): State<Arc<Metrics>>, request: Request, next: Next) -> Response {
+    let from = clock::now();
+    // Given back also where the caller goes away, and this with it.
+    let _in_flight = metrics.enter();
+    let method = known(request.method());
+    let path = request.uri().path().to_owned();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let answered = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+    let mut response =
+        answered.unwrap_or_else(|_| Problem::internal("a handler panicked: the log says more").into_response());
+    // What anything here is, its content type says.
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    let status = response.status().as_u16();
+    if let Some(ProblemKind(kind)) = response.extensions().get() {
+        metrics.refused(kind);
+    }
+    // Paths that are no route are anybody's to invent: they share one label.
+    metrics.answered(method, route.as_ref().map_or("other", MatchedPath::as_str), status);
+    let ms = from.elapsed().as_micros() as f64 / 1e3;
+    tracing::info!(target: "runner_server::request", method, path, status, ms);
+    response
+}
+
+/// A method as a label: any other word is one of anybody's choice.
+fn known(method: &Method) -> &'static str {
+    const KNOWN: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"];
+    KNOWN.into_iter().find(|known| *known == method.as_str()).unwrap_or("OTHER")
+}

@@ -1,0 +1,60 @@
+//! Parts of a URL, parsed at the border into what the rooms below trust; refusals are problems, not plain text.
+
+use axum::extract::{FromRequestParts, Query, RawPathParams};
+use http::request::Parts;
+use serde::de::DeserializeOwned;
+
+use crate::api::Problem;
+use crate::store::{Name, Reference};
+
+/// The module that `{ref}` stands for.
+pub(super) struct Target(pub(super) Reference);
+
+/// The name to store under, where `{ref}` must be a plain one.
+pub(super) struct Naming(pub(super) Name);
+
+/// The file that `{file}` names.
+pub(super) struct File(pub(super) String);
+
+/// The query, whose unknown and malformed fields are problems.
+pub(super) struct Asked<T>(pub(super) T);
+
+impl<S: Send + Sync> FromRequestParts<S> for Target {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        segment(parts, state, "ref").await?.parse().map(Target).map_err(Problem::invalid)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Naming {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        segment(parts, state, "ref").await?.parse().map(Naming).map_err(Problem::invalid)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for File {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        segment(parts, state, "file").await.map(File)
+    }
+}
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let query = Query::from_request_parts(parts, state).await;
+        query.map(|Query(asked)| Asked(asked)).map_err(|rejection| Problem::invalid(rejection.body_text()))
+    }
+}
+
+async fn segment(parts: &mut Parts, state: &(impl Send + Sync), key: &str) -> Result<String, Problem> {
+    let segments = RawPathParams::from_request_parts(parts, state).await;
+    let segments = segments.map_err(|rejection| Problem::invalid(rejection.body_text()))?;
+    let found = segments.iter().find(|(known, _)| *known == key);
+    found.map(|(_, text)| text.to_owned()).ok_or_else(|| Problem::internal(format!("the route has no `{key}`")))
+}

@@ -1,0 +1,101 @@
+//! What the routes share: the parts that `main` plugs together, and what follows from them.
+
+use std::sync::Arc;
+
+use cap_std::fs::Dir;
+use quick_cache::sync::Cache;
+use runner_core::{Executor, Explanation, Grants, Metering, ModuleId, Program};
+
+use crate::api::Problem;
+use crate::body::Bodies;
+use crate::clock;
+use crate::guard::Guard;
+use crate::metrics::Metrics;
+use crate::settings::Settings;
+use crate::store::Store;
+use crate::sweep::Sweeper;
+
+/// The parts of a server.
+pub struct Server {
+    /// What the operator chose.
+    pub settings: Settings,
+    /// What runs the modules.
+    pub executor: Executor,
+    /// Where modules are kept.
+    pub store: Store,
+    /// What holds the directory of compiled code to its size, where there is one.
+    pub sweeper: Option<Sweeper>,
+    /// The built page.
+    pub page: Option<Dir>,
+    /// Example modules that are built from Rust, each `NAME.wasm`.
+    pub guests: Option<Dir>,
+}
+
+/// Programs of stored modules that are kept ready. Their code is mapped from files: what they hold is little, what they
+/// save is reading, hashing and linking the module for each call.
+const PROGRAMS_MAX: usize = 64;
+
+/// A server as the routes see it. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) guard: Arc<Guard>,
+    pub(crate) executor: Executor,
+    pub(crate) store: Store,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) bodies: Bodies,
+    sweeper: Option<Sweeper>,
+    programs: Arc<Cache<(ModuleId, Metering), Program>>,
+    pub(crate) page: Option<Arc<Dir>>,
+    pub(crate) guests: Option<Arc<Dir>>,
+}
+
+impl From<Server> for Shared {
+    fn from(server: Server) -> Self {
+        Shared {
+            guard: Arc::new(Guard::new(&server.settings)),
+            settings: Arc::new(server.settings),
+            executor: server.executor,
+            store: server.store,
+            metrics: Arc::new(Metrics::new()),
+            bodies: Bodies::new(),
+            sweeper: server.sweeper,
+            programs: Arc::new(Cache::new(PROGRAMS_MAX)),
+            page: server.page.map(Arc::new),
+            guests: server.guests.map(Arc::new),
+        }
+    }
+}
+
+impl Shared {
+    /// Makes a stored module ready to run.
+    pub(crate) async fn program(&self, id: &ModuleId, metering: Metering) -> Result<Program, Problem> {
+        let key = (id.clone(), metering);
+        // Whoever wants the same module meanwhile waits for this one answer.
+        let program = self.programs.get_or_insert_async(&key, async {
+            let bytes = self.store.read(id.clone()).await?;
+            self.load(&bytes, metering).await
+        });
+        program.await
+    }
+
+    /// Makes a module ready to run, with nothing granted: this server has no capabilities to lend.
+    pub(crate) async fn load(&self, bytes: &[u8], metering: Metering) -> Result<Program, Problem> {
+        self.timed(async { Ok(self.executor.load(bytes, &Grants::none()).metering(metering).await?) }).await
+    }
+
+    /// Says what a module exports and needs. It compiles the module, so that only what can run is kept.
+    pub(crate) async fn explain(&self, bytes: &[u8]) -> Result<Explanation, Problem> {
+        self.timed(async { Ok(self.executor.explain(bytes, &Grants::none()).await?) }).await
+    }
+
+    async fn timed<T>(&self, load: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {
+        let from = clock::now();
+        let loaded = load.await;
+        self.metrics.loaded(from.elapsed());
+        if let Some(sweeper) = &self.sweeper {
+            sweeper.loaded();
+        }
+        loaded
+    }
+}

@@ -1,0 +1,71 @@
+//! What may be sent: sizes, methods, paths, and what is said to everything else.
+
+use axum::body::Body;
+use futures::stream;
+use http::Request;
+
+use crate::support::{Site, request};
+
+fn endless() -> Body {
+    Body::from_stream(stream::repeat_with(|| Ok::<_, std::io::Error>(vec![b' '; 64 << 10])))
+}
+
+#[tokio::test]
+async fn a_module_over_the_bound_is_refused_whether_or_not_it_says_its_length() {
+    let site = Site::with(|wants| wants.bounds.module_bytes = 1 << 20);
+    for (method, path) in [("POST", "/v1/run"), ("POST", "/v1/modules"), ("PUT", "/v1/modules/a")] {
+        site.ask(method, path, endless()).await.is_problem(413, "exceeded", "more than 1048576 bytes");
+        let told = Request::builder().method(method).uri(path).header("content-length", (1 << 20) + 1);
+        let told = told.body(Body::empty()).unwrap();
+        site.send(told).await.is_problem(413, "exceeded", "more than 1048576 bytes");
+    }
+}
+
+#[tokio::test]
+async fn a_request_over_16_mib_is_refused() {
+    let site = Site::new();
+    site.put("gcd", runner_guests::wat("gcd")).await;
+    let answer = site.ask("POST", "/v1/modules/gcd/call", endless()).await;
+    answer.is_problem(413, "exceeded", "more than 16777216 bytes");
+    let mut parts = request("POST", "/v1/run", endless());
+    parts.headers_mut().insert("content-type", "multipart/form-data; boundary=edge".parse().unwrap());
+    site.send(parts).await.is_problem(413, "exceeded", "bytes");
+}
+
+#[tokio::test]
+async fn a_module_over_the_executors_bounds_is_refused() {
+    let site = Site::with(|wants| wants.bounds.functions = 3);
+    let module = format!("(module {})", "(func)".repeat(4));
+    site.ask("POST", "/v1/run", module).await.is_problem(413, "exceeded", "functions");
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_is_refused() {
+    let broken = stream::iter([Ok("(module"), Err(std::io::Error::other("the line is dead"))]);
+    let answer = Site::new().ask("POST", "/v1/run", Body::from_stream(broken)).await;
+    answer.is_problem(400, "invalid", "the body broke off");
+}
+
+#[tokio::test]
+async fn unknown_routes_and_methods_are_problems_too() {
+    let site = Site::new();
+    for path in ["/v1", "/v1/", "/v1/absent", "/v1/modules/", "/v1/modules/a/b", "/v1/run/x"] {
+        site.get(path).await.is_problem(404, "not_found", "no route");
+    }
+    site.get("/absent").await.is_problem(404, "not_found", "no page");
+    for (method, path) in
+        [("GET", "/v1/run"), ("DELETE", "/v1/modules"), ("POST", "/v1/modules/a"), ("POST", "/metrics"), ("PUT", "/")]
+    {
+        site.ask(method, path, Body::empty()).await.is_problem(405, "invalid", "has no method");
+    }
+    site.get("/v1/modules/%ff").await.is_problem(400, "invalid", "");
+    site.ask("POST", "/v1/modules/a/call", "{").await.is_problem(400, "invalid", "EOF");
+}
+
+#[tokio::test]
+async fn no_answer_is_to_be_sniffed() {
+    let site = Site::new();
+    for path in ["/", "/healthz", "/v1/absent", "/v1/examples/gcd.wat"] {
+        assert_eq!(site.get(path).await.header("x-content-type-options"), "nosniff", "{path}");
+    }
+}

@@ -1,0 +1,15 @@
+//! The server at its door: routes without a port, and the real program where a process is what matters.
+
+#![allow(clippy::unwrap_used, reason = "a test ends where it finds what it did not expect")]
+
+mod addresses; // who may speak to it: Host, Origin, token
+mod bodies; // what may be sent, and how much
+mod calls; // stored modules, called
+mod examples; // modules to try
+mod handlers; // a module's own HTTP handler
+mod page; // the built page
+mod process; // the real program: its command line, its compiling children, its end
+mod run; // modules that come along
+mod service; // health, metrics, description
+mod stored; // what is kept: versions, pages, removal, restarts
+mod support;

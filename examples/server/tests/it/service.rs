@@ -1,0 +1,106 @@
+//! What operators and tools ask: health, metrics, the description.
+
+use serde_json::{Value, json};
+
+use crate::support::Site;
+
+#[tokio::test]
+async fn the_server_says_that_it_is_alive() {
+    let answer = Site::new().get("/healthz").await;
+    assert_eq!(answer.json(), json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") }));
+}
+
+#[tokio::test]
+async fn a_call_is_counted_by_route_ending_and_cost() {
+    let site = Site::new();
+    site.put("gcd", runner_guests::wat("gcd")).await;
+    site.put("spin", runner_guests::wat("spin")).await;
+    site.call("gcd", &json!({ "args": [48, 36], "metering": "fuel" })).await.returned();
+    site.call("spin", &json!({ "limits": { "deadline_ms": 20 } })).await.ending();
+    site.call("absent", &json!({})).await;
+    let answer = site.get("/metrics").await;
+    assert_eq!(answer.header("content-type"), "application/openmetrics-text; version=1.0.0; charset=utf-8");
+    for line in [
+        r#"runner_requests_total{method="POST",route="/v1/modules/{ref}/call",status="200"} 2"#,
+        r#"runner_requests_total{method="PUT",route="/v1/modules/{ref}",status="201"} 2"#,
+        r#"runner_problems_total{kind="not_found"} 1"#,
+        r#"runner_calls_total{ending="returned"} 1"#,
+        r#"runner_calls_total{ending="exhausted"} 1"#,
+        r#"runner_limits_met_total{limit="deadline"} 1"#,
+        "runner_call_seconds_count 2",
+        "runner_load_seconds_count 4",
+        "runner_modules 4",
+        "# EOF",
+    ] {
+        assert!(answer.body.lines().any(|it| it == line), "{line} in {}", answer.body);
+    }
+    let fuel = answer.body.lines().find_map(|line| line.strip_prefix("runner_fuel_total ")).unwrap();
+    assert!(fuel.parse::<u64>().unwrap() > 0);
+}
+
+#[tokio::test]
+async fn nobody_can_make_the_labels_grow() {
+    let site = Site::new();
+    for n in 0..3 {
+        site.ask(&format!("INVENTED{n}"), &format!("/invented/{n}"), "").await;
+    }
+    let answer = site.get("/metrics").await;
+    assert!(answer.body.contains(r#"{method="OTHER",route="other",status="405"} 3"#), "{}", answer.body);
+    assert!(!answer.body.contains("nvented"), "{}", answer.body);
+}
+
+#[tokio::test]
+async fn the_description_has_every_route_with_its_problems_and_every_shape_that_it_names() {
+    let answer = Site::new().get("/openapi.json").await;
+    assert_eq!(answer.header("content-type"), "application/json");
+    let api = answer.json();
+    assert!(api["openapi"].as_str().unwrap().starts_with("3.1."));
+    assert_eq!(api["info"]["title"], "Runner");
+    for (path, methods) in [
+        ("/v1/run", &["post"][..]),
+        ("/v1/modules", &["get", "post"]),
+        ("/v1/modules/{ref}", &["get", "put", "delete"]),
+        ("/v1/modules/{ref}/call", &["post"]),
+        ("/v1/modules/{ref}/http/{path}", &["get", "post", "put", "delete", "patch", "head", "options"]),
+        ("/v1/examples", &["get"]),
+        ("/v1/examples/{file}", &["get"]),
+        ("/healthz", &["get"]),
+        ("/metrics", &["get"]),
+        ("/openapi.json", &["get"]),
+    ] {
+        for method in methods {
+            let operation = &api["paths"][path][method];
+            assert!(operation["summary"].is_string(), "{method} {path}");
+            let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
+            for (at, _) in path.match_indices('{') {
+                let name = &path[at + 1..][..path[at..].find('}').unwrap() - 1];
+                assert!(
+                    parameters.iter().any(|it| it["name"] == name && it["in"] == "path"),
+                    "{method} {path}: {name}"
+                );
+            }
+            if path.starts_with("/v1/") {
+                let refused = &operation["responses"]["401"]["content"]["application/problem+json"];
+                assert!(refused.is_object(), "{method} {path}");
+            }
+        }
+    }
+    assert_eq!(api["paths"].as_object().unwrap().len(), 10);
+    assert_eq!(api["components"]["securitySchemes"]["bearer"]["scheme"], "bearer");
+    assert_eq!(api["security"], json!([{ "bearer": [] }]));
+    check_references(&api, &api);
+}
+
+fn check_references(api: &Value, part: &Value) {
+    match part {
+        Value::Object(fields) => {
+            if let Some(reference) = fields.get("$ref").and_then(Value::as_str) {
+                let at = reference.strip_prefix('#').unwrap();
+                assert!(api.pointer(at).is_some(), "{reference} leads nowhere");
+            }
+            fields.values().for_each(|field| check_references(api, field));
+        }
+        Value::Array(items) => items.iter().for_each(|item| check_references(api, item)),
+        _ => {}
+    }
+}
