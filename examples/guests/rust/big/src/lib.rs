@@ -25,20 +25,14 @@ pub extern "C" fn render(n: u32) -> i32 {
 
 fn page(n: u32) -> String {
     let heading = Regex::new(r"(?i)\b(\p{Lu}\p{L}+)\s+(\p{Nd}+)\b").expect("well formed");
-    let text: String = (0..n)
-        .map(|i| format!("## Überschrift {i}\n\n*Größe* {i}\n\n- a\n- b\n\n"))
-        .collect();
+    let text: String = (0..n).map(|i| format!("## Überschrift {i}\n\n*Größe* {i}\n\n- a\n- b\n\n")).collect();
     let text = heading.replace_all(&text, "$2. $1");
     let mut body = String::new();
     html::push_html(&mut body, Parser::new_ext(&text, Options::all()));
     let mut templates = minijinja::Environment::new();
-    templates
-        .add_template("page", TEMPLATE)
-        .expect("the template is well formed");
+    templates.add_template("page", TEMPLATE).expect("the template is well formed");
     let context: Value = json!({ "author": { "name": "Ada" }, "body": body, "sections": n });
-    let page = templates
-        .get_template("page")
-        .and_then(|t| t.render(&context));
+    let page = templates.get_template("page").and_then(|t| t.render(&context));
     let page = page.expect("the template has all it names");
     let back: Value = serde_json::from_str(&json!({ "page": page }).to_string()).expect("own JSON");
     back["page"].as_str().unwrap_or_default().to_owned()
@@ -47,16 +41,12 @@ fn page(n: u32) -> String {
 /// The bytes of a PNG picture, after it was read again and found the same.
 fn picture(n: u32) -> Vec<u8> {
     let side = n.clamp(1, 256);
-    let pixels: Vec<u8> = (0..side * side)
-        .map(|i| ((i % side) ^ (i / side)) as u8)
-        .collect();
+    let pixels: Vec<u8> = (0..side * side).map(|i| ((i % side) ^ (i / side)) as u8).collect();
     let mut file = Vec::new();
     let mut encoder = png::Encoder::new(&mut file, side, side);
     encoder.set_color(png::ColorType::Grayscale);
     let mut writer = encoder.write_header().expect("a vector takes everything");
-    writer
-        .write_image_data(&pixels)
-        .expect("as many pixels as the header says");
+    writer.write_image_data(&pixels).expect("as many pixels as the header says");
     writer.finish().expect("a vector takes everything");
 
     let decoder = png::Decoder::new(Cursor::new(&file));

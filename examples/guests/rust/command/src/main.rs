@@ -13,8 +13,7 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-const USAGE: &str =
-    "usage: command echo ARGS.. | env [NAME] | cat | exit N | stderr TEXT | panic | clock
+const USAGE: &str = "usage: command echo ARGS.. | env [NAME] | cat | exit N | stderr TEXT | panic | clock
   | random BYTES | sleep MS | flood BYTES | ls PATH | read PATH | write PATH TEXT
   | connect ADDR | memory BYTES | spin";
 
@@ -49,10 +48,7 @@ fn run(args: &[&str]) -> io::Result<ExitCode> {
         ["random", bytes] => println!("{}", random_hex(number(bytes)? as usize)),
         ["sleep", ms] => thread::sleep(Duration::from_millis(number(ms)?)),
         ["flood", bytes] => {
-            io::copy(
-                &mut io::repeat(b'x').take(number(bytes)?),
-                &mut io::stdout(),
-            )?;
+            io::copy(&mut io::repeat(b'x').take(number(bytes)?), &mut io::stdout())?;
         }
         ["ls", path] => {
             for entry in fs::read_dir(path)? {
@@ -82,34 +78,23 @@ fn run(args: &[&str]) -> io::Result<ExitCode> {
 }
 
 fn number(text: &str) -> io::Result<u64> {
-    text.parse()
-        .map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, format!("`{text}`: {e}")))
+    text.parse().map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, format!("`{text}`: {e}")))
 }
 
 /// The wall clock in nanoseconds since 1970, then two readings of the monotonic one, as
 /// nanoseconds since the call began.
 fn clock() {
-    let wall = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .expect("the clock is past 1970");
+    let wall = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is past 1970");
     let start = Instant::now();
     let (first, second) = (start.elapsed(), start.elapsed());
-    println!(
-        "{}\n{}\n{}",
-        wall.as_nanos(),
-        first.as_nanos(),
-        second.as_nanos()
-    );
+    println!("{}\n{}\n{}", wall.as_nanos(), first.as_nanos(), second.as_nanos());
 }
 
 /// As many bytes, spun from the one seed that std asks of the host.
 fn random_hex(bytes: usize) -> String {
     let state = RandomState::new();
     let words = (0u64..).map(|i| state.hash_one(i));
-    let mut hex: String = words
-        .take(bytes.div_ceil(8))
-        .map(|word| format!("{word:016x}"))
-        .collect();
+    let mut hex: String = words.take(bytes.div_ceil(8)).map(|word| format!("{word:016x}")).collect();
     hex.truncate(bytes * 2);
     hex
 }

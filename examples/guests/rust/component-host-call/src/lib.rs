@@ -12,9 +12,7 @@ impl Guest for Caller {
     }
 
     fn run_get(n: u32) -> u64 {
-        (0..n)
-            .map(|_| calls::get("key").map_or(0, |value| value.len() as u64))
-            .sum()
+        (0..n).map(|_| calls::get("key").map_or(0, |value| value.len() as u64)).sum()
     }
 }
 

@@ -23,15 +23,10 @@ impl Guest for Greeter {
     }
 
     fn look_around() -> String {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .expect("the clock is past 1970");
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is past 1970");
         let random = RandomState::new().hash_one(0);
         let variables = std::env::vars().count();
-        let seen = format!(
-            "{} s, random {random:016x}, {variables} variables",
-            now.as_secs()
-        );
+        let seen = format!("{} s, random {random:016x}, {variables} variables", now.as_secs());
         println!("{seen}");
         seen
     }

@@ -33,11 +33,7 @@ impl shapes::Guest for Greeter {
 
     fn describe(shape: Shape) -> Result<String, Problem> {
         let length = |l: f64| {
-            if l >= 0.0 {
-                Ok(l)
-            } else {
-                Err(Problem::BadLength(l))
-            }
+            if l >= 0.0 { Ok(l) } else { Err(Problem::BadLength(l)) }
         };
         match shape {
             Shape::Dot => Err(Problem::Flat),
@@ -49,9 +45,7 @@ impl shapes::Guest for Greeter {
                 it.origin.x,
                 it.origin.y
             )),
-            Shape::Polygon(points) if points.len() < 3 => {
-                Err(Problem::TooFewPoints(points.len() as u32))
-            }
+            Shape::Polygon(points) if points.len() < 3 => Err(Problem::TooFewPoints(points.len() as u32)),
             Shape::Polygon(points) => Ok(format!("a polygon of {} points", points.len())),
         }
     }
@@ -60,11 +54,7 @@ impl shapes::Guest for Greeter {
 /// The shoelace formula.
 fn polygon_area(points: &[Point]) -> f64 {
     let next = points.iter().cycle().skip(1);
-    let twice: f64 = points
-        .iter()
-        .zip(next)
-        .map(|(a, b)| a.x * b.y - b.x * a.y)
-        .sum();
+    let twice: f64 = points.iter().zip(next).map(|(a, b)| a.x * b.y - b.x * a.y).sum();
     twice.abs() / 2.0
 }
 

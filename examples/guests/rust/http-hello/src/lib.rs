@@ -8,8 +8,8 @@ use wasip2::clocks::monotonic_clock::subscribe_duration;
 use wasip2::exports::http::incoming_handler::Guest;
 use wasip2::http::outgoing_handler;
 use wasip2::http::types::{
-    ErrorCode, Fields, IncomingRequest, Method, OutgoingBody, OutgoingRequest, OutgoingResponse,
-    ResponseOutparam, Scheme,
+    ErrorCode, Fields, IncomingRequest, Method, OutgoingBody, OutgoingRequest, OutgoingResponse, ResponseOutparam,
+    Scheme,
 };
 use wasip2::io::streams::{OutputStream, StreamError};
 
@@ -55,12 +55,9 @@ struct Answer {
 
 fn start(out: ResponseOutparam, status: u16) -> Answer {
     let head = Fields::new();
-    head.append("content-type", b"text/plain")
-        .expect("the header is well formed");
+    head.append("content-type", b"text/plain").expect("the header is well formed");
     let response = OutgoingResponse::new(head);
-    response
-        .set_status_code(status)
-        .expect("the status is one of HTTP's");
+    response.set_status_code(status).expect("the status is one of HTTP's");
     let body = response.body().expect("the body is asked for once");
     ResponseOutparam::set(out, Ok(response));
     let stream = body.write().expect("the stream is asked for once");
@@ -70,9 +67,7 @@ fn start(out: ResponseOutparam, status: u16) -> Answer {
 impl Answer {
     /// Gives the bytes to the host and waits until it has sent them.
     fn write(&mut self, bytes: &[u8]) {
-        self.stream
-            .write_all(bytes)
-            .expect("the caller still reads");
+        self.stream.write_all(bytes).expect("the caller still reads");
         self.stream.flush().expect("the caller still reads");
     }
 
@@ -85,10 +80,7 @@ impl Answer {
 fn respond(out: ResponseOutparam, status: u16, text: &[u8]) {
     let mut answer = start(out, status);
     // One call less than `write`: nobody waits for the end of a short body.
-    answer
-        .stream
-        .write_all(text)
-        .expect("the caller still reads");
+    answer.stream.write_all(text).expect("the caller still reads");
     answer.finish();
 }
 
@@ -130,24 +122,15 @@ fn headers(request: &IncomingRequest, path: &str) -> String {
     let headers: Vec<String> = (request.headers().entries().iter())
         .map(|(name, value)| format!("[{name:?},{:?}]", String::from_utf8_lossy(value)))
         .collect();
-    format!(
-        "{{\"method\":{method:?},\"path\":{path:?},\"headers\":[{}]}}",
-        headers.join(",")
-    )
+    format!("{{\"method\":{method:?},\"path\":{path:?},\"headers\":[{}]}}", headers.join(","))
 }
 
 /// Asks another server for something, and says what came of it.
 fn outgoing() -> String {
     let request = OutgoingRequest::new(Fields::new());
-    request
-        .set_scheme(Some(&Scheme::Http))
-        .expect("the scheme is well formed");
-    request
-        .set_authority(Some("127.0.0.1:9"))
-        .expect("the authority is well formed");
-    request
-        .set_path_with_query(Some("/"))
-        .expect("the path is well formed");
+    request.set_scheme(Some(&Scheme::Http)).expect("the scheme is well formed");
+    request.set_authority(Some("127.0.0.1:9")).expect("the authority is well formed");
+    request.set_path_with_query(Some("/")).expect("the path is well formed");
     let answer = match outgoing_handler::handle(request, None) {
         Ok(answer) => answer,
         Err(code) => return format!("refused: {code:?}"),

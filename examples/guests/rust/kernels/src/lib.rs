@@ -15,11 +15,7 @@ pub extern "C" fn sha256(len: u32, rounds: u32) -> i64 {
     let data: Vec<u8> = (0..len).map(|i| (i % 251) as u8).collect();
     let mut digest = [0u8; 32];
     for _ in 0..rounds {
-        digest = Sha256::new()
-            .chain_update(digest)
-            .chain_update(&data)
-            .finalize()
-            .into();
+        digest = Sha256::new().chain_update(digest).chain_update(&data).finalize().into();
     }
     i64::from_be_bytes(digest[..8].try_into().expect("a digest has 32 bytes"))
 }
@@ -27,11 +23,7 @@ pub extern "C" fn sha256(len: u32, rounds: u32) -> i64 {
 /// The n-th Fibonacci number, by two calls for each.
 #[unsafe(no_mangle)]
 pub extern "C" fn fib(n: u32) -> i64 {
-    if n < 2 {
-        n.into()
-    } else {
-        fib(n - 1) + fib(n - 2)
-    }
+    if n < 2 { n.into() } else { fib(n - 1) + fib(n - 2) }
 }
 
 /// Multiplies two n by n matrices; the sum of the product's elements.
@@ -92,9 +84,8 @@ struct Receipt<'a> {
 /// An article is two letters, a number of four digits and a variant.
 static ARTICLE: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"(?-u)^[A-Z]{2}-(\d{4})(?:/([a-z]+))?$").expect("well formed"));
-static RUSH: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"(?-u)\b(?:today|by (?:noon|\d{1,2}:\d{2}))\b").expect("well formed")
-});
+static RUSH: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"(?-u)\b(?:today|by (?:noon|\d{1,2}:\d{2}))\b").expect("well formed"));
 
 /// Answers an order of two KiB, n times; the bytes of all receipts, folded into a number.
 #[unsafe(no_mangle)]
@@ -102,9 +93,7 @@ pub extern "C" fn request(n: u32) -> i32 {
     let order = order_text();
     (0..n).fold(0, |sum: i32, _| {
         let receipt = answer(&order);
-        receipt.bytes().fold(sum, |sum, byte| {
-            sum.wrapping_mul(31).wrapping_add(byte.into())
-        })
+        receipt.bytes().fold(sum, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()))
     })
 }
 
@@ -146,12 +135,7 @@ fn answer(text: &str) -> String {
 
 /// Two dozen lines, about two KiB.
 fn order_text() -> String {
-    let notes = [
-        "please by noon",
-        "leave it at the door",
-        "needed today, second floor",
-        "",
-    ];
+    let notes = ["please by noon", "leave it at the door", "needed today, second floor", ""];
     let lines: Vec<String> = (0..24u32)
         .map(|i| {
             let variant = if i % 2 == 0 { "/blue" } else { "" };
@@ -162,8 +146,5 @@ fn order_text() -> String {
             )
         })
         .collect();
-    format!(
-        r#"{{"id":"order-2026-11-22-0042","customer":"Ada \"Countess\" Lovelace","lines":[{}]}}"#,
-        lines.join(",")
-    )
+    format!(r#"{{"id":"order-2026-11-22-0042","customer":"Ada \"Countess\" Lovelace","lines":[{}]}}"#, lines.join(","))
 }

@@ -80,9 +80,7 @@ impl Guest for Misbehave {
 
 fn flood(mut stream: impl Write, bytes: u64) {
     let written = io::copy(&mut io::repeat(b'x').take(bytes), &mut stream);
-    written
-        .and_then(|_| stream.flush())
-        .expect("the stream takes it all");
+    written.and_then(|_| stream.flush()).expect("the stream takes it all");
 }
 
 /// Never ends; the addition keeps this from being a tail call.
