@@ -59,16 +59,16 @@ web() {
     cd "$ROOT"
 }
 
-# A real server, a real browser.
-browser() {
-    local data address
+# A real server, a real browser. In a shell of its own, so that the server ends with it, however it ends.
+browser() (
     data=$(mktemp -d)
     cargo build --release --locked -p runner-server
     guests
     "$CARGO_TARGET_DIR/release/runner-server" --listen 127.0.0.1:0 --data "$data" --page "$WEB/dist" \
         --guests "$GUESTS" >"$data/log" 2>&1 &
-    local server=$!
-    trap 'kill $server 2>/dev/null || true; rm -rf "$data"' RETURN
+    server=$!
+    trap 'kill $server 2>/dev/null || true; wait $server 2>/dev/null || true; rm -rf "$data"' EXIT
+    address=
     for _ in $(seq 100); do
         address=$(sed -n 's/.*\(http:\/\/127\.0\.0\.1:[0-9]*\).*/\1/p' "$data/log" | head -1)
         [ -n "$address" ] && break
@@ -76,11 +76,16 @@ browser() {
         sleep 0.1
     done
     [ -n "$address" ] || { cat "$data/log" >&2; fail "the server does not say where it listens"; }
-    (cd "$WEB" && RUNNER_SERVER=$address npm run --silent e2e)
-}
+    cd "$WEB" && RUNNER_SERVER=$address npm run --silent e2e
+)
 
 benches() {
     cargo bench --locked -p runner-benches --no-run
+}
+
+# The crate as a registry would build it, from its package alone.
+packaged() {
+    cargo package --locked --allow-dirty -p runner-core
 }
 
 stage install install
@@ -91,6 +96,9 @@ stage docs docs
 stage web web
 stage browser browser
 stage benches benches
+if [ "$LONG" = 1 ]; then
+    stage package packaged
+fi
 echo
 echo "=== minutes per stage"
 printf '%s\n' "${SUMMARY[@]}"
