@@ -99,7 +99,10 @@ impl Session {
         }
         let mut store = Store::new(program.engine(), host);
         store.limiter(|host| &mut host.meter);
-        store.call_hook(Host::cross);
+        // A guest that imports nothing cannot call the host: there is nothing to count.
+        if !program.imports().is_empty() {
+            store.call_hook(Host::cross);
+        }
         store.set_max_component_handles(setting.limits.handles as usize);
         let mut session = Session {
             store: Some(store),
@@ -174,8 +177,10 @@ impl Session {
 
     /// Bounds what the result of the call may weigh in the engine's values: see [`Type::expansion`](crate::Type).
     pub(crate) fn bound_copies(&mut self, expansion: u64) {
-        let limits = self.limits.clone();
-        self.store().data_mut().meter.bound_copies(&limits, expansion);
+        let store = self.store.as_mut().expect("a session has its store until it ends");
+        let result_bytes = store.data_mut().meter.bound_copies(&self.limits, expansion);
+        // What holds where no hook changes it.
+        store.set_hostcall_fuel(result_bytes);
     }
 
     /// What tells this session from any other of its executor.
@@ -281,8 +286,11 @@ impl Session {
 
     fn usage(&mut self) -> Usage {
         let (times, compile, fuel_allowed) = (self.times, self.program.take_compile(), self.limits.fuel);
+        let fuelled = self.program.metering() == Metering::Fuel;
         let store = self.store();
-        let fuel = store.get_fuel().ok().map(|left| fuel_allowed.saturating_sub(left));
+        // Asked of an engine without fuel it would be an error, and errors are dear.
+        let left = if fuelled { store.get_fuel().ok() } else { None };
+        let fuel = left.map(|left| fuel_allowed.saturating_sub(left));
         let host = store.data_mut();
         let capabilities = host
             .slots
