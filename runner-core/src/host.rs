@@ -3,7 +3,6 @@
 //! It knows the engine, and no capability: their states lie in slots, found by type.
 
 use std::any::{Any, TypeId};
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -287,13 +286,6 @@ impl ResourceLimiter for Meter {
 }
 
 /// A limit met, as the error that unwinds the guest.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("the guest met its limit on {0}")]
 pub(crate) struct Stop(pub(crate) LimitKind);
-
-impl fmt::Display for Stop {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the guest met its limit on {}", self.0)
-    }
-}
-
-impl std::error::Error for Stop {}

@@ -167,8 +167,8 @@ impl Instance {
         }
     }
 
-    /// Limits of the calls that name none of their own, typed calls among them. Memory and tables stay as the instance
-    /// was started with.
+    /// Limits of the calls that name none of their own, typed calls among them. Memory, tables, instances and
+    /// handles stay as the instance was started with.
     pub fn set_limits(&mut self, limits: Limits) {
         self.limits = limits;
     }
@@ -237,7 +237,7 @@ impl InstanceCall<'_> {
         self
     }
 
-    /// What this call may use, apart from memory and tables. Default: the instance's limits.
+    /// What this call may use, apart from memory, tables, instances and handles. Default: the instance's limits.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self

@@ -47,7 +47,8 @@ pub enum Ending<T = Value> {
     Trapped(Trap),
     /// The guest met one of its limits.
     Exhausted(Limit),
-    /// The caller went away before the guest was done. Only a capability's `close` sees this.
+    /// The call did not come to its end: the caller went away, or the host could not do its part. Only a capability's
+    /// `close` sees this.
     Cancelled,
 }
 
