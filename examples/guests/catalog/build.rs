@@ -21,6 +21,7 @@ const GUESTS: &[(&str, &str, &str)] = &[
     ("command-p2", "command", P2),
     ("reactor", "reactor", P1),
     ("http-hello", "http-hello", P2),
+    ("http-kv", "http-kv", P2),
     ("misbehave", "misbehave", P2),
     ("kernels", "kernels", UNKNOWN),
     ("big", "big", UNKNOWN),

@@ -11,16 +11,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::support::stranger::store;
 use crate::support::{assert_exhausted, guest, short, small, value};
-
-mod bindings {
-    runner_core::wasmtime::component::bindgen!({
-        path: "../examples/guests/wit/stranger-kv",
-        world: "host",
-        imports: { default: async | trappable },
-    });
-}
-use bindings::stranger::kv::store;
 
 /// A store of text whose writes become visible when the call that made them returned.
 #[derive(Clone, Default)]

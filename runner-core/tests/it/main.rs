@@ -9,6 +9,7 @@ mod capability; // the seam for strangers
 mod commands; // WASI commands and the closed defaults
 mod compile; // the clock of the compiler, in process and out of it
 mod http; // wasi:http handlers
+mod http_capability; // what a response has to do with a capability's close
 mod instances; // live instances and typed calls
 mod limits; // each limit met alone, none of them hurts a neighbour
 mod load; // any module is welcome, anything else is named

@@ -6,6 +6,16 @@ use std::time::Duration;
 use runner_core::{Bounds, Ending, Executor, Grants, LimitKind, Limits, Metering, Outcome, Program};
 use serde_json::Value;
 
+/// The host's side of `stranger:kv/store`, which several guests import and several capabilities of the tests serve.
+pub(crate) mod stranger {
+    runner_core::wasmtime::component::bindgen!({
+        path: "../examples/guests/wit/stranger-kv",
+        world: "host",
+        imports: { default: async | trappable },
+    });
+    pub(crate) use self::stranger::kv::store;
+}
+
 /// Bounds small enough that many executors fit beside each other.
 pub(crate) fn small() -> Bounds {
     Bounds { calls: 16, queue: 64, ..Bounds::default() }

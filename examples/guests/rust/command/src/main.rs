@@ -13,7 +13,12 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-const USAGE: &str = "usage: command echo ARGS.. | env [NAME] | cat | exit N | stderr TEXT | panic | clock
+#[cfg_attr(target_env = "p1", path = "opened_p1.rs")]
+#[cfg_attr(target_env = "p2", path = "opened_p2.rs")]
+mod opened;
+
+const USAGE: &str =
+    "usage: command echo ARGS.. | args ARGS.. | opened | env [NAME] | cat | exit N | stderr TEXT | panic | clock
   | random BYTES | sleep MS | flood BYTES | ls PATH | read PATH | write PATH TEXT
   | connect ADDR | memory BYTES | spin";
 
@@ -33,6 +38,8 @@ fn main() -> ExitCode {
 fn run(args: &[&str]) -> io::Result<ExitCode> {
     match args {
         ["echo", words @ ..] => println!("{}", words.join(" ")),
+        ["args", ..] => args.iter().for_each(|arg| println!("{arg:?}")),
+        ["opened"] => opened::print(),
         ["env", name] => match env::var(name) {
             Ok(value) => println!("{value}"),
             Err(_) => return Ok(ExitCode::FAILURE),

@@ -45,6 +45,17 @@ impl Guest for Misbehave {
         }
     }
 
+    fn hold_handles(n: u32) -> u32 {
+        let held: Vec<_> = (0..n).map(|_| subscribe_duration(1_000_000_000)).collect();
+        black_box(&held).len() as u32
+    }
+
+    fn say(out: u32, err: u32, text: u32) -> String {
+        flood(io::stdout(), out.into());
+        flood(io::stderr(), err.into());
+        "x".repeat(text as usize)
+    }
+
     fn flood_stdout(bytes: u64) {
         flood(io::stdout(), bytes);
     }
