@@ -41,11 +41,6 @@ impl Admission {
         }
     }
 
-    /// Refuses once everyone is turned away.
-    pub(crate) fn check_open(&self) -> Result<()> {
-        if self.places.is_closed() { Err(shutting_down()) } else { Ok(()) }
-    }
-
     /// Turns everyone away from now on, those that wait included.
     pub(crate) fn close(&self) {
         self.places.close();

@@ -1,7 +1,5 @@
 //! One call in a fresh instance: made up, checked, run.
 
-use std::sync::atomic::Ordering;
-
 use bytes::Bytes;
 use serde_json::Value;
 
@@ -13,7 +11,6 @@ use crate::outcome::{Ending, Outcome, Usage};
 use crate::program::Program;
 use crate::session::{Session, Setting};
 use crate::signature::Entry;
-use crate::wasi::spend;
 
 /// What any call may be given.
 macro_rules! settings {
@@ -56,14 +53,15 @@ pub(crate) use settings;
 #[derive(Clone, Debug)]
 pub struct Call {
     program: Program,
-    function: String,
+    function: Chosen,
     args: Value,
     setting: Setting,
 }
 
 impl Call {
-    pub(crate) fn new(program: Program, function: String) -> Self {
+    pub(crate) fn new(program: Program, function: &str) -> Self {
         let setting = Setting { limits: program.executor().limits().clone(), ..Setting::default() };
+        let function = Chosen::of(&program, function);
         Call { program, function, args: Value::Null, setting }
     }
 
@@ -90,13 +88,36 @@ impl Call {
     /// came free; and what a capability says that cannot open or close, then with the outcome in
     /// [`Error::outcome`](crate::Error::outcome).
     pub async fn run(self) -> Result<Outcome> {
-        let entry = self.program.entry(&self.function)?;
+        let entry = self.function.entry(&self.program)?;
         // Weighed before it is read: values take more room than their JSON.
         if weight(&self.args).saturating_add(self.setting.stdio.bytes()) > self.setting.limits.input_bytes {
             return Ok(refused(&self.program, &self.setting.limits));
         }
         let args = Arguments::read(entry, &self.args)?;
         run(&self.program, entry, &args, &self.setting).await
+    }
+}
+
+/// A function by its place among the entries; by name only where there is none, for the error.
+#[derive(Clone, Debug)]
+pub(crate) enum Chosen {
+    At(usize),
+    Unknown(String),
+}
+
+impl Chosen {
+    pub(crate) fn of(program: &Program, function: &str) -> Self {
+        match program.surface().entries.get_index_of(function) {
+            Some(at) => Chosen::At(at),
+            None => Chosen::Unknown(function.to_owned()),
+        }
+    }
+
+    pub(crate) fn entry<'a>(&self, program: &'a Program) -> Result<&'a Entry> {
+        match self {
+            Chosen::At(at) => Ok(&program.surface().entries[*at]),
+            Chosen::Unknown(function) => program.entry(function),
+        }
     }
 }
 
@@ -149,21 +170,18 @@ impl Command {
 
 async fn run(program: &Program, entry: &Entry, args: &Arguments, setting: &Setting) -> Result<Outcome> {
     let mut session = Session::open(program, setting).await?;
-    session.begin(&setting.limits)?;
     session.bound_copies(expansion(entry));
     let mut took = Default::default();
-    let ending = session
-        .watch(async |store| {
-            let from = now();
+    let ran = session
+        .watch(async |store, started| {
             let live = instantiate(program, store).await?;
-            took = now() - from;
+            took = now() - started;
             invoke(live, store, entry, args, setting.limits.output_bytes).await
         })
         .await;
     session.instantiated(took);
-    // Where the host could not do its part, the capabilities are closed as cancelled when the session is dropped.
-    let ending = within_output(&mut session, ending?);
-    session.finish(ending).await.map_err(|(error, outcome)| error.with_outcome(outcome))
+    let ran = ran.map(|ending| within_output(&session, ending));
+    session.finish(ran).await
 }
 
 /// How much more than its JSON a result of this entry may weigh in the engine's values.
@@ -176,7 +194,7 @@ pub(crate) fn expansion(entry: &Entry) -> u64 {
 
 /// Holds a result against what the call may put out beside what it printed. A result that was too large to be written
 /// down at all is `None`.
-pub(crate) fn within_output(session: &mut Session, ending: Ending<Option<Ending>>) -> Ending {
+pub(crate) fn within_output(session: &Session, ending: Ending<Option<Ending>>) -> Ending {
     let ending = match ending {
         Ending::Returned(Some(inner)) => exited_well(inner),
         Ending::Returned(None) => return session.exhausted(LimitKind::Output),
@@ -187,12 +205,9 @@ pub(crate) fn within_output(session: &mut Session, ending: Ending<Option<Ending>
         Ending::Failed(failure) => failure.message.len() as u64 + failure.value.as_ref().map_or(0, weight),
         _ => 0,
     };
-    match weight > session.output_left.load(Ordering::Acquire) {
-        true => session.exhausted(LimitKind::Output),
-        false => {
-            spend(&session.output_left, weight);
-            ending
-        }
+    match session.tally.output.spend(weight) {
+        true => ending,
+        false => session.exhausted(LimitKind::Output),
     }
 }
 

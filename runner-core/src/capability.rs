@@ -191,7 +191,7 @@ mod charge {
             self.usage.bytes_out = self.usage.bytes_out.saturating_add(bytes_out);
             let bytes = bytes_in.saturating_add(bytes_out);
             if bytes > MEASURED_BYTES && self.measured_from.is_none() {
-                self.measured_from = Some((now(), self.meter.pulse.slept_so_far()));
+                self.measured_from = Some((now(), self.meter.tally.slept()));
             }
             self.meter.host_bytes = self.meter.host_bytes.saturating_add(bytes);
             if self.meter.host_bytes > self.meter.host_bytes_max {
@@ -205,7 +205,7 @@ mod charge {
     impl Drop for Charge<'_> {
         fn drop(&mut self) {
             if let Some((from, slept)) = self.measured_from {
-                let suspended = self.meter.pulse.slept_so_far().saturating_sub(slept);
+                let suspended = self.meter.tally.slept().saturating_sub(slept);
                 self.meter.host_measured += (now() - from).saturating_sub(suspended);
             }
         }

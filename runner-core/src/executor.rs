@@ -44,7 +44,6 @@ struct Inner {
     lenders: Vec<Arc<dyn Lender>>,
     linkers: LinkerCache,
     call_ids: AtomicU64,
-    calls: TaskTracker,
     janitor: TaskTracker,
 }
 
@@ -147,12 +146,12 @@ impl Executor {
     /// Each call under way has a deadline, so this ends. Live instances that nobody calls are not waited for; what they
     /// opened is closed when they are dropped.
     pub async fn shutdown(&self) {
+        self.0.ticker.close();
         self.0.admission.close();
         // A call ends by handing its closes to the janitor, so in this order.
-        for tracker in [&self.0.calls, &self.0.janitor] {
-            tracker.close();
-            tracker.wait().await;
-        }
+        self.0.ticker.wait().await;
+        self.0.janitor.close();
+        self.0.janitor.wait().await;
     }
 
     pub(crate) fn ticker(&self) -> &Arc<Ticker> {
@@ -161,10 +160,6 @@ impl Executor {
 
     pub(crate) fn admission(&self) -> &Admission {
         &self.0.admission
-    }
-
-    pub(crate) fn calls(&self) -> &TaskTracker {
-        &self.0.calls
     }
 
     pub(crate) fn janitor(&self) -> &TaskTracker {
@@ -556,7 +551,6 @@ impl Builder {
             lenders,
             linkers: LinkerCache::default(),
             call_ids: AtomicU64::new(0),
-            calls: TaskTracker::new(),
             janitor: TaskTracker::new(),
         })))
     }

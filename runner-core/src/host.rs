@@ -4,7 +4,6 @@
 
 use std::any::{Any, TypeId};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use wasmtime::component::ResourceTable;
@@ -15,6 +14,7 @@ use crate::clock::Ticker;
 use crate::engine::{MEMORIES_EACH, TABLES_EACH};
 use crate::limits::{LimitKind, Limits};
 use crate::outcome::CapabilityUsage;
+use crate::tally::Tally;
 use crate::wasi::Wasi;
 
 /// The data of every store. Capabilities reach their state in it by [`Host::view`].
@@ -26,10 +26,10 @@ pub struct Host {
 }
 
 impl Host {
-    pub(crate) fn new(limits: &Limits, ticker: Arc<Ticker>) -> Self {
+    pub(crate) fn new(limits: &Limits, ticker: Arc<Ticker>, tally: Arc<Tally>) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits.handles as usize);
-        Host { table, wasi: None, meter: Meter::new(limits, ticker), slots: Vec::new() }
+        Host { table, wasi: None, meter: Meter::new(limits, ticker, tally), slots: Vec::new() }
     }
 
     /// The state `S` of an open capability, for the length of one host call.
@@ -97,35 +97,12 @@ impl Slot {
 /// What one host call may copy out of a guest at most: as much as the engine allows by itself.
 const ARGUMENT_BYTES_MAX: u64 = 128 << 20;
 
-/// Where the guest is, for the future that watches it from outside.
-#[derive(Debug, Default)]
-pub(crate) struct Pulse {
-    in_host: AtomicBool,
-    /// Nanoseconds suspended in host calls so far.
-    slept: AtomicU64,
-}
-
-impl Pulse {
-    pub(crate) fn in_host(&self) -> bool {
-        self.in_host.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn slept(&self, time: Duration) {
-        self.slept.fetch_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
-    }
-
-    pub(crate) fn slept_so_far(&self) -> Duration {
-        Duration::from_nanos(self.slept.load(Ordering::Relaxed))
-    }
-}
-
 /// The numbers of one call, beside its limits.
 pub(crate) struct Meter {
     ticker: Arc<Ticker>,
     /// The tick from which a host call is refused.
     pub(crate) deadline_tick: u64,
-    /// Shared with the future that watches the guest from outside.
-    pub(crate) pulse: Arc<Pulse>,
+    pub(crate) tally: Arc<Tally>,
     pub(crate) host_calls: u64,
     host_calls_max: u64,
     pub(crate) host_bytes: u64,
@@ -150,11 +127,12 @@ pub(crate) struct Meter {
 }
 
 impl Meter {
-    fn new(limits: &Limits, ticker: Arc<Ticker>) -> Self {
+    fn new(limits: &Limits, ticker: Arc<Ticker>, tally: Arc<Tally>) -> Self {
+        tally.restart(limits.input_bytes, limits.output_bytes);
         Meter {
+            deadline_tick: ticker.tick_after(limits.deadline),
             ticker,
-            deadline_tick: u64::MAX,
-            pulse: Arc::default(),
+            tally,
             host_calls: 0,
             host_calls_max: limits.host_calls,
             host_bytes: 0,
@@ -177,7 +155,7 @@ impl Meter {
     /// Starts the account of the next call on a live instance; memory and tables are the instance's and stay.
     pub(crate) fn restart(&mut self, limits: &Limits) {
         self.deadline_tick = self.ticker.tick_after(limits.deadline);
-        self.pulse.in_host.store(false, Ordering::Relaxed);
+        self.tally.restart(limits.input_bytes, limits.output_bytes);
         self.host_calls = 0;
         self.host_calls_max = limits.host_calls;
         self.host_bytes = 0;
@@ -198,7 +176,7 @@ impl Meter {
         if self.ticker.ticks() >= self.deadline_tick {
             self.stop = Some(LimitKind::Deadline);
         }
-        self.pulse.in_host.store(true, Ordering::Relaxed);
+        self.tally.set_in_host(true);
         if tracing::enabled!(target: "runner_core::host_call", tracing::Level::TRACE) {
             self.span =
                 tracing::trace_span!(target: "runner_core::host_call", "host_call", capability = tracing::field::Empty);
@@ -207,7 +185,7 @@ impl Meter {
 
     #[inline]
     fn leave(&mut self) -> wasmtime::Result<()> {
-        self.pulse.in_host.store(false, Ordering::Relaxed);
+        self.tally.set_in_host(false);
         if !self.span.is_disabled() {
             self.span = tracing::Span::none();
         }

@@ -4,7 +4,6 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -12,19 +11,22 @@ use http::{HeaderValue, Request, Response, header};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::{BodyExt, StreamBody};
 use tokio::sync::oneshot;
-use tokio::task::AbortHandle;
+use tracing::Instrument;
 use wasmtime_wasi_http::Error as HttpError;
+use wasmtime_wasi_http::p2::bindings::Proxy;
 use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
 use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 
-use crate::call::settings;
+use crate::call::{refused, settings};
 use crate::clock::now;
 use crate::error::{Error, ErrorKind, Result};
-use crate::limits::LimitKind;
+use crate::guest::Live;
+use crate::instance::Instance;
+use crate::limits::{Limit, LimitKind, Limits};
 use crate::outcome::{Ending, Failure, Outcome};
 use crate::program::{Linked, Program};
 use crate::session::{Session, Setting};
-use crate::wasi::spend;
+use crate::tally::Tally;
 
 /// A request to be made up and sent.
 #[must_use = "a request does nothing until `send`"]
@@ -32,6 +34,16 @@ pub struct HttpCall<B> {
     program: Program,
     request: Request<B>,
     setting: Setting,
+}
+
+/// A request to a live instance, to be made up and sent.
+#[must_use = "a request does nothing until `send`"]
+pub struct InstanceHttp<B> {
+    instance: Instance,
+    request: Request<B>,
+    limits: Limits,
+    idempotency_key: Option<String>,
+    attempt: Option<u32>,
 }
 
 /// What came of a request.
@@ -50,15 +62,49 @@ pub enum HttpReply {
 }
 
 /// How an answered call ends: awaited for its usage, or dropped by those who do not care.
-pub struct HttpEnded(oneshot::Receiver<Result<Outcome<()>>>);
+pub struct HttpEnded {
+    ended: oneshot::Receiver<Ended>,
+    tally: Arc<Tally>,
+    output: Limit,
+    /// Closed once the body of a live instance's response was read or dropped.
+    read: Option<oneshot::Receiver<()>>,
+}
+
+/// The end of the guest's task: what it did, and the instance where it was a live one that may go on.
+type Ended = Result<(Outcome<()>, Option<Instance>)>;
 
 impl HttpEnded {
-    /// Waits for the guest's end.
+    /// Waits for the guest's end. Where the body was dropped before its end, that is [`Ending::Cancelled`].
     ///
     /// # Errors
-    /// What a capability says that does not close; `Unavailable` where the body was dropped before its end.
+    /// What a capability says that does not close.
     pub async fn outcome(self) -> Result<Outcome<()>> {
-        self.0.await.unwrap_or_else(|_| Err(Error::unavailable("the response was dropped before its end")))
+        let (outcome, _) = end_of(self.ended.await)?;
+        Ok(judged(outcome, &self.tally, self.output))
+    }
+
+    /// Waits for the guest's end, and until the response was read, and gives the instance back for its next request: `None`
+    /// where the guest did not return, or the request went to a fresh instance.
+    ///
+    /// # Errors
+    /// As [`HttpEnded::outcome`].
+    pub async fn reclaim(self) -> Result<(Outcome<()>, Option<Instance>)> {
+        let (outcome, instance) = end_of(self.ended.await)?;
+        if let Some(read) = self.read {
+            // Nobody ever sends: it closes.
+            let _ = read.await;
+        }
+        let outcome = judged(outcome, &self.tally, self.output);
+        let instance = instance.filter(|_| outcome.ending.is_returned());
+        Ok((outcome, instance))
+    }
+}
+
+/// A body may turn out too long only when it is read, after the guest has ended.
+fn judged(outcome: Outcome<()>, tally: &Tally, output: Limit) -> Outcome<()> {
+    match tally.output.is_over() && outcome.ending.is_returned() {
+        true => Outcome { ending: Ending::Exhausted(output), ..outcome },
+        false => outcome,
     }
 }
 
@@ -81,136 +127,264 @@ where
     /// Dropping the future stops the guest. The deadline covers the whole exchange.
     ///
     /// # Errors
-    /// `NotFound` where the module has no handler; otherwise as [`Call::run`](crate::Call::run).
+    /// `NotFound` where the module has no handler, `Invalid` for a `Host` that is none; otherwise as
+    /// [`Call::run`](crate::Call::run).
     pub async fn send(self) -> Result<HttpReply> {
         let HttpCall { program, request, setting } = self;
-        let Linked::Component { http: Some(_), .. } = program.linked() else {
-            let wanted = "`wasi:http/incoming-handler`";
-            program.find_entry(wanted, |_| false)?;
-            return Err(Error::new(ErrorKind::NotFound, "the module has no HTTP handler"));
-        };
-        let holds = program.loans().iter().any(|loan| loan.commits);
-        let mut session = Session::open(&program, &setting).await?;
-        session.begin(&setting.limits)?;
-        let output = Spending::of(&session.output_left);
-        let input =
-            Spending::of(&Arc::new(AtomicU64::new(setting.limits.input_bytes.saturating_sub(setting.stdio.bytes()))));
-        let (answer, answered) = oneshot::channel();
-        let (end, ended) = oneshot::channel();
-        let request = prepare(request, &input);
-        let broken = Arc::<AtomicBool>::default();
-        let watch = Watch { output: output.clone(), input, broken: Arc::clone(&broken) };
-        let task = tokio::spawn(async move {
-            let _ = end.send(run(session, program, request, answer, watch).await);
-        });
-        let mut stop = StopOnDrop(Some(task.abort_handle()));
-        match answered.await {
-            Ok(Ok(response)) if holds => {
-                // Taken in whole while the guest writes it; the guest's end then decides.
-                let (head, body) = response.into_parts();
-                let body = Body::new(body, output, broken, None).collect().await;
-                let outcome = end_of(ended.await)?;
-                stop.disarm();
-                match (outcome.ending.is_returned(), body) {
-                    (true, Ok(body)) => {
-                        let (trailers, bytes) = (body.trailers().cloned(), body.to_bytes());
-                        let (end, ended) = oneshot::channel();
-                        let _ = end.send(Ok(outcome));
-                        let body = Body::whole(bytes, trailers);
-                        Ok(HttpReply::Answered { response: Response::from_parts(head, body), ended: HttpEnded(ended) })
-                    }
-                    _ => Ok(HttpReply::Unanswered(outcome)),
-                }
-            }
-            Ok(Ok(response)) => {
-                let handle = stop.disarm();
-                let response = response.map(|body| Body::new(body, output, broken, handle));
-                Ok(HttpReply::Answered { response, ended: HttpEnded(ended) })
-            }
-            Ok(Err(code)) => {
-                let outcome = end_of(ended.await)?;
-                stop.disarm();
-                // The guest said why it has no answer; a trap or limit after that says more.
-                Ok(HttpReply::Unanswered(match outcome.ending {
-                    Ending::Returned(()) => Outcome { ending: Ending::Failed(said(&code)), ..outcome },
-                    _ => outcome,
-                }))
-            }
-            Err(_) => {
-                let outcome = end_of(ended.await)?;
-                stop.disarm();
-                Ok(HttpReply::Unanswered(match outcome.ending {
-                    Ending::Returned(()) => Outcome { ending: Ending::Failed(silent()), ..outcome },
-                    _ => outcome,
-                }))
-            }
+        handles_http(&program)?;
+        let request = with_authority(request)?;
+        let input = weight_of_head(&request).saturating_add(setting.stdio.bytes());
+        if input > setting.limits.input_bytes {
+            return Ok(HttpReply::Unanswered(refused(&program, &setting.limits).map(|_| ())));
         }
+        let session = Session::open(&program, &setting).await?;
+        session.tally.input.spend(input);
+        exchange(Guest::Fresh(session), request).await
     }
 }
 
-fn end_of(ended: Result<Result<Outcome<()>>, oneshot::error::RecvError>) -> Result<Outcome<()>> {
-    ended.map_err(|error| Error::internal("the guest's task panicked").source(error))?
-}
-
-type Answer = oneshot::Sender<Result<Response<HyperOutgoingBody>, ErrorCode>>;
-
-/// The two flows that limits look at.
-struct Watch {
-    output: Spending,
-    input: Spending,
-    /// Set before the store goes, and the body with it: that end of the body is no end of the response.
-    broken: Arc<AtomicBool>,
-}
-
-/// The guest's side of the exchange, from instance to close.
-async fn run(
-    mut session: Session,
-    program: Program,
-    request: Request<Counted>,
-    answer: Answer,
-    watch: Watch,
-) -> Result<Outcome<()>> {
-    let Linked::Component { http: Some(proxy), .. } = program.linked() else {
-        return Err(Error::internal("the handler is gone"));
-    };
-    let mut took = Default::default();
-    let ending = session
-        .watch(async |store| {
-            let from = now();
-            let guest = proxy.instantiate_async(&mut *store).await?;
-            took = now() - from;
-            let mut http = store.data_mut().http_from_outside();
-            let request = http.new_incoming_request(Scheme::Http, request)?;
-            let out = http.new_response_outparam(answer)?;
-            guest.wasi_http_incoming_handler().call_handle(&mut *store, request, out).await
-        })
-        .await?;
-    session.instantiated(took);
-    // A limit on a body shows as a broken stream to the guest, whatever it made of it.
-    let ending = match (watch.output.over(), watch.input.over()) {
-        (true, _) => session.exhausted(LimitKind::Output),
-        (_, true) => session.exhausted(LimitKind::Input),
-        _ => ending,
-    };
-    watch.broken.store(!ending.is_returned(), Ordering::Release);
-    let finished = session.finish(ending).await;
-    finished.map_err(|(error, outcome)| error.with_outcome(outcome.map(|()| serde_json::Value::Null)))
-}
-
-/// A guest needs an authority; a request without one is for this host.
-fn prepare<B>(request: Request<B>, input: &Spending) -> Request<Counted>
+impl<B> InstanceHttp<B>
 where
     B: HttpBody<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let mut request = request.map(|body| Counted {
-        body: Box::pin(body.map_err(|error| HttpError::InternalError(Some(error.into().to_string())))),
-        spending: input.clone(),
-    });
-    if request.uri().authority().is_none() && !request.headers().contains_key(header::HOST) {
-        request.headers_mut().insert(header::HOST, HeaderValue::from_static("localhost"));
+    pub(crate) fn new(instance: Instance, request: Request<B>) -> Self {
+        let limits = instance.limits().clone();
+        InstanceHttp { instance, request, limits, idempotency_key: None, attempt: None }
     }
-    request
+
+    /// What the request may use, apart from memory, tables, instances and handles. Default: the instance's limits.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// The caller's key for work that must not be done twice; capabilities see it.
+    pub fn idempotency_key(mut self, key: impl Into<String>) -> Self {
+        self.idempotency_key = Some(key.into());
+        self
+    }
+
+    /// Which attempt at the same work this is, from 1.
+    pub fn attempt(mut self, attempt: u32) -> Self {
+        self.attempt = Some(attempt);
+        self
+    }
+
+    /// Sends the request, as [`HttpCall::send`] does. [`HttpEnded::reclaim`] gives the instance back; where the guest does
+    /// not answer, it is gone.
+    ///
+    /// The capabilities are opened for this request and closed at its end; what the instance held open is closed before.
+    ///
+    /// # Errors
+    /// As [`HttpCall::send`], and `Invalid` on an instance that has ended.
+    pub async fn send(self) -> Result<HttpReply> {
+        let InstanceHttp { mut instance, request, limits, idempotency_key, attempt } = self;
+        handles_http(&instance.session().program)?;
+        let request = with_authority(request)?;
+        let input = weight_of_head(&request);
+        if input > limits.input_bytes {
+            return Ok(HttpReply::Unanswered(refused(&instance.session().program, &limits).map(|_| ())));
+        }
+        let session = instance.begin_http(&limits).await?;
+        session.lend(idempotency_key.as_deref(), attempt)?;
+        session.tally.input.spend(input);
+        exchange(Guest::Live(instance), request).await
+    }
+}
+
+fn handles_http(program: &Program) -> Result<()> {
+    match program.linked() {
+        Linked::Component { http: Some(_), .. } => Ok(()),
+        _ => {
+            program.find_entry("`wasi:http/incoming-handler`", |_| false)?;
+            Err(Error::new(ErrorKind::NotFound, "the module has no HTTP handler"))
+        }
+    }
+}
+
+/// Who answers a request.
+enum Guest {
+    Fresh(Session),
+    Live(Instance),
+}
+
+impl Guest {
+    fn session(&mut self) -> &mut Session {
+        match self {
+            Guest::Fresh(session) => session,
+            Guest::Live(instance) => instance.session(),
+        }
+    }
+}
+
+/// One request to its response's head, or to the end of a guest that does not answer.
+async fn exchange<B>(mut guest: Guest, request: Request<B>) -> Result<HttpReply>
+where
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let (reading, read) = match guest {
+        Guest::Fresh(_) => (None, None),
+        Guest::Live(_) => {
+            let (reading, read) = oneshot::channel();
+            (Some(reading), Some(read))
+        }
+    };
+    let session = guest.session();
+    let holds = session.program.loans().iter().any(|loan| loan.commits);
+    let tally = Arc::clone(&session.tally);
+    let output = session.limits.allowed(LimitKind::Output, session.program.executor().bounds());
+    let counted = Arc::clone(&tally);
+    let request = request.map(|body| Counted {
+        body: Box::pin(body.map_err(|error| HttpError::InternalError(Some(error.into().to_string())))),
+        tally: counted,
+    });
+    let (answer, answered) = oneshot::channel();
+    let (end, ended) = oneshot::channel();
+    let (stop, stopped) = oneshot::channel();
+    let task = async move {
+        let _ = end.send(run(guest, request, answer, stopped).await);
+    };
+    tokio::spawn(task.in_current_span());
+    let mut stop = StopOnDrop(Some(stop));
+    match answered.await {
+        Ok(Ok(response)) if holds => {
+            // Taken in whole while the guest writes it; the guest's end then decides.
+            let (head, body) = response.into_parts();
+            let body = Body { body, tally: Some(Arc::clone(&tally)), guest: None, _reading: reading };
+            let body = body.collect().await;
+            let (outcome, instance) = end_of(ended.await)?;
+            stop.disarm();
+            let outcome = judged(outcome, &tally, output);
+            match (outcome.ending.is_returned(), body) {
+                (true, Ok(body)) => {
+                    let (trailers, bytes) = (body.trailers().cloned(), body.to_bytes());
+                    let (end, ended) = oneshot::channel();
+                    let _ = end.send(Ok((outcome, instance)));
+                    let response = Response::from_parts(head, Body::whole(bytes, trailers));
+                    Ok(HttpReply::Answered { response, ended: HttpEnded { ended, tally, output, read: None } })
+                }
+                _ => Ok(HttpReply::Unanswered(outcome)),
+            }
+        }
+        Ok(Ok(response)) => {
+            // A body without bytes is never polled to its end.
+            let guest = stop.disarm().filter(|_| !response.body().is_end_stream());
+            let whole = Arc::clone(&tally);
+            let response = response.map(|body| Body {
+                body,
+                tally: Some(whole),
+                guest: StopOnDrop(guest).into(),
+                _reading: reading,
+            });
+            Ok(HttpReply::Answered { response, ended: HttpEnded { ended, tally, output, read } })
+        }
+        Ok(Err(code)) => {
+            let (outcome, _) = end_of(ended.await)?;
+            stop.disarm();
+            // The guest said why it has no answer; a trap or limit after that says more.
+            Ok(HttpReply::Unanswered(match outcome.ending {
+                Ending::Returned(()) => Outcome { ending: Ending::Failed(said(&code)), ..outcome },
+                _ => outcome,
+            }))
+        }
+        Err(_) => {
+            let (outcome, _) = end_of(ended.await)?;
+            stop.disarm();
+            Ok(HttpReply::Unanswered(match outcome.ending {
+                Ending::Returned(()) => Outcome { ending: Ending::Failed(silent()), ..outcome },
+                _ => outcome,
+            }))
+        }
+    }
+}
+
+fn end_of(ended: Result<Ended, oneshot::error::RecvError>) -> Ended {
+    ended.map_err(|error| Error::internal("the guest's task panicked, or its runtime ended").source(error))?
+}
+
+type Answer = oneshot::Sender<Result<Response<HyperOutgoingBody>, ErrorCode>>;
+
+/// The guest's side of the exchange, from instance to close.
+async fn run(mut guest: Guest, request: Request<Counted>, answer: Answer, stop: oneshot::Receiver<()>) -> Ended {
+    let live = match &guest {
+        Guest::Fresh(_) => None,
+        Guest::Live(instance) => Some(instance.live()),
+    };
+    let session = guest.session();
+    let program = session.program.clone();
+    let mut took = Default::default();
+    let handled = session.watch(async |store, started| {
+        let proxy = match (program.linked(), live) {
+            (Linked::Component { http: Some(proxy), .. }, None) => {
+                let proxy = proxy.instantiate_async(&mut *store).await?;
+                took = now() - started;
+                proxy
+            }
+            (_, Some(Live::Component(instance))) => Proxy::new(&mut *store, &instance)?,
+            _ => return Err(wasmtime::Error::msg("the handler is gone")),
+        };
+        let mut http = store.data_mut().http_from_outside();
+        let request = http.new_incoming_request(Scheme::Http, request)?;
+        let out = http.new_response_outparam(answer)?;
+        proxy.wasi_http_incoming_handler().call_handle(&mut *store, request, out).await
+    });
+    let ran = tokio::select! {
+        biased;
+        ran = handled => ran,
+        () = stopped(stop) => Ok(Ending::Cancelled),
+    };
+    session.instantiated(took);
+    // A limit on a body shows as a broken stream to the guest, whatever it made of it.
+    let ran = ran.map(|ending| match (session.tally.output.is_over(), session.tally.input.is_over()) {
+        (true, _) => session.exhausted(LimitKind::Output),
+        (_, true) => session.exhausted(LimitKind::Input),
+        _ => ending,
+    });
+    if !matches!(ran, Ok(Ending::Returned(()))) {
+        session.tally.set_broken();
+    }
+    match guest {
+        Guest::Fresh(session) => session.finish(ran).await.map(|outcome| (outcome, None)),
+        Guest::Live(instance) => instance.end_http(ran).await,
+    }
+}
+
+/// Waits to be stopped; for ever, once nobody is left who might say so.
+async fn stopped(stop: oneshot::Receiver<()>) {
+    if stop.await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// A guest needs an authority; a request without one is for this host.
+fn with_authority<B>(mut request: Request<B>) -> Result<Request<B>> {
+    if request.uri().authority().is_some() {
+        return Ok(request);
+    }
+    match request.headers().get(header::HOST) {
+        Some(host) if http::uri::Authority::try_from(host.as_bytes()).is_err() => {
+            let host = String::from_utf8_lossy(host.as_bytes()).into_owned();
+            return Err(Error::invalid(format!(
+                "header `Host: {host}`: expected a name or an address, and a port or none"
+            )));
+        }
+        Some(_) => {}
+        None => {
+            request.headers_mut().insert(header::HOST, HeaderValue::from_static("localhost"));
+        }
+    }
+    Ok(request)
+}
+
+/// What the head of a request weighs against the input limit.
+fn weight_of_head<B>(request: &Request<B>) -> u64 {
+    let uri = request.uri();
+    let path = uri.path_and_query().map_or(0, |path| path.as_str().len());
+    let authority = uri.authority().map_or(0, |authority| authority.as_str().len());
+    let headers: usize = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    (request.method().as_str().len() + path + authority + headers) as u64
 }
 
 fn said(code: &ErrorCode) -> Failure {
@@ -233,52 +407,27 @@ fn silent() -> Failure {
     }
 }
 
-struct StopOnDrop(Option<AbortHandle>);
+/// Stops the guest when it is dropped, unless that was disarmed.
+struct StopOnDrop(Option<oneshot::Sender<()>>);
 
 impl StopOnDrop {
-    fn disarm(&mut self) -> Option<AbortHandle> {
+    fn disarm(&mut self) -> Option<oneshot::Sender<()>> {
         self.0.take()
     }
 }
 
 impl Drop for StopOnDrop {
     fn drop(&mut self) {
-        if let Some(handle) = &self.0 {
-            handle.abort();
+        if let Some(stop) = self.0.take() {
+            let _ = stop.send(());
         }
-    }
-}
-
-/// What a body may still carry, and whether it wanted more.
-#[derive(Clone)]
-struct Spending {
-    left: Arc<AtomicU64>,
-    over: Arc<AtomicBool>,
-}
-
-impl Spending {
-    fn of(left: &Arc<AtomicU64>) -> Self {
-        Spending { left: Arc::clone(left), over: Arc::default() }
-    }
-
-    /// Whether so many bytes more are within the limit.
-    fn spend(&self, bytes: usize) -> bool {
-        let within = spend(&self.left, bytes as u64) == bytes as u64;
-        if !within {
-            self.over.store(true, Ordering::Release);
-        }
-        within
-    }
-
-    fn over(&self) -> bool {
-        self.over.load(Ordering::Acquire)
     }
 }
 
 /// A request body held to the input limit.
 struct Counted {
     body: Pin<Box<dyn HttpBody<Data = Bytes, Error = HttpError> + Send>>,
-    spending: Spending,
+    tally: Arc<Tally>,
 }
 
 impl HttpBody for Counted {
@@ -288,7 +437,7 @@ impl HttpBody for Counted {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
         let frame = ready!(self.body.as_mut().poll_frame(cx));
         Poll::Ready(match frame {
-            Some(Ok(frame)) if !self.spending.spend(frame.data_ref().map_or(0, Bytes::len)) => {
+            Some(Ok(frame)) if !self.tally.input.spend(bytes_in(&frame)) => {
                 Some(Err(HttpError::HttpRequestBodySize(None)))
             }
             other => other,
@@ -304,28 +453,35 @@ impl HttpBody for Counted {
     }
 }
 
+fn bytes_in(frame: &Frame<Bytes>) -> u64 {
+    frame.data_ref().map_or(0, Bytes::len) as u64
+}
+
 /// A guest's response body, held to the call's output limit. Dropping it before its end stops the guest.
 pub struct Body {
     body: HyperOutgoingBody,
-    output: Spending,
-    broken: Arc<AtomicBool>,
+    /// `None` for a body that was weighed already.
+    tally: Option<Arc<Tally>>,
     /// The guest's task, until the body has ended.
-    guest: Option<AbortHandle>,
+    guest: Option<StopOnDrop>,
+    /// Dropped with the body.
+    _reading: Option<oneshot::Sender<()>>,
 }
 
 impl Body {
-    fn new(body: HyperOutgoingBody, output: Spending, broken: Arc<AtomicBool>, guest: Option<AbortHandle>) -> Self {
-        // A body without bytes is never polled to its end.
-        let guest = guest.filter(|_| !body.is_end_stream());
-        Body { body, output, broken, guest }
-    }
-
     fn whole(bytes: Bytes, trailers: Option<http::HeaderMap>) -> Self {
-        let left = Arc::new(AtomicU64::new(u64::MAX));
         let frames = [Some(Frame::data(bytes)), trailers.map(Frame::trailers)];
         let frames = frames.into_iter().flatten().map(Ok::<_, HttpError>);
         let body = StreamBody::new(futures::stream::iter(frames)).boxed_unsync();
-        Body { body, output: Spending::of(&left), broken: Arc::default(), guest: None }
+        Body { body, tally: None, guest: None, _reading: None }
+    }
+
+    /// The body has ended: the guest needs no stopping any more, and may go on.
+    fn let_go(&mut self) {
+        if let Some(mut guest) = self.guest.take() {
+            guest.disarm();
+        }
+        self._reading = None;
     }
 }
 
@@ -336,21 +492,25 @@ impl HttpBody for Body {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
         Poll::Ready(match frame {
-            Some(Ok(frame)) if self.output.spend(frame.data_ref().map_or(0, Bytes::len)) => {
-                if self.body.is_end_stream() {
-                    self.guest = None;
+            Some(Ok(frame)) => {
+                let within = self.tally.as_ref().is_none_or(|tally| tally.output.spend(bytes_in(&frame)));
+                if !within || self.body.is_end_stream() {
+                    // A guest that is over its limit learns it from its broken stream, and ends with that.
+                    self.let_go();
                 }
-                Some(Ok(frame))
+                Some(match within {
+                    true => Ok(frame),
+                    false => Err(Error::exceeded("the response body is over the call's output limit")),
+                })
             }
-            Some(Ok(_)) => Some(Err(Error::exceeded("the response body is over the call's output limit"))),
             Some(Err(error)) => {
                 // The guest broke off on its own; it needs no stopping.
-                self.guest = None;
+                self.let_go();
                 Some(Err(Error::unavailable("the guest did not finish its response").source(error)))
             }
             None => {
-                self.guest = None;
-                let broken = self.broken.load(Ordering::Acquire);
+                self.let_go();
+                let broken = self.tally.as_ref().is_some_and(|tally| tally.is_broken());
                 broken.then(|| Err(Error::unavailable("the guest did not finish its response")))
             }
         })
@@ -362,13 +522,5 @@ impl HttpBody for Body {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
-    }
-}
-
-impl Drop for Body {
-    fn drop(&mut self) {
-        if let Some(guest) = self.guest.take().filter(|_| !self.output.over()) {
-            guest.abort();
-        }
     }
 }

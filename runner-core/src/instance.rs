@@ -5,12 +5,14 @@ use std::marker::PhantomData;
 use bytes::Bytes;
 use serde_json::Value;
 use wasmtime::component::{ComponentNamedList, Lift, Lower};
-use wasmtime::{WasmParams, WasmResults};
+use wasmtime::{Store, WasmParams, WasmResults};
 
-use crate::call::{expansion, refused, settings, within_output};
+use crate::call::{Chosen, expansion, refused, settings, within_output};
 use crate::clock::now;
 use crate::error::{Error, ErrorKind, Result};
 use crate::guest::{Arguments, Live, core_func, instantiate, invoke, weight};
+use crate::host::Host;
+use crate::http::InstanceHttp;
 use crate::limits::Limits;
 use crate::outcome::{Ending, Outcome};
 use crate::program::Program;
@@ -59,23 +61,24 @@ impl Start {
             );
         }
         let mut session = Session::open(&program, &setting).await?;
-        session.begin(&limits)?;
         let mut took = Default::default();
         let started = session
-            .watch(async |store| {
-                let from = now();
+            .watch(async |store, started| {
                 let live = instantiate(&program, store).await;
-                took = now() - from;
+                took = now() - started;
                 live
             })
-            .await?;
+            .await;
         session.instantiated(took);
-        session.rest();
         match started {
-            Ending::Returned(live) => Ok(Instance { session, live, limits, ended: false }),
+            Ok(Ending::Returned(live)) => {
+                session.remember(&Ending::Returned(()));
+                let start = session.outcome(Ending::Returned(()));
+                session.rest();
+                Ok(Instance { session, live, limits, start, ended: false })
+            }
             other => {
-                let outcome = session.finish(other.map(|_| Value::Null)).await;
-                let outcome = outcome.unwrap_or_else(|(_, outcome)| outcome);
+                let outcome = session.finish(other.map(|ending| ending.map(|_| Value::Null))).await?;
                 Err(Error::invalid(format!("the instance does not start: {}", shown(&outcome.ending)))
                     .with_outcome(outcome))
             }
@@ -100,15 +103,21 @@ pub struct Instance {
     session: Session,
     live: Live,
     limits: Limits,
+    start: Outcome<()>,
     /// A trap or a met limit leaves the guest's memory in no state to go on from.
     ended: bool,
 }
 
 impl Instance {
+    /// What its start did and cost: compilation, instantiation, the module's own start function, what that printed.
+    pub fn started(&self) -> &Outcome<()> {
+        &self.start
+    }
+
     /// A call of a function by name, with JSON in and out.
-    pub fn call(&mut self, function: impl Into<String>) -> InstanceCall<'_> {
-        let limits = self.limits.clone();
-        InstanceCall { instance: self, function: function.into(), args: Value::Null, limits }
+    pub fn call(&mut self, function: impl AsRef<str>) -> InstanceCall<'_> {
+        let (function, limits) = (Chosen::of(&self.session.program, function.as_ref()), self.limits.clone());
+        InstanceCall { instance: self, function, args: Value::Null, limits }
     }
 
     /// A function by its numeric types, found once and called many times: `instance.typed::<(i32, i32), i32>("add")`.
@@ -167,6 +176,18 @@ impl Instance {
         }
     }
 
+    /// A request to the module's `wasi:http/incoming-handler`, which finds what earlier calls left in memory. It takes the
+    /// instance; [`HttpEnded::reclaim`](crate::HttpEnded::reclaim) gives it back.
+    ///
+    /// Capabilities are opened and closed for each request.
+    pub fn http<B>(self, request: http::Request<B>) -> InstanceHttp<B>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        InstanceHttp::new(self, request)
+    }
+
     /// Limits of the calls that name none of their own, typed calls among them. Memory, tables, instances and
     /// handles stay as the instance was started with.
     pub fn set_limits(&mut self, limits: Limits) {
@@ -184,22 +205,72 @@ impl Instance {
     /// Runs one call in the session and keeps the books.
     async fn run<T>(
         &mut self,
-        limits: Limits,
+        limits: Option<&Limits>,
         expansion: u64,
-        call: impl AsyncFnOnce(&mut wasmtime::Store<crate::host::Host>) -> wasmtime::Result<T>,
+        call: impl AsyncFnOnce(&mut Store<Host>) -> wasmtime::Result<T>,
     ) -> Result<Ending<T>> {
-        if self.ended {
-            let message = "the instance has ended: its last call trapped or met a limit; start another";
-            return Err(Error::new(ErrorKind::Invalid, message));
-        }
-        self.session.begin(&limits)?;
+        self.check_alive()?;
+        self.session.begin(limits.unwrap_or(&self.limits))?;
+        self.session.lend(None, None)?;
         self.session.bound_copies(expansion);
         // A call that is dropped half-way leaves the guest in no state to go on from.
         self.ended = true;
         let under_way = UnderWay(&mut self.session);
-        let ending = under_way.0.watch(call).await?;
+        let ran = under_way.0.watch(async |store, _| call(store).await).await;
+        let ending = ran.map_err(|error| error.with_outcome(under_way.0.outcome(Ending::Cancelled)))?;
         self.ended = !matches!(ending, Ending::Returned(_));
         Ok(ending)
+    }
+
+    pub(crate) fn session(&mut self) -> &mut Session {
+        &mut self.session
+    }
+
+    pub(crate) fn live(&self) -> Live {
+        self.live
+    }
+
+    /// The limits of the calls that name none of their own.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Closes what is open, and starts the account of a request.
+    pub(crate) async fn begin_http(&mut self, limits: &Limits) -> Result<&mut Session> {
+        self.check_alive()?;
+        self.session.give_back().await?;
+        self.session.begin(limits)?;
+        self.session.bound_copies(1);
+        self.ended = true;
+        Ok(&mut self.session)
+    }
+
+    /// Ends a request: closes what it had open, and keeps the instance where the guest returned.
+    ///
+    /// # Errors
+    /// Where the host could not do its part, in the request or in a close: with the outcome.
+    pub(crate) async fn end_http(mut self, ran: Result<Ending<()>>) -> Result<(Outcome<()>, Option<Self>)> {
+        if !matches!(ran, Ok(Ending::Returned(()))) {
+            return self.session.finish(ran).await.map(|outcome| (outcome, None));
+        }
+        let outcome = self.settle(Ending::Returned(()));
+        let closed = self.session.give_back().await;
+        self.session.rest();
+        self.ended = false;
+        match closed {
+            Ok(()) => Ok((outcome, Some(self))),
+            Err(error) => Err(error.with_outcome(outcome.map(|()| Value::Null))),
+        }
+    }
+
+    fn check_alive(&self) -> Result<()> {
+        match self.ended {
+            true => {
+                let message = "the instance has ended: its last call trapped or met a limit; start another";
+                Err(Error::new(ErrorKind::Invalid, message))
+            }
+            false => Ok(()),
+        }
     }
 
     fn settle<T>(&mut self, ending: Ending<T>) -> Outcome<T> {
@@ -225,7 +296,7 @@ fn mistyped(function: &str, error: &wasmtime::Error) -> Error {
 #[must_use = "a call does nothing until `run`"]
 pub struct InstanceCall<'a> {
     instance: &'a mut Instance,
-    function: String,
+    function: Chosen,
     args: Value,
     limits: Limits,
 }
@@ -250,15 +321,15 @@ impl InstanceCall<'_> {
     pub async fn run(self) -> Result<Outcome> {
         let InstanceCall { instance, function, args, limits } = self;
         let program = instance.session.program.clone();
-        let entry = program.entry(&function)?;
+        let entry = function.entry(&program)?;
         if weight(&args) > limits.input_bytes {
             return Ok(refused(&program, &limits));
         }
         let prepared = Arguments::read(entry, &args)?;
         let (live, output) = (instance.live, limits.output_bytes);
-        let call = async |store: &mut wasmtime::Store<_>| invoke(live, store, entry, &prepared, output).await;
-        let ending = instance.run(limits, expansion(entry), call).await?;
-        let ending = within_output(&mut instance.session, ending);
+        let call = async |store: &mut Store<_>| invoke(live, store, entry, &prepared, output).await;
+        let ending = instance.run(Some(&limits), expansion(entry), call).await?;
+        let ending = within_output(&instance.session, ending);
         Ok(instance.settle(ending))
     }
 }
@@ -318,12 +389,11 @@ where
     /// `Invalid` on another instance, or one that has ended.
     pub async fn call(&self, instance: &mut Instance, params: P) -> Result<Outcome<R>> {
         of_this_instance(self.session, instance)?;
-        let limits = instance.limits.clone();
         let ending = match &self.func {
-            Function::Core(func) => instance.run(limits, 1, async |store| func.call_async(store, params).await).await?,
+            Function::Core(func) => instance.run(None, 1, async |store| func.call_async(store, params).await).await?,
             Function::Component(func) => {
-                let call = async |store: &mut wasmtime::Store<_>| func.call_async(store, params).await.map(R::from_wit);
-                instance.run(limits, 1, call).await?
+                let call = async |store: &mut Store<_>| func.call_async(store, params).await.map(R::from_wit);
+                instance.run(None, 1, call).await?
             }
         };
         Ok(instance.settle(ending))
@@ -347,8 +417,7 @@ where
     /// As [`Typed::call`].
     pub async fn call(&self, instance: &mut Instance, params: P) -> Result<Outcome<R>> {
         of_this_instance(self.session, instance)?;
-        let limits = instance.limits.clone();
-        let ending = instance.run(limits, 1, async |store| self.func.call_async(store, params).await).await?;
+        let ending = instance.run(None, 1, async |store| self.func.call_async(store, params).await).await?;
         Ok(instance.settle(ending))
     }
 }

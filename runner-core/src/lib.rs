@@ -33,6 +33,7 @@ mod outcome;
 mod program;
 mod session;
 mod signature;
+mod tally;
 mod types;
 mod wasi;
 
@@ -42,7 +43,7 @@ pub use self::code::{CodeStore, Compile, CompilerProcess, DirectoryStore, LocalS
 pub use self::error::{Error, ErrorKind, Result};
 pub use self::executor::{Builder, Executor, Explanation, Load, ModuleId, Need};
 pub use self::host::Host;
-pub use self::http::{Body, HttpCall, HttpEnded, HttpReply};
+pub use self::http::{Body, HttpCall, HttpEnded, HttpReply, InstanceHttp};
 pub use self::instance::{Instance, InstanceCall, Number, Start, Typed, TypedComponent};
 pub use self::limits::{Bounds, Limit, LimitKind, Limits, Metering};
 pub use self::link::Service;

@@ -119,8 +119,8 @@ impl Program {
     }
 
     /// A call of a function by name, with JSON in and out, in a fresh instance.
-    pub fn call(&self, function: impl Into<String>) -> Call {
-        Call::new(self.clone(), function.into())
+    pub fn call(&self, function: impl AsRef<str>) -> Call {
+        Call::new(self.clone(), function.as_ref())
     }
 
     /// A run of the module's command: arguments, environment and standard input to an exit code and output.

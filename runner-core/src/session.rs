@@ -7,26 +7,26 @@ use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
 use futures::FutureExt;
+use serde_json::Value;
 use tokio::runtime::Handle;
-use tokio_util::task::task_tracker::TaskTrackerToken;
+use tokio::task::{JoinError, JoinHandle};
 use wasmtime::component::ResourceTableError;
 use wasmtime::{PoolConcurrencyLimitError, Store, Trap as EngineTrap, UpdateDeadline, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 use crate::admission::Place;
 use crate::capability::CallContext;
-use crate::clock::{Active, Instant, now};
+use crate::clock::{Instant, Ticker, now};
 use crate::error::{Error, Result};
-use crate::executor::Executor;
-use crate::host::{Host, Pulse, Slot, Stop};
+use crate::host::{Host, Slot, Stop};
 use crate::limits::{LimitKind, Limits, Metering};
 use crate::outcome::{Ending, Failure, Frame, Outcome, Trap, Usage};
 use crate::program::Program;
+use crate::tally::Tally;
 use crate::wasi::{Stdio, Wasi};
 
 /// Fuel after which a guest metered by fuel yields to its neighbours: about a millisecond of work.
@@ -47,32 +47,17 @@ pub(crate) struct Session {
     store: Option<Store<Host>>,
     pub(crate) program: Program,
     pub(crate) limits: Limits,
-    /// What the guest may still put out, in all its streams.
-    pub(crate) output_left: Arc<AtomicU64>,
+    pub(crate) tally: Arc<Tally>,
     times: Times,
     /// How the last call ended, for the capabilities of a live instance; `None` before the first.
     last: Option<Ending<()>>,
     place: Option<Place>,
-    /// Where capabilities close although the session is dropped outside the runtime.
-    runtime: Handle,
-    /// What a live instance was started with: these do not change from call to call.
-    started_with: Limits,
+    /// Where capabilities close although the session is dropped outside the runtime; `None` where none were lent.
+    runtime: Option<Handle>,
     /// Tells sessions apart.
     id: u64,
-    /// Held for as long as a call is under way: the ticker runs and `shutdown` waits.
-    busy: Option<Busy>,
-}
-
-/// A call under way.
-struct Busy {
-    _active: Active,
-    _call: TaskTrackerToken,
-}
-
-impl Busy {
-    fn on(executor: &Executor) -> Self {
-        Busy { _active: executor.ticker().enter(), _call: executor.calls().token() }
-    }
+    /// Whether a call is under way: the ticker runs and `shutdown` waits.
+    busy: bool,
 }
 
 /// Where the time of one call went.
@@ -84,18 +69,27 @@ struct Times {
     instantiate: Duration,
 }
 
+/// A call that is counted as under way until this is dropped.
+struct Busy<'a>(&'a Ticker);
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.leave();
+    }
+}
+
 impl Session {
-    /// Waits for a place, opens the program's capabilities, and makes the store.
+    /// Waits for a place, opens the program's capabilities, makes the store, and starts the account of its first call.
     pub(crate) async fn open(program: &Program, setting: &Setting) -> Result<Self> {
-        let executor = program.executor();
+        let (executor, limits) = (program.executor(), &setting.limits);
         // Before the place: from here on `shutdown` waits for this call or turns it away.
-        let busy = Busy::on(executor);
-        let place = executor.admission().enter(setting.limits.deadline).await?;
-        let mut host = Host::new(&setting.limits, Arc::clone(executor.ticker()));
-        let output_left = Arc::new(AtomicU64::new(setting.limits.output_bytes));
-        host.meter.bound_copies(&setting.limits, 1);
+        executor.ticker().enter()?;
+        let busy = Busy(executor.ticker());
+        let place = executor.admission().enter(limits.deadline).await?;
+        let tally = Arc::<Tally>::default();
+        let mut host = Host::new(limits, Arc::clone(executor.ticker()), Arc::clone(&tally));
         if program.needs_wasi() {
-            host.wasi = Some(Box::new(Wasi::new(program.is_component(), &setting.stdio, &output_left)));
+            host.wasi = Some(Box::new(Wasi::new(program.is_component(), &setting.stdio, &tally)));
         }
         let mut store = Store::new(program.engine(), host);
         store.limiter(|host| &mut host.meter);
@@ -103,71 +97,83 @@ impl Session {
         if !program.imports().is_empty() {
             store.call_hook(Host::cross);
         }
-        store.set_max_component_handles(setting.limits.handles as usize);
+        if program.metering() == Metering::Epochs {
+            store.epoch_deadline_callback(|_| Ok(UpdateDeadline::Yield(1)));
+        }
+        store.set_max_component_handles(limits.handles as usize);
+        std::mem::forget(busy);
         let mut session = Session {
             store: Some(store),
             program: program.clone(),
-            limits: setting.limits.clone(),
-            output_left,
+            limits: limits.clone(),
+            tally,
             times: Times::default(),
             last: None,
             place: Some(place),
-            runtime: Handle::current(),
-            started_with: setting.limits.clone(),
+            runtime: (!program.loans().is_empty()).then(Handle::current),
             id: executor.next_call(),
-            busy: Some(busy),
+            busy: true,
         };
-        if !program.loans().is_empty() {
-            let context = CallContext {
-                call_id: session.id,
-                program: program.digest().into(),
-                deadline: setting.limits.deadline,
-                idempotency_key: setting.idempotency_key.clone(),
-                attempt: setting.attempt.unwrap_or(1),
-            };
-            for loan in program.loans() {
-                // Where one does not open, those before it are closed as cancelled when the session is dropped.
-                let slot = loan.open(&context)?;
-                session.store().data_mut().slots.push(slot);
-            }
-        }
+        session.refuel()?;
+        session.bound_copies(1);
+        session.lend(setting.idempotency_key.as_deref(), setting.attempt)?;
         Ok(session)
+    }
+
+    /// Opens the program's capabilities where they are not open.
+    pub(crate) fn lend(&mut self, idempotency_key: Option<&str>, attempt: Option<u32>) -> Result<()> {
+        let program = self.program.clone();
+        if program.loans().is_empty() || !self.store().data().slots.is_empty() {
+            return Ok(());
+        }
+        let context = CallContext {
+            call_id: self.id,
+            program: program.digest().into(),
+            deadline: self.limits.deadline,
+            idempotency_key: idempotency_key.map(str::to_owned),
+            attempt: attempt.unwrap_or(1),
+        };
+        for loan in program.loans() {
+            // Where one does not open, those before it are closed as cancelled when the session is dropped.
+            let slot = loan.open(&context)?;
+            self.store().data_mut().slots.push(slot);
+        }
+        Ok(())
     }
 
     pub(crate) fn store(&mut self) -> &mut Store<Host> {
         self.store.as_mut().expect("a session has its store until it ends")
     }
 
-    /// Starts the account of the next call: limits from now on, usage from zero. What is the instance's for life (memory,
-    /// tables, instances, handles) stays as it was started with.
+    /// Starts the account of a live instance's next call: limits from now on, usage from zero. What is the instance's for
+    /// life (memory, tables, instances, handles) stays as it was started with.
     ///
     /// # Errors
     /// `Unavailable` once the executor is shutting down.
     pub(crate) fn begin(&mut self, limits: &Limits) -> Result<()> {
-        let executor = self.program.executor();
-        if self.busy.is_none() {
-            self.busy = Some(Busy::on(executor));
-            executor.admission().check_open().inspect_err(|_| self.busy = None)?;
+        if !self.busy {
+            self.program.executor().ticker().enter()?;
+            self.busy = true;
         }
-        let Limits { memory_bytes, table_elements, instances, handles, .. } = self.started_with;
+        let Limits { memory_bytes, table_elements, instances, handles, .. } = self.limits;
         self.limits = Limits { memory_bytes, table_elements, instances, handles, ..limits.clone() };
-        self.times = Times { instantiate: std::mem::take(&mut self.times.instantiate), ..Times::default() };
-        self.output_left.store(limits.output_bytes, Ordering::Release);
+        self.times = Times::default();
         // Until the call has ended in some other way, its caller has gone away.
         self.last = Some(Ending::Cancelled);
-        let metering = self.program.metering();
-        let limits = self.limits.clone();
+        let store = self.store.as_mut().expect("a session has its store until it ends");
+        store.data_mut().meter.restart(&self.limits);
+        self.refuel()
+    }
+
+    /// What the guest may do until it yields or ends.
+    fn refuel(&mut self) -> Result<()> {
+        let (metering, fuel) = (self.program.metering(), self.limits.fuel);
         let store = self.store();
-        store.data_mut().meter.restart(&limits);
         match metering {
-            Metering::Epochs => {
-                store.epoch_deadline_callback(|_| Ok(UpdateDeadline::Yield(1)));
-                store.set_epoch_deadline(1);
-            }
+            Metering::Epochs => store.set_epoch_deadline(1),
             Metering::Fuel => {
-                let set = store
-                    .set_fuel(limits.fuel)
-                    .and_then(|()| store.fuel_async_yield_interval(Some(FUEL_BETWEEN_YIELDS)));
+                let set =
+                    store.set_fuel(fuel).and_then(|()| store.fuel_async_yield_interval(Some(FUEL_BETWEEN_YIELDS)));
                 set.map_err(|error| Error::internal("fuel cannot be set").source(error))?;
             }
             Metering::None => {}
@@ -188,21 +194,49 @@ impl Session {
         self.id
     }
 
-    /// Runs the guest until it ends or its deadline passes, and keeps the time.
+    /// Runs the guest until it ends or its deadline passes, and keeps the time. `run` is told when it started.
+    ///
+    /// Time inside a poll is the guest's; time between two polls, where the guest was suspended in a host call, is the
+    /// host's. Where the future is dropped, the times are those of its last poll.
     pub(crate) async fn watch<T>(
         &mut self,
-        run: impl AsyncFnOnce(&mut Store<Host>) -> wasmtime::Result<T>,
+        run: impl AsyncFnOnce(&mut Store<Host>, Instant) -> wasmtime::Result<T>,
     ) -> Result<Ending<T>> {
-        let deadline = self.limits.deadline;
-        let (ran, times) = {
-            let store = self.store.as_mut().expect("a session has its store until it ends");
-            let pulse = Arc::clone(&store.data().meter.pulse);
-            watched(run(store), &pulse, deadline).await
+        let ran = {
+            let Session { store, tally, times, limits, .. } = self;
+            let store = store.as_mut().expect("a session has its store until it ends");
+            let started = now();
+            let until = started.checked_add(limits.deadline);
+            let mut guest = pin!(run(store, started));
+            let mut timer: Option<Pin<Box<tokio::time::Sleep>>> = None;
+            let mut from = started;
+            let mut suspended: Option<Instant> = None;
+            poll_fn(|cx| {
+                if let Some(since) = suspended.take() {
+                    from = now();
+                    if tally.in_host() {
+                        times.host += from - since;
+                        tally.add_sleep(from - since);
+                    }
+                }
+                let polled = guest.as_mut().poll(cx);
+                let to = now();
+                times.guest += to - from;
+                times.wall = to - started;
+                if let Poll::Ready(ran) = polled {
+                    return Poll::Ready(Some(ran));
+                }
+                suspended = Some(to);
+                let Some(until) = until else { return Poll::Pending };
+                if to >= until {
+                    return Poll::Ready(None);
+                }
+                // Most calls end in their first poll and never need a timer.
+                let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
+                timer.as_mut().poll(cx).map(|()| None)
+            })
+            .await
         };
-        let measured = self.store().data().meter.host_measured;
-        self.times.guest = times.guest.saturating_sub(measured);
-        self.times.host = times.host + measured;
-        self.times.wall = times.wall;
         match ran {
             Some(Ok(value)) => Ok(Ending::Returned(value)),
             Some(Err(error)) => self.ending(error),
@@ -274,7 +308,9 @@ impl Session {
 
     /// Marks a live instance as idle until its next call.
     pub(crate) fn rest(&mut self) {
-        self.busy = None;
+        if std::mem::take(&mut self.busy) {
+            self.program.executor().ticker().leave();
+        }
     }
 
     fn printed(&mut self) -> (Vec<u8>, Vec<u8>) {
@@ -298,10 +334,11 @@ impl Session {
             .filter(|slot| slot.usage.calls > 0)
             .map(|slot| (slot.lender.id().to_owned(), std::mem::take(&mut slot.usage)))
             .collect();
+        let measured = host.meter.host_measured;
         Usage {
             fuel,
-            guest: times.guest,
-            host: times.host,
+            guest: times.guest.saturating_sub(measured),
+            host: times.host + measured,
             wall: times.wall,
             compile,
             instantiate: times.instantiate,
@@ -312,49 +349,76 @@ impl Session {
     }
 
     /// Ends the session after one call: frees the store, closes the capabilities, gives the outcome.
-    pub(crate) async fn finish<T>(mut self, ending: Ending<T>) -> Result<Outcome<T>, (Error, Outcome<T>)> {
+    ///
+    /// # Errors
+    /// Where the host could not do its part, in the call or in a close: with the outcome.
+    pub(crate) async fn finish<T: Into<Value>>(mut self, ran: Result<Ending<T>>) -> Result<Outcome<T>> {
+        let (ending, refused) = match ran {
+            Ok(ending) => (ending, None),
+            Err(error) => (Ending::Cancelled, Some(error)),
+        };
         let outcome = self.outcome(ending);
         self.remember(&outcome.ending);
-        match self.close().await {
+        match refused.map_or(self.close().await, Err) {
             Ok(()) => Ok(outcome),
-            Err(error) => Err((error, outcome)),
+            Err(error) => Err(error.with_outcome(outcome.map(Into::into))),
         }
     }
 
     /// Ends the session with the last ending.
     pub(crate) async fn close(mut self) -> Result<()> {
-        let (executor, grace) = (self.program.executor().clone(), self.program.executor().bounds().close_grace);
-        let Some(closing) = self.take_closing() else { return Ok(()) };
-        // On a task of its own: a caller that goes away during the close does not interrupt it.
-        let closed = executor.janitor().spawn_on(closing.run(grace), &self.runtime).await;
-        closed.map_err(|error| Error::internal("a capability panicked in its close").source(error))?
+        match self.take_closing() {
+            Some(closing) => closed(self.start_closing(closing).await),
+            None => Ok(()),
+        }
+    }
+
+    /// Closes what is open, with the last ending; the store stays.
+    pub(crate) async fn give_back(&mut self) -> Result<()> {
+        let slots = std::mem::take(&mut self.store().data_mut().slots);
+        let ending = self.last.clone().unwrap_or(Ending::Cancelled);
+        match Closing::of(slots, ending, None) {
+            Some(closing) => closed(self.start_closing(closing).await),
+            None => Ok(()),
+        }
+    }
+
+    /// On a task of its own: a caller that goes away during the close does not interrupt it.
+    fn start_closing(&self, closing: Closing) -> JoinHandle<Result<()>> {
+        let executor = self.program.executor();
+        let runtime = self.runtime.as_ref().expect("what is open was opened in a runtime");
+        executor.janitor().spawn_on(closing.run(executor.bounds().close_grace), runtime)
     }
 
     /// Takes what must still be closed, and drops the store; `None` where nothing is open.
     fn take_closing(&mut self) -> Option<Closing> {
         let mut store = self.store.take()?;
-        let mut slots = std::mem::take(&mut store.data_mut().slots);
-        slots.retain(|slot| slot.lender.closes());
+        let slots = std::mem::take(&mut store.data_mut().slots);
         drop(store);
-        let place = self.place.take();
-        let ending = self.last.take().unwrap_or(Ending::Cancelled);
-        (!slots.is_empty()).then_some(Closing { slots, ending, place })
+        Closing::of(slots, self.last.take().unwrap_or(Ending::Cancelled), self.place.take())
     }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
-        let grace = self.program.executor().bounds().close_grace;
-        if let Some(closing) = self.take_closing() {
+        let closing = self.take_closing();
+        if let (Some(closing), Some(runtime)) = (closing, &self.runtime) {
+            let grace = self.program.executor().bounds().close_grace;
             // The caller is gone: nobody waits for the answer, `shutdown` waits for the work.
             let close = async move {
                 if let Err(error) = closing.run(grace).await {
                     tracing::warn!(%error, "a capability did not close after its caller went away");
                 }
             };
-            self.program.executor().janitor().spawn_on(close, &self.runtime);
+            self.program.executor().janitor().spawn_on(close, runtime);
         }
+        // After its closes are the janitor's: `shutdown` waits for the calls first.
+        self.rest();
     }
+}
+
+fn closed(joined: Result<Result<()>, JoinError>) -> Result<()> {
+    joined.map_err(|error| Error::internal("a capability panicked in its close").source(error))?
 }
 
 /// Open capabilities on their way to the end. Holds its place among the calls until then.
@@ -365,6 +429,12 @@ struct Closing {
 }
 
 impl Closing {
+    /// `None` where nothing has to be done.
+    fn of(mut slots: Vec<Slot>, ending: Ending<()>, place: Option<Place>) -> Option<Self> {
+        slots.retain(|slot| slot.lender.closes());
+        (!slots.is_empty()).then_some(Closing { slots, ending, place })
+    }
+
     async fn run(mut self, grace: Duration) -> Result<()> {
         let mut first = None;
         let until = now() + grace;
@@ -400,45 +470,6 @@ fn without_value<T>(ending: &Ending<T>) -> Ending<()> {
         Ending::Exhausted(limit) => Ending::Exhausted(*limit),
         Ending::Cancelled => Ending::Cancelled,
     }
-}
-
-/// Polls a guest until it ends or its deadline passes; `None` where it passed.
-///
-/// Time inside a poll is the guest's; time between two polls, where the guest was suspended in a host call, is the host's.
-async fn watched<T>(guest: impl Future<Output = T>, pulse: &Pulse, deadline: Duration) -> (Option<T>, Times) {
-    let started = now();
-    let until = started.checked_add(deadline);
-    let mut guest = pin!(guest);
-    let mut timer: Option<Pin<Box<tokio::time::Sleep>>> = None;
-    let mut times = Times::default();
-    let mut from = started;
-    let mut suspended: Option<Instant> = None;
-    let ran = poll_fn(|cx| {
-        if let Some(since) = suspended.take() {
-            from = now();
-            if pulse.in_host() {
-                times.host += from - since;
-                pulse.slept(from - since);
-            }
-        }
-        let polled = guest.as_mut().poll(cx);
-        let to = now();
-        times.guest += to - from;
-        times.wall = to - started;
-        if let Poll::Ready(value) = polled {
-            return Poll::Ready(Some(value));
-        }
-        suspended = Some(to);
-        let Some(until) = until else { return Poll::Pending };
-        if to >= until {
-            return Poll::Ready(None);
-        }
-        // Most calls end in their first poll and never need a timer.
-        let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
-        timer.as_mut().poll(cx).map(|()| None)
-    })
-    .await;
-    (ran, times)
 }
 
 /// What was copied out of the guest when too much was: the arguments of a host call, with the guest still on the stack, or

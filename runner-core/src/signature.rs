@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use indexmap::IndexMap;
 use serde_json::Value;
 use wasmtime::component::ComponentExportIndex;
 use wasmtime::component::types::ComponentItem;
@@ -121,7 +122,7 @@ pub(crate) struct Surface {
     pub(crate) kind: Kind,
     pub(crate) exports: Vec<Export>,
     pub(crate) imports: Vec<Import>,
-    pub(crate) entries: HashMap<String, Entry>,
+    pub(crate) entries: IndexMap<String, Entry>,
     /// A preview 1 reactor's or library's `_initialize`, run before the first call.
     pub(crate) initialize: Option<ModuleExport>,
 }
@@ -147,7 +148,7 @@ impl Surface {
             (true, false) => Kind::WasiReactor,
             (false, _) => Kind::Core,
         };
-        let (mut exports, mut entries, mut initialize) = (Vec::new(), HashMap::new(), None);
+        let (mut exports, mut entries, mut initialize) = (Vec::new(), IndexMap::new(), None);
         let names: Vec<_> = module.exports().map(|export| (export.name().to_owned(), export.ty())).collect();
         for (name, ty) in names {
             let (ExternType::Func(ty), Some(index)) = (ty, module.get_export_index(&name)) else { continue };
@@ -201,7 +202,7 @@ impl Surface {
                 _ => imports.add(name, name),
             }
         }
-        let (mut exports, mut entries, mut budget) = (Vec::new(), HashMap::new(), Budget::new());
+        let (mut exports, mut entries, mut budget) = (Vec::new(), IndexMap::new(), Budget::new());
         for (name, export) in ty.exports(engine) {
             match export.ty {
                 ComponentItem::ComponentFunc(func) => {
@@ -251,7 +252,7 @@ fn function(
     index: ComponentExportIndex,
     signature: Option<Signature>,
     exports: &mut Vec<Export>,
-    entries: &mut HashMap<String, Entry>,
+    entries: &mut IndexMap<String, Entry>,
 ) {
     let unsupported = |reason: &str| ExportKind::Unsupported(reason.to_owned());
     let kind = match signature {

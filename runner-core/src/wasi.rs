@@ -21,6 +21,7 @@ use wasmtime_wasi_http::{RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView,
 
 use crate::host::{Host, Stop};
 use crate::limits::LimitKind;
+use crate::tally::Tally;
 
 /// Clocks and random numbers that are the same in every run, for replay.
 ///
@@ -75,8 +76,8 @@ enum Face {
 
 impl Wasi {
     /// Builds the context of a core module (preview 1) or of a component (preview 2).
-    pub(crate) fn new(component: bool, stdio: &Stdio, output: &Arc<AtomicU64>) -> Self {
-        let (stdout, stderr) = (Capture::new(output), Capture::new(output));
+    pub(crate) fn new(component: bool, stdio: &Stdio, tally: &Arc<Tally>) -> Self {
+        let (stdout, stderr) = (Capture::new(tally), Capture::new(tally));
         let mut builder = WasiCtxBuilder::new();
         builder
             .args(&stdio.args)
@@ -204,13 +205,12 @@ impl HostMonotonicClock for CountingClock {
 #[derive(Clone)]
 pub(crate) struct Capture {
     bytes: Arc<Mutex<Vec<u8>>>,
-    /// What the call may still put out, all streams together.
-    left: Arc<AtomicU64>,
+    tally: Arc<Tally>,
 }
 
 impl Capture {
-    fn new(left: &Arc<AtomicU64>) -> Self {
-        Capture { bytes: Arc::default(), left: Arc::clone(left) }
+    fn new(tally: &Arc<Tally>) -> Self {
+        Capture { bytes: Arc::default(), tally: Arc::clone(tally) }
     }
 
     pub(crate) fn take(&self) -> Vec<u8> {
@@ -219,16 +219,10 @@ impl Capture {
 
     /// Keeps what fits; false where something did not.
     fn keep(&self, bytes: &[u8]) -> bool {
-        let kept = spend(&self.left, bytes.len() as u64) as usize;
+        let kept = self.tally.output.take(bytes.len() as u64) as usize;
         self.bytes.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&bytes[..kept]);
         kept == bytes.len()
     }
-}
-
-/// Takes up to `wanted` from what is left, and says how much that was.
-pub(crate) fn spend(left: &AtomicU64, wanted: u64) -> u64 {
-    let before = left.fetch_update(Ordering::AcqRel, Ordering::Acquire, |left| Some(left.saturating_sub(wanted)));
-    before.unwrap_or(0).min(wanted)
 }
 
 impl IsTerminal for Capture {
