@@ -63,7 +63,7 @@ impl Bodies {
             _ => return Err(Problem::unavailable("other requests hold all the memory for bodies")),
         };
         let bytes = timeout(TRANSFER_MAX, collect(request.into_body(), length.unwrap_or(0), bytes_max)).await;
-        let bytes = bytes.map_err(|_| Problem::invalid(format!("the body took longer than {TRANSFER_MAX:?}")))??;
+        let bytes = bytes.map_err(|_| Problem::too_slow(format!("the body took longer than {TRANSFER_MAX:?}")))??;
         Ok(Held { bytes, _place: place })
     }
 
@@ -85,7 +85,7 @@ async fn collect(mut body: Body, length: usize, bytes_max: usize) -> Result<Byte
     let mut bytes = BytesMut::with_capacity(length);
     loop {
         let frame = timeout(SILENCE_MAX, body.frame()).await;
-        let frame = frame.map_err(|_| Problem::invalid(format!("the body stopped for {SILENCE_MAX:?}")))?;
+        let frame = frame.map_err(|_| Problem::too_slow(format!("the body stopped for {SILENCE_MAX:?}")))?;
         let Some(frame) = frame else { return Ok(bytes.freeze()) };
         let frame = frame.map_err(|error| Problem::invalid(format!("the body broke off: {error}")))?;
         let Ok(data) = frame.into_data() else { continue };

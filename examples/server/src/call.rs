@@ -1,14 +1,25 @@
 //! From a request to an outcome: which export is meant, how it is called, within which limits.
 
 use runner_core::{Export, ExportKind, Limits, Program};
+use tracing::Instrument;
 
 use crate::api::{Outcome, Problem, Request};
 use crate::server::Shared;
+use crate::traces;
 
 /// What is called.
 enum Target {
     Function(String),
     Command,
+}
+
+impl Target {
+    fn as_str(&self) -> &str {
+        match self {
+            Target::Function(function) => function,
+            Target::Command => "_start",
+        }
+    }
 }
 
 /// Exports that a refusal lists.
@@ -19,11 +30,14 @@ pub(crate) async fn call(shared: &Shared, program: &Program, name: &str, request
     request.check()?;
     let limits = request.limits.within(shared.executor.limits(), &shared.settings.limits_max)?;
     let target = target(program.exports(), request.function.as_deref())?;
+    let span = traces::call(&program.id(), target.as_str());
     let ended = match target {
-        Target::Function(function) => run_function(program, function, limits, request)?.await,
-        Target::Command => run_command(program, name, limits, request)?.await,
+        Target::Function(function) => run_function(program, function, limits, request)?.instrument(span.clone()).await,
+        Target::Command => run_command(program, name, limits, request)?.instrument(span.clone()).await,
     };
-    Ok((&shared.metrics.called(ended)?).into())
+    shared.metrics.called(ended.as_ref());
+    traces::ended(&span, ended.as_ref());
+    Ok((&ended?).into())
 }
 
 type Ended = runner_core::Result<runner_core::Outcome>;

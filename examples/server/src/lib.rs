@@ -20,6 +20,7 @@ mod settings;
 mod store;
 mod stranger;
 mod sweep;
+mod traces;
 
 pub use self::routes::app;
 pub use self::serve::serve;
@@ -27,3 +28,4 @@ pub use self::server::Server;
 pub use self::settings::{Settings, Token, bounds, limits_max};
 pub use self::store::{Capacity, Store};
 pub use self::sweep::Sweeper;
+pub use self::traces::Traces;

@@ -14,11 +14,13 @@ use cap_std::fs::Dir;
 use clap::{Args, Parser, Subcommand};
 use http::HeaderValue;
 use runner_core::{Bounds, Compile, CompilerProcess, Executor, Limits, LocalStore};
-use runner_server::{Capacity, Server, Settings, Store, Sweeper, Token, app, bounds, limits_max, serve};
+use runner_server::{Capacity, Server, Settings, Store, Sweeper, Token, Traces, app, bounds, limits_max, serve};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
 
 /// Time for requests under way once the server is told to end.
 const GRACE: Duration = Duration::from_secs(30);
@@ -67,6 +69,12 @@ struct Options {
     /// Examples built from Rust, each NAME.wasm
     #[arg(long, value_name = "DIR")]
     guests: Option<PathBuf>,
+    /// A collector that spans are sent to, OTLP over HTTP, such as http://127.0.0.1:4318. None by default
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
+    otlp: Option<String>,
+    /// A span for each call of a guest into the host, too: many
+    #[arg(long, requires = "otlp")]
+    otlp_host_calls: bool,
     #[command(flatten)]
     bounds: BoundOptions,
 }
@@ -114,12 +122,11 @@ fn main() -> Result<()> {
 
 #[tokio::main]
 async fn run(options: Options) -> Result<()> {
+    let traces = options.traces()?;
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        .init();
+    let log = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
+    let layers = tracing_subscriber::registry().with(log.with_filter(filter));
+    layers.with(traces.as_ref().map(Traces::layer)).init();
     let mut settings = options.settings()?;
     let data = options.data.clone().unwrap_or_else(default_data);
     let executor = options.bounds.executor(&data)?;
@@ -147,10 +154,19 @@ async fn run(options: Options) -> Result<()> {
     if timeout(GRACE, executor.shutdown()).await.is_err() {
         tracing::warn!("calls were cut off");
     }
+    if let Some(traces) = traces {
+        traces.end().await;
+    }
     Ok(())
 }
 
 impl Options {
+    fn traces(&self) -> Result<Option<Traces>> {
+        // A variable that is empty is one that is not set.
+        let collector = self.otlp.as_deref().filter(|collector| !collector.is_empty());
+        collector.map(|collector| Traces::to(collector, self.otlp_host_calls)).transpose()
+    }
+
     fn settings(&self) -> Result<Settings> {
         let token = match &self.token_file {
             Some(file) => Some(fs::read_to_string(file).with_context(|| format!("token file `{}`", file.display()))?),

@@ -128,13 +128,12 @@ impl Metrics {
         self.load.observe(took.as_secs_f64());
     }
 
-    /// Counts a call, and gives back what it ended with.
-    pub(crate) fn called<T>(&self, ended: Result<Outcome<T>, Error>) -> Result<Outcome<T>, Error> {
-        match &ended {
+    /// Counts a call.
+    pub(crate) fn called<T>(&self, ended: Result<&Outcome<T>, &Error>) {
+        match ended {
             Ok(outcome) => self.ended(outcome),
             Err(error) => self.failed(error),
         }
-        ended
     }
 
     /// A call that the host could not do its part in.
@@ -146,17 +145,10 @@ impl Metrics {
     }
 
     pub(crate) fn ended<T>(&self, outcome: &Outcome<T>) {
-        let ending = match &outcome.ending {
-            Ending::Returned(_) => "returned",
-            Ending::Failed(_) => "failed",
-            Ending::Trapped(_) => "trapped",
-            Ending::Exhausted(limit) => {
-                self.limits.get_or_create(&Met { limit: limit.kind.as_str() }).inc();
-                "exhausted"
-            }
-            _ => "cancelled",
-        };
-        self.calls.get_or_create(&Ended { ending }).inc();
+        if let Ending::Exhausted(limit) = &outcome.ending {
+            self.limits.get_or_create(&Met { limit: limit.kind.as_str() }).inc();
+        }
+        self.calls.get_or_create(&Ended { ending: ending_name(&outcome.ending) }).inc();
         self.spent(outcome);
     }
 
@@ -181,6 +173,17 @@ impl Metrics {
         // Writing to a string does not fail.
         let _ = encode(&mut text, &self.registry);
         text
+    }
+}
+
+/// An ending by its name on the wire.
+pub(crate) fn ending_name<T>(ending: &Ending<T>) -> &'static str {
+    match ending {
+        Ending::Returned(_) => "returned",
+        Ending::Failed(_) => "failed",
+        Ending::Trapped(_) => "trapped",
+        Ending::Exhausted(_) => "exhausted",
+        _ => "cancelled",
     }
 }
 

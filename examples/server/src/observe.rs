@@ -1,4 +1,4 @@
-//! One log line and one count for each request. It sees the path, never the query, the headers or the body.
+//! One log line, one count and one span for each request. It sees the path, never the query, the headers or the body.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -8,10 +8,11 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
 use http::{HeaderValue, Method, header};
+use tracing::Instrument;
 
 use crate::api::{Problem, ProblemKind};
-use crate::clock;
 use crate::metrics::Metrics;
+use crate::{clock, traces};
 
 /// Times, counts and logs a request, and turns a panic into an answer.
 pub(crate) async fn observe(State(metrics): State<Arc<Metrics>>, request: Request, next: Next) -> Response {
@@ -21,15 +22,18 @@ pub(crate) async fn observe(State(metrics): State<Arc<Metrics>>, request: Reques
     let method = known(request.method());
     let path = request.uri().path().to_owned();
     let route = request.extensions().get::<MatchedPath>().cloned();
-    let answered = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+    let span = traces::request(&request, method, route.as_ref().map(MatchedPath::as_str));
+    let answered = AssertUnwindSafe(next.run(request)).catch_unwind().instrument(span.clone()).await;
     let mut response =
         answered.unwrap_or_else(|_| Problem::internal("a handler panicked: the log says more").into_response());
     // What anything here is, its content type says.
     response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    let status = response.status().as_u16();
-    if let Some(ProblemKind(kind)) = response.extensions().get() {
+    let problem = response.extensions().get().map(|ProblemKind(kind)| *kind);
+    if let Some(kind) = problem {
         metrics.refused(kind);
     }
+    traces::answered(&span, response.status(), problem);
+    let status = response.status().as_u16();
     // Paths that are no route are anybody's to invent: they share one label.
     metrics.answered(method, route.as_ref().map_or("other", MatchedPath::as_str), status);
     let ms = from.elapsed().as_micros() as f64 / 1e3;
@@ -37,8 +41,11 @@ pub(crate) async fn observe(State(metrics): State<Arc<Metrics>>, request: Reques
     response
 }
 
+/// Stands for every method that is none of the standard's.
+pub(crate) const UNKNOWN_METHOD: &str = "OTHER";
+
 /// A method as a label: any other word is one of anybody's choice.
 fn known(method: &Method) -> &'static str {
     const KNOWN: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"];
-    KNOWN.into_iter().find(|known| *known == method.as_str()).unwrap_or("OTHER")
+    KNOWN.into_iter().find(|known| *known == method.as_str()).unwrap_or(UNKNOWN_METHOD)
 }

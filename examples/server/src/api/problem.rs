@@ -45,6 +45,10 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "invalid", detail)
     }
 
+    pub(crate) fn too_slow(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::REQUEST_TIMEOUT, "invalid", detail)
+    }
+
     pub(crate) fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not_found", detail)
     }
@@ -150,6 +154,9 @@ pub(crate) enum Refusals {
     /// `not_found`: there is no such module or export.
     #[response(status = 404, content_type = "application/problem+json")]
     NotFound(Problem),
+    /// `invalid`: the request did not arrive in time.
+    #[response(status = 408, content_type = "application/problem+json")]
+    TooSlow(Problem),
     /// `exceeded`: the body or the module is beyond one of the server's bounds.
     #[response(status = 413, content_type = "application/problem+json")]
     Exceeded(Problem),

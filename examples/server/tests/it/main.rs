@@ -8,8 +8,11 @@ mod calls; // stored modules, called
 mod examples; // modules to try
 mod handlers; // a module's own HTTP handler
 mod page; // the built page
+mod patience; // clients that are slow, and what they are told
 mod process; // the real program: its command line, its compiling children, its end
 mod run; // modules that come along
+mod running; // the real program, started and ended
 mod service; // health, metrics, description
 mod stored; // what is kept: versions, pages, removal, restarts
 mod support;
+mod traces; // spans, as a collector gets them

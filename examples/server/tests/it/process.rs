@@ -1,76 +1,18 @@
 //! The real program: what its command line refuses, how it compiles strangers' modules, how it ends.
 
-use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
-use tokio::task::JoinHandle;
+use tokio::process::Command;
 use tokio::time::timeout;
 use wasm_encoder::{
     BlockType, CodeSection, ExportKind, ExportSection, Function, FunctionSection, Module, TypeSection, ValType,
 };
 
-/// A server that runs, and is killed with this.
-struct Running {
-    child: Child,
-    /// Every line of the log, once the server has ended. Somebody must read it, or the server waits to write.
-    log: JoinHandle<String>,
-    address: String,
-    client: Client,
-}
-
-fn program(data: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_runner-server"));
-    command.args(["--listen", "127.0.0.1:0", "--data"]).arg(data);
-    command.env_remove("RUNNER_TOKEN").env_remove("RUST_LOG").stderr(Stdio::piped()).kill_on_drop(true);
-    command
-}
-
-impl Running {
-    async fn start(command: &mut Command) -> Self {
-        let mut child = command.spawn().unwrap();
-        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
-        let address = loop {
-            let line = timeout(Duration::from_secs(30), log.next_line()).await.unwrap().unwrap().unwrap();
-            if let Some((_, rest)) = line.split_once("listening on ") {
-                break rest.split(' ').next().unwrap().to_owned();
-            }
-        };
-        let log = tokio::spawn(async move {
-            let mut said = String::new();
-            while let Ok(Some(line)) = log.next_line().await {
-                said.push_str(&line);
-            }
-            said
-        });
-        Running { child, log, address, client: Client::new() }
-    }
-
-    fn url(&self, path: &str) -> String {
-        format!("{}{path}", self.address)
-    }
-
-    async fn terminate(&mut self) -> std::process::ExitStatus {
-        let pid = rustix::process::Pid::from_raw(self.child.id().unwrap().try_into().unwrap()).unwrap();
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-        timeout(Duration::from_secs(20), self.child.wait()).await.unwrap().unwrap()
-    }
-
-    /// The children that compile now.
-    fn compilers(&self) -> usize {
-        let parent = format!("PPid:\t{}", self.child.id().unwrap());
-        let processes = std::fs::read_dir("/proc").unwrap().flatten();
-        let statuses = processes.filter_map(|process| std::fs::read_to_string(process.path().join("status")).ok());
-        // One that was killed may wait for its parent to look.
-        let alive = statuses.filter(|status| !status.contains("\nState:\tZ"));
-        alive.filter(|status| status.lines().any(|line| line == parent)).count()
-    }
-}
+use crate::running::{Running, program};
 
 /// A module whose one body is long, and branches at every step: a compiler's work grows faster than its length.
 fn enormous_body() -> Vec<u8> {
@@ -202,13 +144,7 @@ async fn a_call_under_way_finishes_when_the_server_is_told_to_end() {
     let asked = json!({ "limits": { "deadline_ms": 1_500 } }).to_string();
     let call = running.client.post(running.url("/v1/modules/spin/call")).body(asked);
     let call = tokio::spawn(call.send());
-    // The question itself is under way, and the call.
-    timeout(Duration::from_secs(10), async {
-        let metrics = async || running.client.get(running.url("/metrics")).send().await.unwrap().text().await.unwrap();
-        while !metrics().await.contains("runner_requests_in_flight 2") {}
-    })
-    .await
-    .unwrap();
+    running.in_flight(2).await;
     let status = running.terminate().await;
     assert!(status.success(), "{status}");
     let outcome: Value = call.await.unwrap().unwrap().json().await.unwrap();

@@ -84,6 +84,11 @@ impl Site {
         Site { app, data }
     }
 
+    /// Its routes, for a listener.
+    pub(crate) fn app(&self) -> Router {
+        self.app.clone()
+    }
+
     pub(crate) fn data(&self) -> &Path {
         self.data.path()
     }

@@ -1,0 +1,81 @@
+//! Clients that are slow, and what they are told. The clock is wound by hand; the sockets are real.
+
+use std::future::pending;
+use std::time::Duration;
+
+use runner_server::{Settings, serve};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{Instant, sleep};
+
+use crate::support::Site;
+
+/// A connection to a server that listens.
+async fn connected() -> (Site, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let site = Site::with(|wants| wants.settings = Settings::new(address));
+    tokio::spawn(serve(listener, site.app(), pending(), Duration::ZERO));
+    (site, TcpStream::connect(address).await.unwrap())
+}
+
+/// What is said to a client that sends its pieces with pauses between, then stops; and after how long.
+async fn told(pieces: impl IntoIterator<Item = &'static str>, pause: Duration) -> (String, Duration) {
+    let (_site, mut stream) = connected().await;
+    let host = format!("host: {}\r\n", stream.peer_addr().unwrap());
+    let from = Instant::now();
+    for piece in pieces {
+        if stream.write_all(piece.replace("host\r\n", &host).as_bytes()).await.is_err() {
+            break;
+        }
+        sleep(pause).await;
+    }
+    let mut said = String::new();
+    stream.read_to_string(&mut said).await.unwrap();
+    (said, from.elapsed())
+}
+
+#[track_caller]
+fn is_too_slow(said: &str, words: &str) {
+    let (head, body) = said.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {said:?}"));
+    assert!(head.starts_with("HTTP/1.1 408 Request Timeout\r\n"), "{said}");
+    assert!(head.contains("content-type: application/problem+json"), "{said}");
+    let problem: serde_json::Value = serde_json::from_str(body).unwrap();
+    assert_eq!((problem["status"].as_u64(), problem["kind"].as_str()), (Some(408), Some("invalid")));
+    assert!(problem["detail"].as_str().unwrap().contains(words), "{said}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_that_does_not_end_is_told_so_after_30_seconds() {
+    let (said, took) = told(["POST /v1/run HTTP/1.1\r\n", "host\r\n"], Duration::ZERO).await;
+    is_too_slow(&said, "the head of the request took longer than 30s");
+    assert_eq!(took.as_secs(), 30);
+    // Nor does it help to send a little now and then.
+    let dripping = std::iter::once("GET /healthz HTTP/1.1\r\n").chain(std::iter::repeat_n("x: y\r\n", 29));
+    let (said, took) = told(dripping, Duration::from_secs(1)).await;
+    is_too_slow(&said, "the head of the request took longer than 30s");
+    assert_eq!(took.as_secs(), 30);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_connection_is_closed_without_a_word() {
+    let (said, took) = told([], Duration::ZERO).await;
+    assert_eq!((said.as_str(), took.as_secs()), ("", 30));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_stops_is_told_so_after_15_seconds() {
+    let pieces = ["POST /v1/run HTTP/1.1\r\nhost\r\ncontent-length: 100\r\n\r\n", "(module"];
+    let (said, took) = told(pieces, Duration::ZERO).await;
+    is_too_slow(&said, "the body stopped for 15s");
+    assert_eq!(took.as_secs(), 15);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_never_stops_but_drips_is_told_so_after_5_minutes() {
+    let head = "POST /v1/modules HTTP/1.1\r\nhost\r\ntransfer-encoding: chunked\r\n\r\n";
+    let dripping = std::iter::once(head).chain(std::iter::repeat_n("1\r\n \r\n", 29));
+    let (said, took) = told(dripping, Duration::from_secs(10)).await;
+    is_too_slow(&said, "the body took longer than 300s");
+    assert_eq!(took.as_secs(), 300);
+}
