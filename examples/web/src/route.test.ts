@@ -6,6 +6,8 @@ test('a route survives its way through the address', () => {
     [null, null],
     ['sha256:0123', null],
     ['total@3', 'sum'],
+    ['total@3', ''],
+    ['total@3', 'a/b?c#d%2F'],
     ['total@3', 'demo:shop/orders@1.0.0#total of 100%'],
   ];
   for (const [ref, fn] of cases) expect(parseRoute(hrefOf(ref, fn))).toEqual({ ref, fn });

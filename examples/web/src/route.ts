@@ -10,7 +10,8 @@ export interface Route {
 export function parseRoute(hash: string): Route {
   const [page, ref, fn] = hash.replace(/^#\/?/, '').split('/').map(decode);
   if (page !== 'modules' || !ref) return { ref: null, fn: null };
-  return { ref, fn: fn || null };
+  // An export may be named by no letter at all.
+  return { ref, fn: fn ?? null };
 }
 
 export function hrefOf(ref: string | null, fn: string | null = null): string {

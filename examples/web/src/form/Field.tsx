@@ -1,11 +1,11 @@
 // One place of a value as a form field: picks the control for the shape. Every control gets the same five things, and
 // hands back a whole new node; nothing is kept here.
-
 import { Prose } from '../format/Prose';
 import { printJson } from '../json/json';
 import { type Fault, faultAt } from './check';
 import { ListField, OptionField, RecordField, TupleField, VariantField } from './compounds';
 import { BoolField, BytesField, EnumField, FlagsField, TextField } from './leaves';
+import { typeLabel } from './names';
 import { blank, type Node } from './node';
 import type { Shape } from './shape';
 
@@ -54,7 +54,7 @@ export function visible(fault: Fault | null, attempted: boolean): string | null 
 export function LabelText({ label, type }: { label: string; type: string }) {
   return (
     <span className="field-label">
-      <span className="field-name">{label}</span> <span className="type">{type}</span>
+      <span className="field-name">{label}</span> <span className="type">{typeLabel(type)}</span>
     </span>
   );
 }

@@ -1,11 +1,10 @@
 // The controls for values that hold other values: records, tuples, lists, options, variants. Each shows its parts by
 // `Field` and hands back a new node with one part changed.
-import { useRef } from 'react';
-import { flushSync } from 'react-dom';
 import { plural } from '../format/units';
 import { Field, type FieldProps, LabelText } from './Field';
-import { typeName } from './names';
-import { blank, type Node, newItem } from './node';
+import { typeAt } from './names';
+import { blank, type Item, type Node, newItem } from './node';
+import { Rows } from './Rows';
 import type { Shape } from './shape';
 
 type NodeOf<K extends Node['kind']> = Extract<Node, { kind: K }>;
@@ -29,7 +28,7 @@ export function RecordField(props: FieldProps<ShapeOf<'record'>, NodeOf<'record'
             shape={shape}
             node={node.fields[name] ?? blank(shape)}
             label={name}
-            type={typeName(shape)}
+            type={typeAt(type, name)}
             attempted={attempted}
             onChange={(field) => onChange({ kind: 'record', fields: { ...node.fields, [name]: field } })}
           />
@@ -55,7 +54,7 @@ export function TupleField(props: FieldProps<ShapeOf<'tuple'>, NodeOf<'items'>>)
               shape={inner}
               node={item.node}
               label={`${label} ${at + 1}`}
-              type={typeName(inner)}
+              type={typeAt(type, at)}
               attempted={attempted}
               onChange={(changed) => onChange(replaceItem(node, item.id, changed))}
             />
@@ -68,53 +67,34 @@ export function TupleField(props: FieldProps<ShapeOf<'tuple'>, NodeOf<'items'>>)
 
 export function ListField(props: FieldProps<ShapeOf<'list'>, NodeOf<'items'>>) {
   const { shape, node, label, type, attempted, onChange } = props;
-  const box = useRef<HTMLFieldSetElement>(null);
+  const change = (items: Item[]) => onChange({ kind: 'items', items });
   const more = node.items.length - ITEMS_SHOWN_MAX;
-  // The focus follows the change: into what was added, else to the button that adds.
-  const add = () => {
-    flushSync(() => onChange({ kind: 'items', items: [...node.items, newItem(blank(shape.item))] }));
-    const last = [...(box.current?.querySelectorAll(':scope > .inside > ol > li') ?? [])].at(-1);
-    last?.querySelector<HTMLElement>('input, textarea, select, button')?.focus();
-  };
-  const remove = (id: number) => {
-    flushSync(() => onChange({ kind: 'items', items: node.items.filter((item) => item.id !== id) }));
-    box.current?.querySelector<HTMLElement>(':scope > .inside > .add')?.focus();
-  };
   return (
-    <fieldset className="field" ref={box}>
+    <fieldset className="field">
       <legend>
         <LabelText label={label} type={type} />
       </legend>
       <div className="inside">
-        <ol className="items">
-          {node.items.slice(0, ITEMS_SHOWN_MAX).map((item, at) => (
-            <li key={item.id}>
-              <Field
-                shape={shape.item}
-                node={item.node}
-                label={`${label} ${at + 1}`}
-                type={typeName(shape.item)}
-                attempted={attempted}
-                onChange={(changed) => onChange(replaceItem(node, item.id, changed))}
-              />
-              <button
-                type="button"
-                className="small icon-only"
-                aria-label={`Remove ${label} ${at + 1}`}
-                title="Remove"
-                onClick={() => remove(item.id)}
-              >
-                ×
-              </button>
-            </li>
-          ))}
-        </ol>
+        <Rows
+          rows={node.items.slice(0, ITEMS_SHOWN_MAX)}
+          noun={label}
+          addText={`Add to ${label}`}
+          className="items"
+          onAdd={more < 0 ? () => change([...node.items, newItem(blank(shape.item))]) : undefined}
+          onRemove={(id) => change(node.items.filter((item) => item.id !== id))}
+        >
+          {(item, at) => (
+            <Field
+              shape={shape.item}
+              node={item.node}
+              label={`${label} ${at + 1}`}
+              type={typeAt(type, at)}
+              attempted={attempted}
+              onChange={(changed) => onChange(replaceItem(node, item.id, changed))}
+            />
+          )}
+        </Rows>
         {more > 0 && <p className="quiet">{plural(more, 'more item')}: edit them as JSON.</p>}
-        {more < 0 && (
-          <button type="button" className="small add" onClick={add}>
-            Add to {label}
-          </button>
-        )}
       </div>
     </fieldset>
   );
@@ -139,7 +119,7 @@ export function OptionField(props: FieldProps<ShapeOf<'option'>, NodeOf<'option'
             shape={shape.inner}
             node={node.inner}
             label={`${label}, given`}
-            type={typeName(shape.inner)}
+            type={typeAt(type, 0)}
             attempted={attempted}
             onChange={(inner) => onChange({ ...node, inner })}
           />
@@ -173,7 +153,7 @@ export function VariantField(props: FieldProps<ShapeOf<'variant'>, NodeOf<'varia
             shape={payload}
             node={inner}
             label={node.name}
-            type={typeName(payload)}
+            type={typeAt(type, node.name)}
             attempted={attempted}
             onChange={(changed) =>
               onChange({ ...node, payloads: { ...node.payloads, [node.name]: changed } })

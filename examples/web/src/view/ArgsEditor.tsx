@@ -3,13 +3,10 @@ import { useId } from 'react';
 import type { Export } from '../api/types';
 import { argsFaults, editNode, editText, type Param, paramsOf, textOf, tuple } from '../form/args';
 import { Field, visible } from '../form/Field';
-import { typeName } from '../form/names';
 import { blank, type Node } from '../form/node';
 import { Prose } from '../format/Prose';
 import type { CallDraft } from '../state/draft';
-
-// A longer type stands in full among the exports; beside the field, its kind is enough.
-const TYPE_SHOWN_MAX = 36;
+import { shownName } from './Exports';
 
 interface Props {
   target: Extract<Export, { kind: 'function' }>;
@@ -24,7 +21,7 @@ export function ArgsEditor({ target, draft, onChange }: Props) {
     <>
       <div className="panel-head">
         <h2 id="call-title">
-          Call <code>{target.name}</code>
+          Call <code>{shownName(target.name)}</code>
         </h2>
         {params.length > 0 && <ViewSwitch draft={draft} onChange={onChange} />}
       </div>
@@ -90,7 +87,7 @@ function AsForm({ params, draft, onChange }: ViewProps) {
         shape={whole}
         node={node}
         label="arguments"
-        type={`${params.length}`}
+        type=""
         attempted
         onChange={() => edit(blank(whole))}
       />
@@ -108,7 +105,7 @@ function AsForm({ params, draft, onChange }: ViewProps) {
         shape={shape}
         node={item.node}
         label={name}
-        type={type.length <= TYPE_SHOWN_MAX ? type : typeName(shape)}
+        type={type}
         attempted={draft.attempted}
         onChange={(changed) => change(at, changed)}
       />

@@ -1,7 +1,8 @@
 // What a command takes: arguments, environment, standard input.
 import { useId } from 'react';
 import type { Export } from '../api/types';
-import { type CallDraft, nextId } from '../state/draft';
+import { Rows } from '../form/Rows';
+import { type CallDraft, type Line, nextId } from '../state/draft';
 import { Pairs } from './Pairs';
 
 interface Props {
@@ -12,6 +13,8 @@ interface Props {
 
 export function CommandFields({ target, draft, onChange }: Props) {
   const stdinId = useId();
+  const edit = (changed: Line) =>
+    onChange({ ...draft, cli: draft.cli.map((line) => (line.id === changed.id ? changed : line)) });
   return (
     <>
       <div className="panel-head">
@@ -21,8 +24,15 @@ export function CommandFields({ target, draft, onChange }: Props) {
       </div>
       <fieldset className="field">
         <legend>Arguments</legend>
-        {draft.cli.map((line, at) => (
-          <div className="pair single" key={line.id}>
+        <Rows
+          rows={draft.cli}
+          noun="argument"
+          addText="Add argument"
+          className="lines"
+          onAdd={() => onChange({ ...draft, cli: [...draft.cli, { id: nextId(), text: '' }] })}
+          onRemove={(removed) => onChange({ ...draft, cli: draft.cli.filter(({ id }) => id !== removed) })}
+        >
+          {(line, at) => (
             <input
               type="text"
               className="mono"
@@ -30,31 +40,10 @@ export function CommandFields({ target, draft, onChange }: Props) {
               value={line.text}
               spellCheck={false}
               autoComplete="off"
-              onChange={(event) => {
-                const text = event.target.value;
-                onChange({
-                  ...draft,
-                  cli: draft.cli.map((one) => (one.id === line.id ? { ...one, text } : one)),
-                });
-              }}
+              onChange={(event) => edit({ ...line, text: event.target.value })}
             />
-            <button
-              type="button"
-              className="small icon-only"
-              aria-label={`Remove argument ${at + 1}`}
-              onClick={() => onChange({ ...draft, cli: draft.cli.filter(({ id }) => id !== line.id) })}
-            >
-              ×
-            </button>
-          </div>
-        ))}
-        <button
-          type="button"
-          className="small add"
-          onClick={() => onChange({ ...draft, cli: [...draft.cli, { id: nextId(), text: '' }] })}
-        >
-          Add argument
-        </button>
+          )}
+        </Rows>
       </fieldset>
       <Pairs
         legend="Environment"

@@ -1,6 +1,6 @@
 // What a module exports, each with its types; those that can be called are links. A module may have tens of thousands:
 // a filter, and a bound on what is shown.
-import { useState } from 'react';
+import { useEffect, useRef, useState } from 'react';
 import type { Export } from '../api/types';
 import { Prose } from '../format/Prose';
 import { plural } from '../format/units';
@@ -19,6 +19,15 @@ export function Exports({
   current: string | null;
 }) {
   const [filter, setFilter] = useState('');
+  const list = useRef<HTMLUListElement>(null);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: only when another export is chosen
+  useEffect(() => {
+    const row = list.current?.querySelector<HTMLElement>('[aria-current]');
+    if (!list.current || !row) return;
+    const [box, place] = [list.current.getBoundingClientRect(), row.getBoundingClientRect()];
+    // Within the list only: the page itself stays where it is.
+    if (place.top < box.top || place.bottom > box.bottom) list.current.scrollTop += place.top - box.top;
+  }, [current]);
   const found = all.filter(({ name }) => name.toLowerCase().includes(filter.trim().toLowerCase()));
   const shown = found.slice(0, SHOWN_MAX);
   return (
@@ -37,13 +46,16 @@ export function Exports({
           onChange={(event) => setFilter(event.target.value)}
         />
       )}
-      <ul className="exports">
-        {shown.map((one) => (
-          <li key={one.name}>
-            <ExportRow one={one} moduleRef={moduleRef} current={one.name === current} />
-          </li>
-        ))}
-      </ul>
+      {shown.length > 0 && (
+        <ul className="exports" ref={list}>
+          {shown.map((one) => (
+            <li key={one.name}>
+              <ExportRow one={one} moduleRef={moduleRef} current={one.name === current} />
+            </li>
+          ))}
+        </ul>
+      )}
+      {shown.length === 0 && all.length > 0 && <p className="quiet">None has this in its name.</p>}
       {found.length > shown.length && (
         <p className="quiet">
           {plural(found.length - shown.length, 'more export')}: narrow them down by name.
@@ -57,7 +69,7 @@ function ExportRow({ one, moduleRef, current }: { one: Export; moduleRef: string
   if (one.kind === 'unsupported') {
     return (
       <div className="export dim">
-        <code>{one.name}</code>
+        <code>{shownName(one.name)}</code>
         <p className="quiet">
           Cannot be called: <Prose text={one.reason} />
         </p>
@@ -71,23 +83,27 @@ function ExportRow({ one, moduleRef, current }: { one: Export; moduleRef: string
   );
 }
 
+/** A name may be no letter at all. */
+export function shownName(name: string): string {
+  return name === '' ? '""' : name;
+}
+
 const SPECIAL = {
   command: 'command: arguments, stdin → exit code',
   http: 'HTTP handler: request → response',
 };
 
-export function Signature({ of: one }: { of: Export }) {
+function Signature({ of: one }: { of: Exclude<Export, { kind: 'unsupported' }> }) {
   if (one.kind === 'command' || one.kind === 'http') {
     return (
       <code>
-        <b>{one.name}</b> <span className="type">{SPECIAL[one.kind]}</span>
+        <b>{shownName(one.name)}</b> <span className="type">{SPECIAL[one.kind]}</span>
       </code>
     );
   }
-  if (one.kind === 'unsupported') return <code>{one.name}</code>;
   return (
     <code>
-      <b>{one.name}</b>(
+      <b>{shownName(one.name)}</b>(
       {one.params.map(({ name, type }, at) => (
         <span key={name}>
           {at > 0 && ', '}

@@ -1,5 +1,6 @@
-// Rows of a name and a value that can be added and removed: environment variables, headers.
-import type { ReactNode } from 'react';
+// Rows of a name and a value: environment variables, headers.
+import { useId } from 'react';
+import { Rows } from '../form/Rows';
 import { nextId, type Pair } from '../state/draft';
 
 interface Props {
@@ -13,47 +14,62 @@ interface Props {
 
 export function Pairs({ legend, noun, pairs, faultOf, onChange }: Props) {
   const edit = (changed: Pair) => onChange(pairs.map((pair) => (pair.id === changed.id ? changed : pair)));
-  const cell = (pair: Pair, at: number, part: 'key' | 'value', fault: string | null): ReactNode => (
-    <input
-      type="text"
-      className="mono"
-      aria-label={`${noun} ${at + 1}, ${part === 'key' ? 'name' : 'value'}`}
-      placeholder={part === 'key' ? 'name' : 'value'}
-      value={pair[part]}
-      spellCheck={false}
-      autoComplete="off"
-      aria-invalid={part === 'key' && fault !== null}
-      onChange={(event) => edit({ ...pair, [part]: event.target.value })}
-    />
-  );
   return (
     <fieldset className="field">
       <legend>{legend}</legend>
-      {pairs.map((pair, at) => {
-        const fault = faultOf?.(pair) ?? null;
-        return (
-          <div className="pair" key={pair.id}>
-            {cell(pair, at, 'key', fault)}
-            {cell(pair, at, 'value', fault)}
-            <button
-              type="button"
-              className="small icon-only"
-              aria-label={`Remove ${noun} ${at + 1}`}
-              onClick={() => onChange(pairs.filter(({ id }) => id !== pair.id))}
-            >
-              ×
-            </button>
-            {fault !== null && <p className="fault">{fault}</p>}
-          </div>
-        );
-      })}
-      <button
-        type="button"
-        className="small add"
-        onClick={() => onChange([...pairs, { id: nextId(), key: '', value: '' }])}
+      <Rows
+        rows={pairs}
+        noun={noun}
+        addText={`Add ${noun}`}
+        className="lines pairs"
+        onAdd={() => onChange([...pairs, { id: nextId(), key: '', value: '' }])}
+        onRemove={(id) => onChange(pairs.filter((pair) => pair.id !== id))}
       >
-        Add {noun}
-      </button>
+        {(pair, at) => (
+          <PairFields
+            pair={pair}
+            label={`${noun} ${at + 1}`}
+            fault={faultOf?.(pair) ?? null}
+            onChange={edit}
+          />
+        )}
+      </Rows>
     </fieldset>
+  );
+}
+
+interface PairProps {
+  pair: Pair;
+  label: string;
+  fault: string | null;
+  onChange: (pair: Pair) => void;
+}
+
+function PairFields({ pair, label, fault, onChange }: PairProps) {
+  const id = useId();
+  const cell = (part: 'key' | 'value', name: string) => (
+    <input
+      type="text"
+      className="mono"
+      aria-label={`${label}, ${name}`}
+      placeholder={name}
+      value={pair[part]}
+      spellCheck={false}
+      autoComplete="off"
+      aria-invalid={fault !== null}
+      aria-describedby={fault === null ? undefined : id}
+      onChange={(event) => onChange({ ...pair, [part]: event.target.value })}
+    />
+  );
+  return (
+    <>
+      {cell('key', 'name')}
+      {cell('value', 'value')}
+      {fault !== null && (
+        <p className="fault" id={id}>
+          {fault}
+        </p>
+      )}
+    </>
   );
 }
