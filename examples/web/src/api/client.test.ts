@@ -78,19 +78,38 @@ describe('what goes wrong', () => {
         'application/problem+json',
       );
     expect(await problemOf(client.module('x'))).toEqual({
-      title: 'Not Found',
+      title: 'It is not there',
       detail: 'no `x`',
-      advice: expect.stringContaining('Reload the list'),
+      advice: expect.stringContaining('add it again'),
       status: 404,
       kind: 'not_found',
     });
   });
 
-  test('a refusal without a body is told by its status', async () => {
+  test('a kind that a newer server has is told in its own words', async () => {
+    answer = () => json('{"title": "Too Odd", "detail": "odd", "kind": "odd"}', 409);
+    expect(await problemOf(client.module('x'))).toMatchObject({
+      title: 'Too Odd',
+      advice: expect.stringContaining('Try again'),
+      kind: 'odd',
+    });
+  });
+
+  test('what a proxy says without a body is told by its status', async () => {
     answer = () => new Response('', { status: 401 });
     expect(await problemOf(client.module('x'))).toMatchObject({ kind: 'unauthorized', status: 401 });
-    answer = () => new Response('<html>', { status: 403 });
-    expect(await problemOf(client.module('x'))).toMatchObject({ kind: 'forbidden', status: 403 });
+    answer = () => new Response('<html>', { status: 502 });
+    expect(await problemOf(client.module('x'))).toMatchObject({ kind: 'unavailable', status: 502 });
+  });
+
+  test('a file host where a server was expected', async () => {
+    for (const status of [403, 404]) {
+      answer = () => new Response('<Error><Code>NoSuchKey</Code></Error>', { status });
+      expect(await problemOf(client.health())).toMatchObject({
+        kind: 'not_runner',
+        detail: expect.stringContaining(`status ${status}`),
+      });
+    }
   });
 
   test('no answer at all', async () => {
@@ -127,9 +146,54 @@ describe('a module’s own handler', () => {
     const response = await client.handle('total@3', request, signal);
     expect(sent[0]?.url).toBe('http://server.test/v1/modules/total@3/http/a?b=c');
     expect(header('x-a')).toBe('1');
-    expect(response).toMatchObject({ status: 410, cut: false });
+    expect(response).toMatchObject({ status: 410, end: 'whole', redirectedTo: null });
     expect(response.headers).toContainEqual(['x-guest', 'yes']);
     expect(new TextDecoder().decode(response.body)).toBe('gone');
+  });
+
+  test('is asked for exactly the path that was typed', async () => {
+    answer = () => new Response('');
+    const cases: [string, string][] = [
+      ['', ''],
+      ['//a', 'a'],
+      ['/a#b?c#d', 'a%23b?c%23d'],
+      ['/a\\b?c\\d', 'a%5Cb?c\\d'],
+    ];
+    for (const [path, asked] of cases) {
+      sent = [];
+      await client.handle('x', { ...request, path }, signal);
+      expect(sent[0]?.url).toBe(`http://server.test/v1/modules/x/http/${asked}`);
+    }
+  });
+
+  test('that ended without an answer leaves its outcome', async () => {
+    const outcome = '{"ending": {"kind": "trapped", "code": "unreachable", "message": "m"}, "usage": {}}';
+    const body = `{"title": "Bad Gateway", "kind": "unavailable", "outcome": ${outcome}}`;
+    answer = () => json(body, 502, 'application/problem+json');
+    const { outcome: left } = await problemOf(client.handle('x', request, signal));
+    expect(left?.ending).toMatchObject({ kind: 'trapped', code: 'unreachable' });
+    answer = () => json(body.replace('trapped', 'newer'), 502, 'application/problem+json');
+    expect(await problemOf(client.handle('x', request, signal))).not.toHaveProperty('outcome');
+  });
+
+  test('that breaks off in the middle leaves what came before', async () => {
+    const broken = new ReadableStream<Uint8Array>({
+      start: (controller) => controller.enqueue(new TextEncoder().encode('the first half')),
+      pull: (controller) => controller.error(new TypeError('network error')),
+    });
+    answer = () => new Response(broken);
+    const response = await client.handle('x', request, signal);
+    expect(response.end).toBe('broken');
+    expect(new TextDecoder().decode(response.body)).toBe('the first half');
+  });
+
+  test('that breaks off at once is told from a server that is gone', async () => {
+    const failed = () => Promise.reject(new TypeError('Failed to fetch'));
+    answer = () =>
+      sent.at(-1)?.url.endsWith('/healthz') ? json('{"status": "ok", "version": "0.1.0"}') : failed();
+    expect(await problemOf(client.handle('x', request, signal))).toMatchObject({ kind: 'broken_off' });
+    answer = failed;
+    expect(await problemOf(client.handle('x', request, signal))).toMatchObject({ kind: 'unreachable' });
   });
 
   test('may answer with a problem of its own', async () => {
@@ -150,7 +214,7 @@ describe('a module’s own handler', () => {
     });
     answer = () => new Response(endless);
     const response = await client.handle('x', request, signal);
-    expect(response.cut).toBe(true);
+    expect(response.end).toBe('cut');
     expect(cancelled).toBe(true);
     expect(response.body.length).toBeLessThan(6 << 20);
   });

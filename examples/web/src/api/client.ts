@@ -1,6 +1,6 @@
 // The only file that speaks to the server. One method for each call of the contract; every failure is an `ApiError`
 // that says what to do, except an abort, which stays the browser's own `AbortError`.
-import { type Json, type JsonObject, parseJson, printFlat } from '../json/json';
+import { isObject, type Json, type JsonObject, parseJson, printFlat } from '../json/json';
 import {
   DecodeError,
   decodeExamples,
@@ -9,8 +9,17 @@ import {
   decodeModules,
   decodeOutcome,
 } from './decode';
-import { ApiError, isServerProblem, notRunner, problemOf, unreachable } from './problem';
+import {
+  ApiError,
+  brokenOff,
+  isServerProblem,
+  notRunner,
+  type Problem,
+  problemOf,
+  unreachable,
+} from './problem';
 import type {
+  BodyEnd,
   CallRequest,
   Example,
   HandlerRequest,
@@ -80,26 +89,35 @@ export class Client {
 
   /** Every status is an answer here, for it is the guest's; only a problem of the server itself is an error. */
   async handle(ref: string, request: HandlerRequest, signal: AbortSignal): Promise<HandlerResponse> {
-    const path = request.path.replace(/^\/+/, '');
     const bodyless = request.method === 'GET' || request.method === 'HEAD' || request.body === '';
-    const response = await this.reach(`/v1/modules/${encodeRef(ref)}/http/${path}`, {
-      method: request.method,
-      headers: request.headers,
-      body: bodyless ? null : request.body,
-      signal,
-    });
-    const { body, cut } = await this.whole(() => readAtMost(response, HANDLER_BODY_BYTES_MAX));
-    if (response.headers.get('content-type')?.startsWith('application/problem+json')) {
-      const json = jsonIn(new TextDecoder().decode(body));
-      if (isServerProblem(json)) throw new ApiError(problemOf(response.status, json));
+    try {
+      const response = await this.reach(`/v1/modules/${encodeRef(ref)}/http/${encodePath(request.path)}`, {
+        method: request.method,
+        headers: request.headers,
+        body: bodyless ? null : request.body,
+        signal,
+      });
+      const { body, end } = await readAtMost(response, HANDLER_BODY_BYTES_MAX);
+      if (response.headers.get('content-type')?.startsWith('application/problem+json')) {
+        const json = jsonIn(new TextDecoder().decode(body));
+        if (isServerProblem(json)) throw new ApiError(withOutcome(problemOf(response.status, json), json));
+      }
+      const { status, statusText, redirected, url } = response;
+      const redirectedTo = redirected ? url : null;
+      return { status, statusText, headers: [...response.headers], body, end, redirectedTo };
+    } catch (error) {
+      const unanswered = error instanceof ApiError && error.problem.kind === 'unreachable';
+      // A browser does not tell an answer that broke off from a server that is not there: the server does.
+      if (unanswered && (await this.isThere())) throw new ApiError(brokenOff());
+      throw error;
     }
-    return {
-      status: response.status,
-      statusText: response.statusText,
-      headers: [...response.headers],
-      body,
-      cut,
-    };
+  }
+
+  private async isThere(): Promise<boolean> {
+    return this.health().then(
+      () => true,
+      () => false,
+    );
   }
 
   private async json<T>(read: (json: Json) => T, path: string, init: RequestInit = {}): Promise<T> {
@@ -120,7 +138,13 @@ export class Client {
   private async send(path: string, init: RequestInit = {}): Promise<Response> {
     const response = await this.reach(path, init);
     if (response.ok) return response;
-    throw new ApiError(problemOf(response.status, jsonIn(await this.whole(() => response.text()))));
+    const json = jsonIn(await this.whole(() => response.text()));
+    const { status } = response;
+    const isProblem = isObject(json) && typeof json.kind === 'string';
+    // What a proxy before the server may say in its own words, and is the same news from either.
+    const isKnown = status === 401 || status >= 500;
+    if (!isProblem && !isKnown) throw new ApiError(notRunner(this.server.address, `status ${status}`));
+    throw new ApiError(withOutcome(problemOf(status, json), json));
   }
 
   private reach(path: string, init: RequestInit): Promise<Response> {
@@ -135,10 +159,14 @@ export class Client {
     try {
       return await part();
     } catch (error) {
-      if (error instanceof DOMException && error.name === 'AbortError') throw error;
+      if (isAbort(error)) throw error;
       throw new ApiError(unreachable(this.server.address, location.href));
     }
   }
+}
+
+function isAbort(error: unknown): boolean {
+  return error instanceof DOMException && error.name === 'AbortError';
 }
 
 function requestJson(request: CallRequest): JsonObject {
@@ -154,25 +182,51 @@ function jsonIn(text: string): Json | undefined {
   }
 }
 
-async function readAtMost(response: Response, bytesMax: number): Promise<{ body: Uint8Array; cut: boolean }> {
+/** What an outcome would say of a problem's guest is a help, not a promise: one that cannot be read is left out. */
+function withOutcome(problem: Problem, json: Json | undefined): Problem {
+  if (!isObject(json) || !isObject(json.outcome)) return problem;
+  try {
+    return { ...problem, outcome: decodeOutcome(json.outcome) };
+  } catch {
+    return problem;
+  }
+}
+
+async function readAtMost(response: Response, bytesMax: number): Promise<{ body: Uint8Array; end: BodyEnd }> {
   const reader = response.body?.getReader();
   const chunks: Uint8Array[] = [];
   let length = 0;
-  while (reader && length <= bytesMax) {
-    const { done, value } = await reader.read();
-    if (done) break;
-    chunks.push(value);
-    length += value.length;
+  let end: BodyEnd = 'whole';
+  while (reader) {
+    const part = await reader.read().catch((error: unknown) => {
+      if (isAbort(error)) throw error;
+      return null;
+    });
+    if (part === null) end = 'broken';
+    if (part === null || part.done) break;
+    chunks.push(part.value);
+    length += part.value.length;
+    if (length > bytesMax) {
+      end = 'cut';
+      await reader.cancel();
+      break;
+    }
   }
-  const cut = length > bytesMax;
-  if (cut) await reader?.cancel();
   const body = new Uint8Array(length);
   let at = 0;
   for (const chunk of chunks) {
     body.set(chunk, at);
     at += chunk.length;
   }
-  return { body, cut };
+  return { body, end };
+}
+
+/** A path and query as typed: the characters with which a browser would end the path, or begin another segment, stay text. */
+function encodePath(path: string): string {
+  return path
+    .replace(/^\/+/, '')
+    .replaceAll('#', '%23')
+    .replace(/^[^?]*/, (own) => own.replaceAll('\\', '%5C'));
 }
 
 /** `:` and `@` may stand in a path as they are, and read better in a log. */

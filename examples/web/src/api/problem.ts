@@ -1,6 +1,7 @@
 // What went wrong between this page and the server, and what a person can do about it. Covers the server's own
 // problems (RFC 9457), a server that cannot be reached, one that refuses this page, and one that is not a Runner.
 import { isObject, type Json } from '../json/json';
+import type { Outcome } from './types';
 
 export interface Problem {
   title: string;
@@ -9,6 +10,8 @@ export interface Problem {
   advice: string;
   status: number | null;
   kind: string;
+  /** What the guest did before the problem, where the server says. */
+  outcome?: Outcome;
 }
 
 export class ApiError extends Error {
@@ -18,17 +21,45 @@ export class ApiError extends Error {
   }
 }
 
-const ADVICE: Record<string, string> = {
-  invalid: 'Correct what the message names, then try again.',
-  not_found: 'It may have been deleted. Reload the list, or add the module again.',
-  denied: 'The server lends this module no such thing. Look at its imports for what it needs.',
-  exceeded: 'It is larger than the server takes. The server’s bounds are set where it is started.',
-  unavailable: 'The server is busy or stopping. Wait a moment, then try again.',
-  conflict: 'Someone else changed the same thing. Try again.',
-  internal: 'This is a fault of the server. Its log says more.',
-  unauthorized: 'This server wants a token. Enter it under “Server”.',
-  forbidden:
-    'The server does not accept requests from this page. Start it with this page’s address named as an allowed origin, or open the page that the server itself serves.',
+/** The kinds of the server's contract: each in the words of who reads this page, and what to do next. */
+const KINDS: Record<string, { title: string; advice: string }> = {
+  invalid: {
+    title: 'The server refused it',
+    advice: 'Correct what the message names, then try again.',
+  },
+  not_found: {
+    title: 'It is not there',
+    advice: 'It may have been deleted. Choose another module, or add it again.',
+  },
+  denied: {
+    title: 'The server does not lend what it imports',
+    advice: 'Its imports say what it needs. What a module gets is decided where the server is built.',
+  },
+  exceeded: {
+    title: 'It exceeds a bound of the server',
+    advice: 'The server’s bounds are set where it is started.',
+  },
+  unavailable: {
+    title: 'The server is busy or stopping',
+    advice: 'Wait a moment, then try again.',
+  },
+  conflict: {
+    title: 'It is in use',
+    advice: 'Someone else may have changed the same thing. Try again.',
+  },
+  internal: {
+    title: 'The server failed',
+    advice: 'This is a fault of the server. Its log says more.',
+  },
+  unauthorized: {
+    title: 'The server wants a token',
+    advice: 'Enter the one that it was started with under “Server”.',
+  },
+  forbidden: {
+    title: 'The server refuses this page',
+    advice:
+      'Start it with this page’s address named as an allowed origin, or open the page that the server itself serves.',
+  },
 };
 
 const KIND_OF_STATUS: Record<number, string> = {
@@ -50,10 +81,11 @@ export function problemOf(status: number, json: Json | undefined): Problem {
   const body = isObject(json) ? json : {};
   const known = KIND_OF_STATUS[status] ?? (status >= 500 ? 'internal' : 'invalid');
   const kind = typeof body.kind === 'string' ? body.kind : known;
+  const title = typeof body.title === 'string' ? body.title : `The server answered ${status}`;
   return {
-    title: typeof body.title === 'string' ? body.title : `The server answered ${status}`,
+    title: KINDS[kind]?.title ?? title,
     detail: typeof body.detail === 'string' ? body.detail : '',
-    advice: ADVICE[kind] ?? ADVICE[known] ?? '',
+    advice: (KINDS[kind] ?? KINDS[known])?.advice ?? '',
     status,
     kind,
   };
@@ -61,7 +93,7 @@ export function problemOf(status: number, json: Json | undefined): Problem {
 
 /** A handler may answer with problem+json of its own; the server's problems carry a kind that the contract knows. */
 export function isServerProblem(json: Json | undefined): boolean {
-  return isObject(json) && typeof json.kind === 'string' && Object.hasOwn(ADVICE, json.kind);
+  return isObject(json) && typeof json.kind === 'string' && Object.hasOwn(KINDS, json.kind);
 }
 
 export function unreachable(server: string, page: string): Problem {
@@ -78,6 +110,18 @@ export function unreachable(server: string, page: string): Problem {
     advice,
     status: null,
     kind: 'unreachable',
+  };
+}
+
+/** The server is there, and yet a handler's answer did not arrive whole. */
+export function brokenOff(): Problem {
+  return {
+    title: 'The handler’s answer did not arrive',
+    detail: 'The connection ended before the answer did',
+    advice:
+      'The handler stopped in the middle of its answer, met its deadline, or sent this page on to an address that it may not read.',
+    status: null,
+    kind: 'broken_off',
   };
 }
 

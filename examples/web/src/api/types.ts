@@ -100,9 +100,13 @@ export interface HandlerResponse {
   statusText: string;
   headers: [string, string][];
   body: Uint8Array;
-  /** The body was longer than this page reads. */
-  cut: boolean;
+  end: BodyEnd;
+  /** Where the answer comes from, when the handler sent the browser on. */
+  redirectedTo: string | null;
 }
+
+/** How a body ended: `cut` where it was longer than this page reads, `broken` where the guest stopped in the middle. */
+export type BodyEnd = 'whole' | 'cut' | 'broken';
 
 export interface Health {
   status: string;

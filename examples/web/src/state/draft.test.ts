@@ -82,10 +82,33 @@ test('what must be corrected first is found everywhere', () => {
   const good = blankDraft(SUM, [1, 2]);
   expect(draftFaults(SUM, good)).toEqual([]);
   expect(draftFaults(SUM, blankDraft(SUM))).toHaveLength(2);
-  for (const deadline of ['-1', '0', '1s', '1e3']) {
+  for (const deadline of ['-1', '0', '0.4', '1s', '1e3', '9'.repeat(20)]) {
     expect(draftFaults(SUM, { ...good, limits: { deadline } })).toHaveLength(1);
   }
   expect(draftFaults(SUM, { ...good, seed: '1.5' })).toHaveLength(1);
-  const http = { ...blankDraft(HTTP).http, headers: [{ id: 1, key: 'bad name', value: '' }] };
-  expect(draftFaults(HTTP, { ...blankDraft(HTTP), http })).toHaveLength(1);
+});
+
+test('what a browser would change or leave out of a request is said before', () => {
+  const faults = (path: string, key = '', value = '') => {
+    const http = { ...blankDraft(HTTP).http, path, headers: [{ id: 1, key, value }] };
+    return draftFaults(HTTP, { ...blankDraft(HTTP), http }).map(({ message }) => message);
+  };
+  for (const path of ['/', '', '/a.b/..c/...', '/a?up=../..'])
+    expect([path, faults(path)]).toEqual([path, []]);
+  for (const path of ['..', '/../call', '/a/./b', '/a/%2e%2E', '/.%2e/x']) {
+    expect([path, faults(path)]).toEqual([path, [expect.stringContaining('does not send')]]);
+  }
+  const headers: [string, string, RegExp | null][] = [
+    ['x-a', 'é', null],
+    ['bad name', '', /Not a header name/],
+    ['Host', 'x', /sets this header itself/],
+    ['sec-fetch-mode', 'x', /sets this header itself/],
+    ['Authorization', 'Bearer x', /does not pass it on/],
+    ['x-a', '日本', /Latin/],
+    ['x-a', 'two\nlines', /Latin/],
+  ];
+  for (const [key, value, fault] of headers) {
+    const expected = fault === null ? [] : [expect.stringMatching(fault)];
+    expect([key, value, faults('/', key, value)]).toEqual([key, value, expected]);
+  }
 });

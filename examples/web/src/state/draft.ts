@@ -4,7 +4,7 @@ import type { CallRequest, Export, HandlerRequest } from '../api/types';
 import { type ArgsDraft, argsFaults, argsFrom, argsJson, blankArgs, paramsOf } from '../form/args';
 import type { Fault } from '../form/check';
 import type { Json } from '../json/json';
-import { LIMITS, type LimitId } from './limits';
+import { LIMITS, type Limit, type LimitId } from './limits';
 
 export interface Line {
   id: number;
@@ -55,7 +55,8 @@ export function blankDraft(target: Export, args: Json | null = null): CallDraft 
 
 export function draftFaults(target: Export, draft: CallDraft): Fault[] {
   const args = target.kind === 'function' ? argsFaults(paramsOf(target.params), draft.args) : [];
-  return [...args, ...limitFaults(draft), ...pathFaults(target, draft)];
+  const own = target.kind === 'http' ? handlerFaults(draft) : limitFaults(draft);
+  return [...args, ...own];
 }
 
 export function callRequestOf(target: Export, draft: CallDraft): CallRequest {
@@ -89,30 +90,49 @@ export function limitsOf(draft: CallDraft): Record<string, number> {
   return Object.fromEntries(set);
 }
 
-export function limitFault(text: string): Fault | null {
+export function limitFault({ scale }: Limit, text: string): Fault | null {
   if (text.trim() === '') return null;
-  return /^(\d+\.?\d*|\.\d+)$/.test(text.trim()) && Number(text) > 0
-    ? null
-    : { kind: 'wrong', message: 'A number above zero, or nothing for the server’s own limit.' };
+  const asked = /^(\d+\.?\d*|\.\d+)$/.test(text.trim()) ? Math.round(Number(text) * scale) : 0;
+  if (asked === 0) return wrong('A number above zero, or nothing for the server’s own limit.');
+  return Number.isSafeInteger(asked) ? null : wrong('Larger than any limit that a server knows.');
 }
 
 export function seedFault(text: string): Fault | null {
-  return /^\d{0,15}$/.test(text.trim())
-    ? null
-    : { kind: 'wrong', message: 'A whole number of at most 15 digits.' };
+  return /^\d{0,15}$/.test(text.trim()) ? null : wrong('A whole number of at most 15 digits.');
 }
 
-export function headerFault({ key }: Pair): Fault | null {
-  return /^[!#$%&'*+.^_`|~0-9A-Za-z-]*$/.test(key.trim())
-    ? null
-    : { kind: 'wrong', message: 'Not a header name.' };
+/** Browsers take such segments away before they send a path, also where they are written as `%2e`. */
+export function pathFault(path: string): Fault | null {
+  const segments = path.replace(/\?.*$/, '').split('/');
+  return segments.some((segment) => /^(\.|%2e){1,2}$/i.test(segment))
+    ? wrong('A browser does not send `.` and `..`: write the path without them.')
+    : null;
 }
+
+export function headerFault({ key, value }: Pair): Fault | null {
+  const name = key.trim().toLowerCase();
+  if (!/^[!#$%&'*+.^_`|~0-9a-z-]*$/.test(name)) return wrong('Not a header name.');
+  if (SET_BY_BROWSER.test(name)) return wrong('The browser sets this header itself, a page cannot.');
+  if (name === 'authorization') return wrong('This is for the server: it does not pass it on to a module.');
+  return /^[\t\x20-\x7e\x80-\xff]*$/.test(value)
+    ? null
+    : wrong('A header carries only Latin characters: encode the others.');
+}
+
+// The Fetch Standard's forbidden request-headers that are not the browser's private business; and `user-agent`, which
+// it allows but Chromium drops.
+const SET_BY_BROWSER =
+  /^(accept-charset|accept-encoding|connection|content-length|cookie2?|date|dnt|expect|host|keep-alive|origin|referer|te|trailer|transfer-encoding|upgrade|user-agent|via|(proxy|sec)-.*)$/;
 
 function limitFaults(draft: CallDraft): Fault[] {
-  const faults = LIMITS.map(({ id }) => limitFault(draft.limits[id] ?? ''));
+  const faults = LIMITS.map((limit) => limitFault(limit, draft.limits[limit.id] ?? ''));
   return [...faults, seedFault(draft.seed)].filter((fault) => fault !== null);
 }
 
-function pathFaults(target: Export, draft: CallDraft): Fault[] {
-  return target.kind === 'http' ? draft.http.headers.map(headerFault).filter((fault) => fault !== null) : [];
+function handlerFaults({ http }: CallDraft): Fault[] {
+  return [pathFault(http.path), ...http.headers.map(headerFault)].filter((fault) => fault !== null);
+}
+
+function wrong(message: string): Fault {
+  return { kind: 'wrong', message };
 }

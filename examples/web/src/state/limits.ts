@@ -1,5 +1,6 @@
 // The limits that a person can set for one call: their names in the API, the unit in which they are typed, and what
 // each is for. An outcome's `exhausted` names one of them by `id`.
+import type { Export } from '../api/types';
 
 export type LimitId =
   | 'deadline'
@@ -107,7 +108,8 @@ export const LIMITS: Limit[] = [
 ];
 
 /** What to do when a limit was met; the ones that only the server's owner can raise say so. */
-export function howToRaise(limit: string): { id: LimitId | null; advice: string } {
+export function howToRaise(limit: string, target: Export['kind']): { id: LimitId | null; advice: string } {
+  if (target === 'http') return { id: null, advice: 'A handler has the server’s own limits.' };
   const known = LIMITS.find(({ id }) => id === limit);
   if (known)
     return { id: known.id, advice: `Raise “${known.label}” in the limits, if this call deserves more.` };

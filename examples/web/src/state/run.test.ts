@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { Ending, Export, Outcome } from '../api/types';
+import type { Ending, Export, HandlerResponse, Outcome } from '../api/types';
 import { blankDraft } from './draft';
 import { howToRaise, LIMITS } from './limits';
 import { callText, type Result, type Run, sentenceOf, verdictOf, wallOf } from './run';
@@ -40,8 +40,16 @@ const failed = (exitCode: number | null): Ending => ({
 });
 
 test('every way to end has its word and its sentence', () => {
-  const problem = { title: 'Not Found', detail: 'no `x`', advice: '', status: 404, kind: 'not_found' };
-  const response = { status: 404, statusText: '', headers: [], body: new Uint8Array(), cut: false };
+  const problem = { title: 'It is not there', detail: 'no `x`', advice: '', status: 404, kind: 'not_found' };
+  const gone = { title: 'Gone', detail: 'no one', advice: '', status: null, kind: 'unreachable' };
+  const response: HandlerResponse = {
+    status: 404,
+    statusText: '',
+    headers: [],
+    body: new Uint8Array(),
+    end: 'whole',
+    redirectedTo: null,
+  };
   const cases: [Run, string, string][] = [
     [ended({ kind: 'returned', value: [1, 2] }), 'Returned', 'sum returned [1, 2] in 12 µs'],
     [ended(failed(3)), 'Failed', 'sum failed with exit code 3 in 12 µs'],
@@ -59,7 +67,8 @@ test('every way to end has its word and its sentence', () => {
     [ended({ kind: 'cancelled' }), 'Cancelled', 'sum was cancelled in 12 µs'],
     [run({ state: 'running' }), 'Running', 'Running sum'],
     [run({ state: 'stopped' }), 'Stopped', 'sum was stopped'],
-    [run({ state: 'problem', problem }), 'Not run', 'sum was not run. Not Found. no `x`'],
+    [run({ state: 'problem', problem }), 'Not run', 'sum: not run. It is not there. no `x`'],
+    [run({ state: 'problem', problem: gone }), 'No answer', 'sum: no answer. Gone. no one'],
     [run({ state: 'response', response }), '404', 'sum answered 404 in 250 ms'],
   ];
   for (const [given, word, sentence] of cases) {
@@ -84,7 +93,10 @@ test('a run is named by its call', () => {
 });
 
 test('every limit that can be raised here points to its field', () => {
-  for (const { id } of LIMITS) expect(howToRaise(id).id).toBe(id);
-  expect(howToRaise('stack')).toEqual({ id: null, advice: expect.stringContaining('recursion') });
-  expect(howToRaise('newer')).toEqual({ id: null, advice: expect.stringContaining('`newer`') });
+  for (const { id } of LIMITS) {
+    expect(howToRaise(id, 'function').id).toBe(id);
+    expect(howToRaise(id, 'http').id).toBe(null);
+  }
+  expect(howToRaise('stack', 'function')).toEqual({ id: null, advice: expect.stringContaining('recursion') });
+  expect(howToRaise('newer', 'command')).toEqual({ id: null, advice: expect.stringContaining('`newer`') });
 });

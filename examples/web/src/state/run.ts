@@ -35,7 +35,7 @@ export function verdictOf({ result }: Run): { word: string; tone: Tone } {
     case 'stopped':
       return { word: 'Stopped', tone: 'quiet' };
     case 'problem':
-      return { word: 'Not run', tone: 'bad' };
+      return { word: UNHEARD.includes(result.problem.kind) ? 'No answer' : 'Not run', tone: 'bad' };
     case 'response': {
       const { status } = result.response;
       return { word: String(status), tone: status >= 500 ? 'bad' : status >= 400 ? 'warn' : 'good' };
@@ -44,6 +44,9 @@ export function verdictOf({ result }: Run): { word: string; tone: Tone } {
       return ENDINGS[result.outcome.ending.kind];
   }
 }
+
+// It may have run: the answer did not arrive.
+const UNHEARD = ['unreachable', 'broken_off'];
 
 const ENDINGS: Record<Outcome['ending']['kind'], { word: string; tone: Tone }> = {
   returned: { word: 'Returned', tone: 'good' },
@@ -86,7 +89,7 @@ export function sentenceOf(run: Run): string {
     case 'stopped':
       return `${target.name} was stopped`;
     case 'problem':
-      return `${target.name} was not run. ${result.problem.title}. ${result.problem.detail}`;
+      return `${target.name}: ${verdictOf(run).word.toLowerCase()}. ${result.problem.title}. ${result.problem.detail}`;
     case 'response':
       return `${target.name} answered ${result.response.status}${took}`;
     case 'outcome':

@@ -2,7 +2,7 @@
 // and token do. Components get it by `useSession`; nothing else in the page talks to the API.
 import { createContext, useContext, useSyncExternalStore } from 'react';
 import { Client, type Server } from '../api/client';
-import { asProblem, unreadable } from '../api/problem';
+import { asProblem, type Problem, unreadable } from '../api/problem';
 import type { Example, Export, Module } from '../api/types';
 import { plural } from '../format/units';
 import { go, hrefOf } from '../route';
@@ -51,7 +51,7 @@ export class Session {
         examples: { state: 'ready', value: await this.client.examples() },
       });
     } catch (error) {
-      this.store.send({ type: 'examples', examples: { state: 'failed', problem: asProblem(error) } });
+      this.store.send({ type: 'examples', examples: { state: 'failed', problem: this.problemOf(error) } });
     }
   }
 
@@ -63,7 +63,7 @@ export class Session {
       const page = await this.client.modules(after);
       this.store.send({ type: 'listed', ...page, fresh });
     } catch (error) {
-      this.store.send({ type: 'listing', listing: { state: 'failed', problem: asProblem(error) } });
+      this.store.send({ type: 'listing', listing: { state: 'failed', problem: this.problemOf(error) } });
     }
   }
 
@@ -77,7 +77,7 @@ export class Session {
         detail: { state: 'ready', value: await this.client.module(ref) },
       });
     } catch (error) {
-      this.store.send({ type: 'detail', ref, detail: { state: 'failed', problem: asProblem(error) } });
+      this.store.send({ type: 'detail', ref, detail: { state: 'failed', problem: this.problemOf(error) } });
     }
   }
 
@@ -111,8 +111,8 @@ export class Session {
     go(hrefOf(refOf(module), target?.name ?? null));
   }
 
-  dismissUpload(id: number): void {
-    this.store.send({ type: 'upload-over', id });
+  dismissUploads(ids: number[]): void {
+    for (const id of ids) this.store.send({ type: 'upload-over', id });
   }
 
   async delete(module: Module): Promise<void> {
@@ -124,7 +124,10 @@ export class Session {
       this.say(`${label} deleted`);
       go(hrefOf(null));
     } catch (error) {
-      this.store.send({ type: 'upload', upload: { id: nextId(), name: label, problem: asProblem(error) } });
+      this.store.send({
+        type: 'upload',
+        upload: { id: nextId(), name: label, problem: this.problemOf(error) },
+      });
     }
   }
 
@@ -174,6 +177,19 @@ export class Session {
     this.store.send({ type: 'say', text });
   }
 
+  /** The problem of a call; the header says it too, when the server is gone. */
+  private problemOf(error: unknown): Problem {
+    const problem = asProblem(error);
+    if (problem.kind === 'unreachable')
+      this.store.send({ type: 'health', health: { state: 'failed', problem } });
+    return problem;
+  }
+
+  /** The server has answered: if it was gone before, it is back. */
+  private heard(): void {
+    if (this.store.get().health.state === 'failed') void this.loadHealth();
+  }
+
   private show(module: Module): void {
     go(hrefOf(refOf(module), firstCallable(module)?.name ?? null));
   }
@@ -193,11 +209,12 @@ export class Session {
       const bytes = await read();
       const module = await this.client.addModule(bytes, isText(name, bytes));
       this.store.send({ type: 'added', module, label: name });
+      this.heard();
       saveLabels(this.store.get().labels);
       this.store.send({ type: 'upload-over', id });
       return module;
     } catch (error) {
-      const problem = asProblem(error);
+      const problem = this.problemOf(error);
       this.store.send({ type: 'upload', upload: { id, name, problem } });
       return null;
     }
@@ -219,6 +236,7 @@ export class Session {
       this.running.delete(run.id);
       const endedAt = Date.now();
       this.store.send({ type: 'run-over', id: run.id, result, endedAt });
+      if (result.state === 'outcome' || result.state === 'response') this.heard();
       this.say(sentenceOf({ ...run, result, endedAt }));
     });
   }
@@ -234,7 +252,10 @@ export class Session {
       return { state: 'outcome', outcome: await this.client.call(ref, callRequestOf(target, draft), signal) };
     } catch (error) {
       if (signal.aborted) return { state: 'stopped' };
-      return { state: 'problem', problem: asProblem(error) };
+      const problem = this.problemOf(error);
+      // A handler that ended without an answer: what it did says more than the status that its callers get.
+      if (target.kind === 'http' && problem.outcome) return { state: 'outcome', outcome: problem.outcome };
+      return { state: 'problem', problem };
     }
   }
 }

@@ -132,7 +132,11 @@ export function refOf({ id, name, version }: ModuleSummary): string {
 }
 
 export function labelOf(state: State, module: ModuleSummary): string {
-  return module.name === null ? (state.labels[module.id] ?? shortId(module.id)) : refOf(module);
+  return labelOfRef(state, refOf(module));
+}
+
+export function labelOfRef({ labels }: State, ref: string): string {
+  return labels[ref] ?? shortId(ref);
 }
 
 export function draftKey(ref: string, fn: string): string {

@@ -1,6 +1,6 @@
 // How a call ended, each way in its own form.
 import { useMemo } from 'react';
-import type { Ending, Frame, Outcome } from '../api/types';
+import type { Ending, Export, Frame, Outcome } from '../api/types';
 import { Prose } from '../format/Prose';
 import { amount, plural } from '../format/units';
 import { printJson } from '../json/json';
@@ -9,7 +9,8 @@ import { TextBlock } from './TextBlock';
 
 type Of<K extends Ending['kind']> = Extract<Ending, { kind: K }>;
 
-export function EndingView({ outcome: { ending, stdout } }: { outcome: Outcome }) {
+export function EndingView({ outcome, target }: { outcome: Outcome; target: Export['kind'] }) {
+  const { ending, stdout } = outcome;
   switch (ending.kind) {
     case 'returned':
       return <Returned ending={ending} silent={stdout === ''} />;
@@ -18,7 +19,7 @@ export function EndingView({ outcome: { ending, stdout } }: { outcome: Outcome }
     case 'trapped':
       return <Trapped ending={ending} />;
     case 'exhausted':
-      return <Exhausted ending={ending} />;
+      return <Exhausted ending={ending} target={target} />;
     case 'cancelled':
       return <p>The call was cancelled on the server, before it ended.</p>;
   }
@@ -40,9 +41,10 @@ function Failed({ ending }: { ending: Of<'failed'> }) {
         <p className="note-title">The module says that it failed</p>
         <dl className="pairs">
           {exitCode !== null && <Row name="Exit code" value={String(exitCode)} />}
-          {code !== '' && <Row name="Code" value={code} />}
-          {message !== '' && <Row name="Message" value={message} />}
-          <Row name="Worth a retry" value={retryable ? 'yes, it says' : 'no'} />
+          {/* Of an exit, the code is all that there is to say. */}
+          {code !== '' && exitCode === null && <Row name="Code" value={code} />}
+          {message !== '' && exitCode === null && <Row name="Message" value={message} />}
+          {retryable && <Row name="Worth a retry" value="yes, it says" />}
         </dl>
       </div>
       {value !== undefined && value !== null && <TextBlock title="Error value" text={printJson(value)} />}
@@ -112,8 +114,8 @@ function Backtrace({ frames }: { frames: Frame[] }) {
   );
 }
 
-function Exhausted({ ending }: { ending: Of<'exhausted'> }) {
-  const { id, advice } = howToRaise(ending.limit);
+function Exhausted({ ending, target }: { ending: Of<'exhausted'>; target: Export['kind'] }) {
+  const { id, advice } = howToRaise(ending.limit, target);
   const open = () => {
     const field = document.querySelector<HTMLElement>(`[data-limit="${id}"]`);
     field?.closest('details')?.setAttribute('open', '');

@@ -1,18 +1,27 @@
 // The response of a module's HTTP handler.
-
 import type { HandlerResponse } from '../api/types';
 import { bytes } from '../format/units';
 import { TextBlock } from './TextBlock';
 
+const SHORT_OF = {
+  cut: 'The body is longer; this page reads no more than that.',
+  broken: 'The body broke off: the handler stopped in the middle of it, or met its deadline.',
+};
+
 export function HandlerView({ response }: { response: HandlerResponse }) {
-  const { status, statusText, headers, body, cut } = response;
+  const { status, statusText, headers, body, end, redirectedTo } = response;
   const text = asText(body);
   return (
     <>
       <p className="status-line">
         <b>{status}</b> {statusText} <span className="quiet">{bytes(body.length)}</span>
       </p>
-      {cut && <p className="note warn">The body is longer; this page reads no more than that.</p>}
+      {redirectedTo !== null && (
+        <p className="note warn">
+          The handler sent the browser on. This is the answer from <code>{redirectedTo}</code>
+        </p>
+      )}
+      {end !== 'whole' && <p className="note warn">{SHORT_OF[end]}</p>}
       {body.length > 0 &&
         (text === null ? (
           <p className="quiet">The body is not text.</p>

@@ -1,7 +1,8 @@
 // A request to the module's own HTTP handler.
 import { useId } from 'react';
 import type { Export } from '../api/types';
-import { type CallDraft, headerFault } from '../state/draft';
+import { FaultText } from '../form/Field';
+import { type CallDraft, headerFault, pathFault } from '../state/draft';
 import { Pairs } from './Pairs';
 
 const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'HEAD', 'OPTIONS'];
@@ -16,6 +17,7 @@ export function HttpFields({ target, draft, onChange }: Props) {
   const id = useId();
   const { http } = draft;
   const change = (part: Partial<CallDraft['http']>) => onChange({ ...draft, http: { ...http, ...part } });
+  const fault = pathFault(http.path)?.message;
   const bodyless = http.method === 'GET' || http.method === 'HEAD';
   return (
     <>
@@ -45,8 +47,11 @@ export function HttpFields({ target, draft, onChange }: Props) {
             value={http.path}
             spellCheck={false}
             autoComplete="off"
+            aria-invalid={fault !== undefined}
+            aria-describedby={fault === undefined ? undefined : `${id}-fault`}
             onChange={(event) => change({ path: event.target.value })}
           />
+          <FaultText id={`${id}-fault`} text={fault ?? null} />
         </div>
       </div>
       <Pairs

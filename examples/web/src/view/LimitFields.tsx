@@ -17,21 +17,25 @@ export function LimitFields({ draft, onChange }: Props) {
         <span className="quiet">{summaryOf(draft)}</span>
       </summary>
       <div className="limit-grid">
-        {LIMITS.map(({ id, label, unit, about }) => (
-          <NumberField
-            key={id}
-            name={id}
-            label={unit === '' ? label : `${label}, ${unit}`}
-            about={about}
-            value={draft.limits[id] ?? ''}
-            fault={limitFault(draft.limits[id] ?? '')?.message ?? null}
-            onChange={(text) => {
-              // A fuel limit means nothing to a call that does not count fuel.
-              const fuel = id === 'fuel' && text.trim() !== '' ? true : draft.fuel;
-              onChange({ ...draft, fuel, limits: { ...draft.limits, [id]: text } });
-            }}
-          />
-        ))}
+        {LIMITS.map((limit) => {
+          const { id, label, unit, about } = limit;
+          const text = draft.limits[id] ?? '';
+          return (
+            <NumberField
+              key={id}
+              name={id}
+              label={unit === '' ? label : `${label}, ${unit}`}
+              about={about}
+              value={text}
+              fault={limitFault(limit, text)?.message ?? null}
+              onChange={(text) => {
+                // A fuel limit means nothing to a call that does not count fuel.
+                const fuel = id === 'fuel' && text.trim() !== '' ? true : draft.fuel;
+                onChange({ ...draft, fuel, limits: { ...draft.limits, [id]: text } });
+              }}
+            />
+          );
+        })}
         <NumberField
           name="seed"
           label="Seed"

@@ -1,11 +1,12 @@
 // One module: what it is, what it exports and needs, and a call of one of its exports beside the answer.
-import { useEffect, useState } from 'react';
+import { useEffect, useRef, useState } from 'react';
+import { flushSync } from 'react-dom';
 import type { Problem } from '../api/problem';
 import type { Module } from '../api/types';
 import { bytes, day, shortId } from '../format/units';
 import type { Route } from '../route';
 import { useSession, useStore } from '../state/session';
-import { labelOf, runInView } from '../state/store';
+import { labelOf, labelOfRef, runInView } from '../state/store';
 import { CallForm } from './CallForm';
 import { Exports } from './Exports';
 import { History } from './History';
@@ -25,7 +26,7 @@ export function ModuleView({ route }: { route: Route & { ref: string } }) {
 }
 
 function Loaded({ module, route }: { module: Module; route: Route & { ref: string } }) {
-  const target = module.exports.find(({ name }) => name === route.fn);
+  const target = module.exports.find(({ name }) => name === route.fn) ?? null;
   const run = useStore((state) => (route.fn === null ? null : runInView(state, route.ref, route.fn)));
   return (
     <>
@@ -39,7 +40,7 @@ function Loaded({ module, route }: { module: Module; route: Route & { ref: strin
           )}
         </div>
         <div className="answer">
-          <RunResult run={run} target={target} />
+          <RunResult run={run} module={module} target={target} />
           <History current={run?.id ?? null} />
         </div>
       </div>
@@ -49,11 +50,18 @@ function Loaded({ module, route }: { module: Module; route: Route & { ref: strin
 
 /** A module that cannot be shown: what was run of it is still here. */
 function Gone({ route, problem }: { route: Route & { ref: string }; problem: Problem }) {
+  const session = useSession();
+  const label = useStore((state) => labelOfRef(state, route.ref));
   const run = useStore((state) => (route.fn === null ? null : runInView(state, route.ref, route.fn)));
   return (
     <div className="answer">
-      <ProblemNote problem={problem} />
-      {run !== null && <RunResult run={run} target={undefined} />}
+      <h1>{label}</h1>
+      <ProblemNote problem={problem}>
+        <button type="button" className="small" onClick={() => void session.open(route.ref)}>
+          Try again
+        </button>
+      </ProblemNote>
+      {run !== null && <RunResult run={run} module={null} target={null} />}
       <History current={run?.id ?? null} />
     </div>
   );
@@ -88,20 +96,25 @@ function ModuleHead({ module }: { module: Module }) {
 function DeleteButton({ module, label }: { module: Module; label: string }) {
   const session = useSession();
   const [asked, setAsked] = useState(false);
+  const button = useRef<HTMLButtonElement>(null);
+  const ask = (asked: boolean) => {
+    // The button that was pressed goes away: the focus moves to the one in its place.
+    flushSync(() => setAsked(asked));
+    button.current?.focus();
+  };
   if (!asked) {
     return (
-      <button type="button" className="small plain" onClick={() => setAsked(true)}>
+      <button type="button" className="small plain" ref={button} onClick={() => ask(true)}>
         Delete<span className="hidden"> {label}</span>
       </button>
     );
   }
   return (
     <span className="confirm">
-      {/* biome-ignore lint/a11y/noAutofocus: it stands where the button was that had the focus */}
-      <button type="button" className="small danger" autoFocus onClick={() => void session.delete(module)}>
+      <button type="button" className="small danger" ref={button} onClick={() => void session.delete(module)}>
         Delete from the server
       </button>
-      <button type="button" className="small" onClick={() => setAsked(false)}>
+      <button type="button" className="small" onClick={() => ask(false)}>
         Keep
       </button>
     </span>

@@ -1,9 +1,9 @@
 // What became of one run: its verdict, its value or its fault, its output, its cost.
 import { memo, useEffect, useRef, useState } from 'react';
-import type { Export } from '../api/types';
+import type { Export, Module, Outcome } from '../api/types';
 import { clock, duration } from '../format/units';
 import { callText, type Run, verdictOf, wallOf } from '../state/run';
-import { useSession } from '../state/session';
+import { firstCallable, useSession } from '../state/session';
 import { EndingView } from './EndingView';
 import { HandlerView } from './HandlerView';
 import { ProblemNote } from './ProblemNote';
@@ -12,11 +12,13 @@ import { UsageTable } from './UsageTable';
 
 interface Props {
   run: Run | null;
-  target: Export | undefined;
+  /** Of the module in view, if it is there: its export that is chosen. */
+  module: Module | null;
+  target: Export | null;
 }
 
 // Drawn again only for another run: a value may be megabytes, and typing beside it must stay quick.
-export const RunResult = memo(function RunResult({ run, target }: Props) {
+export const RunResult = memo(function RunResult({ run, module, target }: Props) {
   const box = useRef<HTMLElement>(null);
   const started = run?.result.state === 'running' ? run.id : null;
   useEffect(() => {
@@ -25,7 +27,7 @@ export const RunResult = memo(function RunResult({ run, target }: Props) {
     if (box.current.getBoundingClientRect().top > innerHeight - 120)
       box.current.scrollIntoView({ block: 'start' });
   }, [started]);
-  if (run === null) return <Nothing target={target} />;
+  if (run === null) return <Nothing module={module} target={target} />;
   return (
     <section className="panel result" aria-labelledby="result-title" ref={box}>
       <ResultHead run={run} />
@@ -34,17 +36,21 @@ export const RunResult = memo(function RunResult({ run, target }: Props) {
   );
 });
 
-function Nothing({ target }: { target: Export | undefined }) {
-  const words =
-    target === undefined
-      ? 'Choose an export to call it.'
-      : 'Fill in the arguments and press Run: the answer and its cost appear here.';
+function Nothing({ module, target }: Omit<Props, 'run'>) {
   return (
     <section className="panel result empty" aria-labelledby="result-title">
       <h2 id="result-title">Result</h2>
-      <p className="quiet">{words}</p>
+      <p className="quiet">{wordsBefore(module, target)}</p>
     </section>
   );
+}
+
+function wordsBefore(module: Module | null, target: Export | null): string {
+  if (module !== null && firstCallable(module) === undefined) return 'This module has nothing to call.';
+  if (target === null) return 'Choose an export to call it.';
+  const asks = target.kind === 'function' ? target.params.length > 0 : target.kind === 'http';
+  const first = asks ? `Fill in the ${target.kind === 'http' ? 'request' : 'arguments'} and press` : 'Press';
+  return `${first} Run: the answer and its cost appear here.`;
 }
 
 function ResultHead({ run }: { run: Run }) {
@@ -59,10 +65,10 @@ function ResultHead({ run }: { run: Run }) {
         <span className={`verdict ${tone}`}>{word}</span>
         {over && wall !== null && <span className="quiet">{duration(wall)}</span>}
         {!over && <Elapsed since={run.startedAt} />}
+        <span className="quiet result-time">{clock(run.startedAt)}</span>
       </div>
       <code className="call-text">{callText(run)}</code>
       <div className="result-actions">
-        <span className="quiet">{clock(run.startedAt)}</span>
         <button type="button" className="small plain" onClick={() => session.putBack(run)}>
           Put arguments back
         </button>
@@ -97,17 +103,33 @@ function Body({ run }: { run: Run }) {
     case 'stopped':
       return <p>Stopped by you, before it ended.</p>;
     case 'problem':
-      return <ProblemNote problem={result.problem} />;
+      return (
+        <>
+          <ProblemNote problem={result.problem} />
+          {result.problem.outcome && <OutputAndCost outcome={result.problem.outcome} />}
+        </>
+      );
     case 'response':
       return <HandlerView response={result.response} />;
     case 'outcome':
       return (
         <>
-          <EndingView outcome={result.outcome} />
-          {result.outcome.stdout !== '' && <TextBlock title="Standard output" text={result.outcome.stdout} />}
-          {result.outcome.stderr !== '' && <TextBlock title="Standard error" text={result.outcome.stderr} />}
-          <UsageTable usage={result.outcome.usage} />
+          {run.target.kind === 'http' && (
+            <p>The handler gave no answer: whoever asks it gets a problem from the server instead.</p>
+          )}
+          <EndingView outcome={result.outcome} target={run.target.kind} />
+          <OutputAndCost outcome={result.outcome} />
         </>
       );
   }
+}
+
+function OutputAndCost({ outcome: { stdout, stderr, usage } }: { outcome: Outcome }) {
+  return (
+    <>
+      {stdout !== '' && <TextBlock title="Standard output" text={stdout} />}
+      {stderr !== '' && <TextBlock title="Standard error" text={stderr} />}
+      <UsageTable usage={usage} />
+    </>
+  );
 }
