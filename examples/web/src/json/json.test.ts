@@ -21,6 +21,13 @@ test('integers beyond 2^53 keep every digit, both ways', () => {
   );
 });
 
+test('a text that turns the direction of writing is printed so that it cannot', () => {
+  const turned = 'user\u202e nimda\u2069';
+  expect(printFlat([turned])).toBe('["user\\u202e nimda\\u2069"]');
+  expect(printFlat({ [turned]: 1 })).toBe('{ "user\\u202e nimda\\u2069": 1 }');
+  expect(parseJson(printFlat(turned))).toBe(turned);
+});
+
 test('negative zero keeps its sign', () => {
   expect(printFlat(parseJson('-0'))).toBe('-0');
 });

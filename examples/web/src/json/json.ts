@@ -42,7 +42,7 @@ export function printJson(value: Json, width = 72, indent = ''): string {
     return `[\n${items.join(',\n')}\n${indent}]`;
   }
   const fields = Object.entries(value).map(
-    ([key, item]) => `${inner}${JSON.stringify(key)}: ${printJson(item, width, inner)}`,
+    ([key, item]) => `${inner}${printText(key)}: ${printJson(item, width, inner)}`,
   );
   return `{\n${fields.join(',\n')}\n${indent}}`;
 }
@@ -51,10 +51,17 @@ export function printJson(value: Json, width = 72, indent = ''): string {
 export function printFlat(value: Json): string {
   if (typeof value === 'bigint') return value.toString();
   if (Object.is(value, -0)) return '-0';
+  if (typeof value === 'string') return printText(value);
   if (value === null || typeof value !== 'object') return JSON.stringify(value);
   if (Array.isArray(value)) return `[${value.map(printFlat).join(', ')}]`;
-  const fields = Object.entries(value).map(([key, item]) => `${JSON.stringify(key)}: ${printFlat(item)}`);
+  const fields = Object.entries(value).map(([key, item]) => `${printText(key)}: ${printFlat(item)}`);
   return fields.length === 0 ? '{}' : `{ ${fields.join(', ')} }`;
+}
+
+/** Marks that turn the direction of writing are escaped: else a text shows other than it is. */
+function printText(text: string): string {
+  const escaped = (mark: string) => `\\u${mark.charCodeAt(0).toString(16).padStart(4, '0')}`;
+  return JSON.stringify(text).replace(/[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, escaped);
 }
 
 class Reader {

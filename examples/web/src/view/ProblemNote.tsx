@@ -7,18 +7,20 @@ import { useSession } from '../state/session';
 
 const ABOUT_SERVER = ['unreachable', 'unauthorized', 'forbidden', 'not_runner'];
 
-export function ProblemNote({ problem, children }: { problem: Problem; children?: ReactNode }) {
+interface Props {
+  problem: Problem;
+  title?: string;
+  children?: ReactNode;
+}
+
+export function ProblemNote({ problem, title = problem.title, children }: Props) {
   const session = useSession();
   return (
     <div className="note bad">
       <p className="note-title">
-        {problem.title} {problem.status !== null && <span className="quiet">{problem.status}</span>}
+        {title} {problem.status !== null && <span className="quiet">{problem.status}</span>}
       </p>
-      {problem.detail !== '' && (
-        <p className="note-detail">
-          <Prose text={problem.detail} />
-        </p>
-      )}
+      {problem.detail !== '' && <Detail text={problem.detail} />}
       {problem.advice !== '' && <p>{problem.advice}</p>}
       <div className="actions">
         {ABOUT_SERVER.includes(problem.kind) && (
@@ -29,5 +31,19 @@ export function ProblemNote({ problem, children }: { problem: Problem; children?
         {children}
       </div>
     </div>
+  );
+}
+
+/** A fault in a text comes with the line, and a mark below the place: they must stay in columns. */
+function Detail({ text }: { text: string }) {
+  return text.includes('\n') ? (
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls, so the keyboard must reach it
+    <pre className="note-detail" tabIndex={0}>
+      {text}
+    </pre>
+  ) : (
+    <p className="note-detail">
+      <Prose text={text} />
+    </p>
   );
 }

@@ -12,21 +12,28 @@ interface Props {
 
 export function ServerDialog({ server, onClose, onSave }: Props) {
   const dialog = useRef<HTMLDialogElement>(null);
+  const tokenField = useRef<HTMLInputElement>(null);
   const [address, setAddress] = useState(server.address);
   const [token, setToken] = useState(server.token);
   const [tried, setTried] = useState(false);
   const health = useStore((state) => state.health);
   const parsed = parseAddress(address === '' ? defaultAddress() : address);
   const wrong = tried && parsed === null;
+  // Anything else cannot stand in a header, and no server has it.
+  const odd = !/^[\x21-\x7e]*$/.test(token.trim());
+  const wanted = useStore(
+    ({ listing }) => listing.state === 'failed' && listing.problem.kind === 'unauthorized',
+  );
 
   useEffect(() => {
-    dialog.current?.showModal();
-  }, []);
+    if (!dialog.current?.open) dialog.current?.showModal();
+    if (wanted) tokenField.current?.focus();
+  }, [wanted]);
 
   const save = (event: FormEvent) => {
     event.preventDefault();
     setTried(true);
-    if (parsed === null) return;
+    if (parsed === null || odd) return;
     // Closed before it goes away, so that the focus returns to where it was.
     dialog.current?.close();
     onSave({ address: parsed, token: token.trim() });
@@ -43,7 +50,8 @@ export function ServerDialog({ server, onClose, onSave }: Props) {
         )}
         {health.state === 'ready' && (
           <p className="quiet">
-            Runner {health.value.version} answers at {server.address}.
+            Runner {health.value.version} answers at {server.address}
+            {wanted && (server.token === '' ? ', and wants a token' : ', and does not take this token')}.
           </p>
         )}
         <div className="field">
@@ -71,11 +79,18 @@ export function ServerDialog({ server, onClose, onSave }: Props) {
           <input
             id="server-token"
             type="password"
+            ref={tokenField}
             value={token}
             autoComplete="off"
+            aria-invalid={odd}
+            aria-describedby="server-token-about"
             onChange={(event) => setToken(event.target.value)}
           />
-          <p className="quiet">Only if the server wants one. Kept in this tab alone, until it is closed.</p>
+          <p className={odd ? 'fault' : 'quiet'} id="server-token-about">
+            {odd
+              ? 'A token has letters, digits and signs of ASCII, without spaces.'
+              : 'Only if the server wants one. Kept in this tab alone, until it is closed.'}
+          </p>
         </div>
         <div className="actions">
           <button type="button" onClick={() => dialog.current?.close()}>

@@ -1,5 +1,6 @@
 // What a visitor sees first: what this is, a place to drop a module, and modules to try.
 import type { Example } from '../api/types';
+import { Prose } from '../format/Prose';
 import { printFlat } from '../json/json';
 import { useSession, useStore } from '../state/session';
 import { FileButton } from './FileButton';
@@ -61,7 +62,9 @@ function Card({ example }: { example: Example }) {
   return (
     <button type="button" className="card" onClick={() => void session.addExample(example)}>
       <span className="card-title">{example.title}</span>
-      <span className="card-about">{example.about}</span>
+      <span className="card-about">
+        <Prose text={example.about} />
+      </span>
       <code className="card-call">{callText(example) ?? example.file}</code>
     </button>
   );
