@@ -8,6 +8,7 @@ mod calls; // functions by their types
 mod capability; // the seam for strangers
 mod commands; // WASI commands and the closed defaults
 mod compile; // the clock of the compiler, in process and out of it
+mod exact; // each limit at its number
 mod http; // wasi:http handlers
 mod http_capability; // what a response has to do with a capability's close
 mod instances; // live instances and typed calls
@@ -15,3 +16,4 @@ mod limits; // each limit met alone, none of them hurts a neighbour
 mod load; // any module is welcome, anything else is named
 mod seam; // several capabilities beside each other
 mod support;
+mod usage; // what a call cost, on a clock that is wound by hand

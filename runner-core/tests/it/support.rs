@@ -3,7 +3,11 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use runner_core::{Bounds, Ending, Executor, Grants, LimitKind, Limits, Metering, Outcome, Program};
+use runner_core::wasmtime::{self, Caller};
+use runner_core::{
+    Bounds, CallContext, Capability, Ending, Executor, Grants, Host, LimitKind, Limits, Metering, Outcome, Program,
+    Result, async_trait,
+};
 use serde_json::Value;
 
 /// The host's side of `stranger:kv/store`, which several guests import and several capabilities of the tests serve.
@@ -74,4 +78,67 @@ pub(crate) fn assert_exhausted<T: std::fmt::Debug>(ending: &Ending<T>, kind: Lim
         Ending::Exhausted(limit) if limit.kind == kind => {}
         other => panic!("expected the limit on {kind}, found {other:?}"),
     }
+}
+
+/// Lends `mover.move` to core modules: bytes in, milliseconds of work, milliseconds of waiting, bytes out.
+///
+/// It works by winding tokio's clock, so the test must have stopped it; an executor of [`mover`] has this alone.
+struct Mover;
+
+struct Moving;
+
+#[async_trait]
+impl Capability for Mover {
+    type Grant = ();
+    type State = Moving;
+
+    fn id(&self) -> &str {
+        "mover"
+    }
+
+    fn serves(&self) -> &[&str] {
+        &["mover"]
+    }
+
+    fn link_core(linker: &mut wasmtime::Linker<Host>) -> wasmtime::Result<()> {
+        type Amounts = (i64, i64, i64, i64);
+        linker.func_wrap_async(
+            "mover",
+            "move",
+            |mut caller: Caller<'_, Host>, (into, works, waits, out): Amounts| {
+                Box::new(async move {
+                    let mut view = caller.data_mut().view::<Moving>();
+                    let time = |ms| (ms > 0).then(|| Duration::from_millis(ms as u64));
+                    view.charge(into as u64, 0)?;
+                    if let Some(works) = time(works) {
+                        tokio::time::advance(works).await;
+                    }
+                    if let Some(waits) = time(waits) {
+                        tokio::time::sleep(waits).await;
+                    }
+                    view.charge(0, out as u64)
+                })
+            },
+        )?;
+        Ok(())
+    }
+
+    fn open(&self, _grant: &(), _call: &CallContext) -> Result<Moving> {
+        Ok(Moving)
+    }
+}
+
+/// A guest of [`Mover`], which calls it `n` times with the same amounts.
+const MOVES: &[u8] = br#"(module
+    (import "mover" "move" (func $move (param i64 i64 i64 i64)))
+    (func (export "move") (param $n i32) (param $in i64) (param $works i64) (param $waits i64) (param $out i64)
+        (loop $again
+            (call $move (local.get $in) (local.get $works) (local.get $waits) (local.get $out))
+            (br_if $again (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))))"#;
+
+/// A program that moves bytes and spends time in the host, with its executor.
+pub(crate) async fn mover() -> (Executor, Program) {
+    let executor = Executor::builder().bounds(small()).capability(Mover).build().expect("it starts");
+    let program = executor.load(MOVES, &Grants::none().grant("mover", ())).await.expect("it loads");
+    (executor, program)
 }
