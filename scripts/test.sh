@@ -59,25 +59,15 @@ web() {
     cd "$ROOT"
 }
 
-# A real server, a real browser. In a shell of its own, so that the server ends with it, however it ends.
-browser() (
-    data=$(mktemp -d)
+# A real server, a real browser: the tests start servers of their own.
+browser() {
     cargo build --release --locked -p runner-server
     guests
-    "$CARGO_TARGET_DIR/release/runner-server" --listen 127.0.0.1:0 --data "$data" --page "$WEB/dist" \
-        --guests "$GUESTS" >"$data/log" 2>&1 &
-    server=$!
-    trap 'kill $server 2>/dev/null || true; wait $server 2>/dev/null || true; rm -rf "$data"' EXIT
-    address=
-    for _ in $(seq 100); do
-        address=$(sed -n 's/.*\(http:\/\/127\.0\.0\.1:[0-9]*\).*/\1/p' "$data/log" | head -1)
-        [ -n "$address" ] && break
-        kill -0 $server 2>/dev/null || { cat "$data/log" >&2; fail "the server does not start"; }
-        sleep 0.1
-    done
-    [ -n "$address" ] || { cat "$data/log" >&2; fail "the server does not say where it listens"; }
-    cd "$WEB" && RUNNER_SERVER=$address npm run --silent e2e
-)
+    cd "$WEB"
+    npm run --silent build
+    RUNNER_SERVER_BIN=$CARGO_TARGET_DIR/release/runner-server RUNNER_GUESTS=$GUESTS npm run --silent e2e
+    cd "$ROOT"
+}
 
 benches() {
     cargo bench --locked -p runner-benches --no-run

@@ -5,9 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import axe from 'axe-core';
 import { type Browser, type BrowserContextOptions, chromium, type Locator, type Page } from 'playwright-core';
-import { expect } from 'vitest';
+import { expect, inject } from 'vitest';
 
-export const SERVER = (process.env.RUNNER_SERVER || 'http://127.0.0.1:8080').replace(/\/+$/, '');
+export const SERVER = inject('server');
 const SCREENSHOTS = process.env.SCREENSHOTS || join(tmpdir(), 'runner-web-screenshots');
 const CHROMIUM = process.env.CHROMIUM || '/usr/bin/chromium';
 
@@ -17,7 +17,6 @@ export interface NamedFile {
 }
 
 export async function launch(): Promise<Browser> {
-  await ready();
   mkdirSync(SCREENSHOTS, { recursive: true });
   return chromium.launch({
     executablePath: CHROMIUM,
@@ -31,17 +30,6 @@ export async function launch(): Promise<Browser> {
       '--disable-sync',
     ],
   });
-}
-
-/** Is the server there, and does it serve the built page? */
-async function ready(): Promise<void> {
-  const hint = 'start it with scripts/run_runner_server.sh, or name another by RUNNER_SERVER';
-  const health = await fetch(`${SERVER}/healthz`).catch(() => null);
-  if (!health?.ok) throw new Error(`no Runner server answers at ${SERVER}: ${hint}`);
-  const page = await fetch(`${SERVER}/`);
-  if (!(await page.text()).includes('id="root"')) {
-    throw new Error(`${SERVER}/ does not serve the page: build it with \`npm run build\`, then ${hint}`);
-  }
 }
 
 export class Visit {
@@ -94,6 +82,17 @@ export class Visit {
     await this.page.getByRole('heading', { level: 1, name: file.name }).waitFor();
   }
 
+  /** Waits for the examples on the first view. */
+  async examples(): Promise<void> {
+    await this.page.getByRole('heading', { name: 'Or begin with an example' }).waitFor();
+  }
+
+  /** Clicks an example, and waits until it is open. */
+  async example(title: RegExp): Promise<void> {
+    await this.page.getByRole('main').getByRole('button', { name: title }).click();
+    await this.page.locator('form.call').waitFor();
+  }
+
   /** The controls for the arguments, in order. */
   argument(at: number): Locator {
     return this.page.locator('form.call > .field').nth(at).locator('input, textarea, select').first();
@@ -131,6 +130,26 @@ export class Visit {
     return violations
       .filter(({ impact }) => impact === 'serious' || impact === 'critical')
       .flatMap(({ id, nodes }) => nodes.map((node) => `${id}: ${node.html.slice(0, 120)}`));
+  }
+
+  /** The text of what has the focus. */
+  focused(): Promise<string> {
+    return this.page.evaluate(() => {
+      const focus = document.activeElement;
+      return (focus?.getAttribute('aria-label') ?? focus?.textContent ?? '').trim();
+    });
+  }
+
+  /** Comes to a control as a keyboard does, and says where it was lost when it does not. */
+  async tabTo(control: Locator): Promise<void> {
+    await control.waitFor();
+    const seen: string[] = [];
+    for (let step = 0; step < 150; step += 1) {
+      if (await control.evaluate((element) => element === document.activeElement)) return;
+      await this.page.keyboard.press('Tab');
+      seen.push(await this.focused());
+    }
+    throw new Error(`the focus never came to ${control}; it went over ${seen.slice(-20).join(' | ')}`);
   }
 
   /** How far the page can be scrolled sideways: nothing may stick out. */

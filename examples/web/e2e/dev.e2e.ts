@@ -8,6 +8,7 @@ import { SPIN } from './modules';
 let dev: ViteDevServer;
 let address: string;
 beforeAll(async () => {
+  process.env.RUNNER_SERVER = SERVER;
   const root = fileURLToPath(new URL('..', import.meta.url));
   dev = await createServer({
     root,

@@ -19,6 +19,14 @@ export const SPIN = `
 (module
   (func (export "spin") (loop (br 0))))`;
 
+/** Grows its memory by a page until it gets no more, and says how many it has. */
+export const GROW = `
+(module
+  (memory 1)
+  (func (export "grow") (result i32)
+    (loop $more (br_if $more (i32.ne (memory.grow (i32.const 1)) (i32.const -1))))
+    (memory.size)))`;
+
 /** A command: says hello on its standard output, complains on its standard error, and exits with 3. */
 export const COMMAND = `
 (module
@@ -72,3 +80,23 @@ export const COUNT = `
     (param "extras" $extras) (param "note" (option string)) (result u64)
     (canon lift (core func $i "order") (memory (core memory $i "memory")) (realloc (core func $i "realloc")))))
 `;
+
+export const NEEDS_IMPORT = `
+(module
+  (import "env" "missing" (func $missing (result i32)))
+  (func (export "run") (result i32) (call $missing)))`;
+
+/** Names as a stranger may choose them: without an end, without a letter, with what an address and a page could misread. */
+export const LONG_NAMES = `
+(module
+  (func (export "${'averylongname_'.repeat(40)}") (result i32) (i32.const 1))
+  (func (export "日本 <b>ü</b>") (result i32) (i32.const 2))
+  (func (export "") (result i32) (i32.const 3))
+  (func (export "a/b?c#d%2F") (result i32) (i32.const 4))
+  (func (export "..") (result i32) (i32.const 5)))`;
+
+export function manyExports(count: number): string {
+  const one = (at: number) =>
+    `(func (export "function_${at}") (param i64 f64) (result i32) (i32.const ${at}))`;
+  return `(module ${Array.from({ length: count }, (_, at) => one(at)).join('\n')})`;
+}

@@ -2,7 +2,7 @@
 import type { Browser } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { launch, SERVER, Visit } from './browser';
-import { ANSWER, COMMAND, COUNT, SPIN, SUM, TRAP } from './modules';
+import { ANSWER, COMMAND, COUNT, GROW, LONG_NAMES, manyExports, SPIN, SUM, TRAP } from './modules';
 
 // What Chromium itself writes when a server answers with an error status.
 const REFUSED = /Failed to load resource/;
@@ -51,9 +51,39 @@ describe('adding modules', () => {
     await side.getByRole('link', { name: 'sum.wat' }).waitFor();
     await side.getByRole('link', { name: 'answer.wasm' }).waitFor();
     const refusal = side.getByRole('listitem').filter({ hasText: 'letter.wasm' });
-    await expect.poll(() => refusal.innerText()).toMatch(/Only WebAssembly can be added/);
+    await expect
+      .poll(() => refusal.innerText())
+      .toMatch(/the server refused it[\s\S]*WebAssembly can be added/);
     await refusal.getByRole('button', { name: 'Dismiss' }).click();
     await expect.poll(() => refusal.count()).toBe(0);
+  });
+
+  test('odd files are no trouble: empty, twice the same, with a name of signs', async () => {
+    provoked = REFUSED;
+    const odd = 'a & <b>b</b> %2F..\\ "ä" 日本.wat';
+    await visit.drop(
+      { name: 'empty.wasm', content: '' },
+      { name: odd, content: SUM },
+      { name: odd, content: SUM },
+    );
+    const side = visit.page.getByRole('navigation', { name: 'Modules' });
+    await visit.page.getByRole('heading', { level: 1, name: odd }).waitFor();
+    await expect.poll(() => side.getByRole('listitem').filter({ hasText: 'empty.wasm' }).count()).toBe(1);
+    expect(await side.getByRole('link', { name: odd }).count()).toBe(1);
+    await visit.page.reload();
+    await visit.page.getByRole('heading', { level: 1, name: odd }).waitFor();
+  });
+
+  test('a fault in a text is shown with its line and a mark below it', async () => {
+    provoked = REFUSED;
+    await visit.drop({
+      name: 'broken.wat',
+      content: '(module\n  (func (result i32)\n    (i32.const "one")))',
+    });
+    const shown = await visit.page.locator('pre.note-detail').innerText();
+    const lines = shown.split('\n');
+    const at = lines.findIndex((line) => line.includes('(i32.const "one")'));
+    expect(lines[at + 1]?.indexOf('^')).toBe(lines[at]?.indexOf('"one"'));
   });
 
   test('files chosen by the button arrive like dropped ones', async () => {
@@ -107,8 +137,6 @@ describe('calling', () => {
     expect(await visit.cost('Wall time')).toMatch(/^\d[\d.]*\s(µs|ms|s)$/);
     expect(await visit.cost('In the module')).toMatch(/\s(µs|ms|s)$/);
     await expect.poll(() => visit.page.locator('[aria-live]').innerText()).toMatch(/^sum returned 42 in /);
-    await visit.shot('result');
-    expect(await visit.axe()).toEqual([]);
   });
 
   test('64-bit integers keep every digit', async () => {
@@ -118,6 +146,76 @@ describe('calling', () => {
     await visit.run();
     expect(await visit.verdict()).toBe('Returned');
     expect(await visit.result.locator('pre').first().innerText()).toBe('"9223372036854775806"');
+  });
+
+  test('whatever an export is named, it can be called', async () => {
+    await visit.add({ name: 'names.wat', content: LONG_NAMES });
+    const links = visit.page.getByRole('region', { name: 'Exports' }).getByRole('link');
+    const values: string[] = [];
+    for (let at = 0; at < 5; at += 1) {
+      await links.nth(at).click();
+      await visit.run();
+      expect(await visit.verdict()).toBe('Returned');
+      values.push(await visit.result.locator('pre').first().innerText());
+    }
+    expect(values).toEqual(['1', '2', '3', '4', '5']);
+  });
+
+  test('one of many exports is found by its name, and in view after a reload', async () => {
+    await visit.add({ name: 'many.wat', content: manyExports(500) });
+    const exports = visit.page.getByRole('region', { name: 'Exports' });
+    expect(await exports.getByRole('link').count()).toBe(100);
+    await exports.getByText('400 more exports').waitFor();
+    await exports.getByLabel('Filter exports by name').fill('_77');
+    expect(await exports.getByRole('link').count()).toBe(1);
+    await exports.getByRole('link').click();
+    await visit.page.getByRole('heading', { name: 'Call function_77' }).waitFor();
+    await visit.page.reload();
+    const chosen = exports.getByRole('link', { name: /^function_77/ });
+    await chosen.waitFor();
+    const { top, bottom } = await chosen.evaluate((row) => {
+      const [list, own] = [row.closest('ul'), row].map((element) => element?.getBoundingClientRect());
+      return { top: (own?.top ?? 0) - (list?.top ?? 0), bottom: (list?.bottom ?? 0) - (own?.bottom ?? 0) };
+    });
+    expect(Math.min(top, bottom)).toBeGreaterThanOrEqual(0);
+  });
+
+  test('a long text goes there and back; it is shown in part until it is asked for', async () => {
+    await visit.example(/^Types/);
+    const text = `日本 é 👩‍👩‍👧 \u202e ${'x'.repeat(100_000)} end`;
+    await visit.argument(0).fill(text);
+    await visit.run();
+    expect(await visit.verdict()).toBe('Returned');
+    const value = visit.result.getByRole('region', { name: 'Value' });
+    expect((await value.locator('pre').innerText()).length).toBe(20_000);
+    await value.getByRole('button', { name: /^Show all/ }).click();
+    const shown = await value.locator('pre').innerText();
+    expect(shown).toContain('\\u202e');
+    expect(JSON.parse(shown)).toBe(text);
+  });
+
+  test('limits that were set are kept by the server, and one beyond its own is refused by name', async () => {
+    provoked = REFUSED;
+    await visit.add({ name: 'grow.wat', content: GROW });
+    await visit.page.getByText('Limits', { exact: true }).click();
+    await visit.page.getByLabel('Memory, MiB').fill('2');
+    await visit.run();
+    await expect.poll(() => visit.result.locator('pre').first().innerText()).toBe('32');
+    await visit.page.getByLabel('Memory, MiB').fill('3');
+    await visit.run();
+    await expect.poll(() => visit.result.locator('pre').first().innerText()).toBe('48');
+    await visit.page.getByLabel('Fuel, units').fill('1000');
+    await visit.run();
+    expect(await visit.verdict()).toBe('Returned');
+    expect(await visit.cost('Fuel')).toMatch(/^\d+$/);
+    await visit.page.getByLabel('Fuel, units').fill('10');
+    await visit.run();
+    expect(await visit.verdict()).toBe('Limit met');
+    expect(await visit.result.innerText()).toMatch(/fuel[\s\S]*Allowed were 10/);
+    await visit.page.getByLabel('Memory, MiB').fill('999999');
+    await visit.run();
+    expect(await visit.verdict()).toBe('Not run');
+    expect(await visit.result.innerText()).toMatch(/memory_bytes/);
   });
 
   test('infinities are numbers, too', async () => {
@@ -156,8 +254,6 @@ describe('calling', () => {
     await form.getByLabel(/^speed/).selectOption('fast');
     await form.getByLabel('gift').check();
     await form.getByLabel('insured').check();
-    await visit.shot('form');
-    expect(await visit.axe()).toEqual([]);
 
     await form.getByLabel('JSON', { exact: true }).check();
     const raw = form.getByLabel(/^Arguments/);
@@ -213,8 +309,6 @@ describe('other endings', () => {
     expect(await text('Standard error')).toBe('oops\n');
     const exitCode = visit.result.locator('dt', { hasText: 'Exit code' }).locator('+ dd');
     expect(await exitCode.innerText()).toBe('3');
-    await visit.shot('command');
-    expect(await visit.axe()).toEqual([]);
   });
 
   test('a trap shows the backtrace with the names of the functions', async () => {
@@ -228,8 +322,6 @@ describe('other endings', () => {
       .allInnerTexts();
     expect(rows.slice(1).map((row) => row.split(/\s+/)[1])).toEqual(['inner', 'middle', 'outer']);
     expect(await visit.result.innerText()).toMatch(/unreachable/);
-    await visit.shot('trap');
-    expect(await visit.axe()).toEqual([]);
   });
 
   test('a loop without end meets its deadline, which is named with what was allowed', async () => {
@@ -242,8 +334,6 @@ describe('other endings', () => {
     await visit.result.getByRole('button', { name: 'Change this limit' }).click();
     const deadline = visit.page.getByLabel('Deadline, ms');
     expect(await deadline.evaluate((field) => field === document.activeElement)).toBe(true);
-    await visit.shot('limit');
-    expect(await visit.axe()).toEqual([]);
   });
 
   test('a running call can be cancelled', async () => {
@@ -261,8 +351,6 @@ describe('other endings', () => {
     const refusal = visit.page.getByRole('listitem').filter({ hasText: 'letter.wasm' });
     await refusal.waitFor();
     expect(await refusal.locator('.note-detail').innerText()).not.toBe('');
-    await visit.shot('refused');
-    expect(await visit.axe()).toEqual([]);
   });
 });
 
@@ -286,6 +374,5 @@ describe('history', () => {
     await visit.result.getByRole('button', { name: 'Run again' }).click();
     await expect.poll(() => history.getByRole('button').count()).toBe(3);
     expect(await visit.verdict()).toBe('Returned');
-    await visit.shot('history');
   });
 });
