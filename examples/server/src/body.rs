@@ -7,13 +7,13 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::Request;
 use bytes::{Bytes, BytesMut};
-use http::header;
+use http::{HeaderMap, header};
 use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use crate::api::Problem;
+use crate::api::{Object, Problem};
 
 /// A call's JSON. Larger inputs go to a handler, which streams them.
 pub(crate) const JSON_BYTES_MAX: usize = 16 << 20;
@@ -45,12 +45,19 @@ impl Bodies {
         Bodies(Arc::new(Semaphore::new(HELD_BYTES_MAX / PLACE_BYTES)))
     }
 
+    /// Reads a module of so many bytes at most.
+    pub(crate) async fn read_module(&self, request: Request, bytes_max: usize) -> Result<Held, Problem> {
+        check_type(request.headers(), MODULE_TYPES)?;
+        self.read(request, bytes_max).await
+    }
+
     /// Reads a body of so many bytes at most.
     pub(crate) async fn read(&self, request: Request, bytes_max: usize) -> Result<Held, Problem> {
         self.read_weighed(request, bytes_max, 1).await
     }
 
     async fn read_weighed(&self, request: Request, bytes_max: usize, weight: usize) -> Result<Held, Problem> {
+        check_encoding(request.headers())?;
         let length = request.headers().get(header::CONTENT_LENGTH);
         let length = length.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
         if length.is_some_and(|length| length > bytes_max) {
@@ -69,6 +76,7 @@ impl Bodies {
 
     /// Reads a JSON body. What was parsed takes the place of the bytes for as long as that is kept.
     pub(crate) async fn read_json<T: DeserializeOwned>(&self, request: Request) -> Result<(T, Held), Problem> {
+        check_type(request.headers(), JSON_TYPES)?;
         let held = self.read_weighed(request, JSON_BYTES_MAX, JSON_WEIGHT).await?;
         Ok((parse_json(&held)?, Held { bytes: Bytes::new(), ..held }))
     }
@@ -77,8 +85,50 @@ impl Bodies {
 /// Parses what a caller wrote; nothing at all stands for an empty object.
 pub(crate) fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let bytes = if bytes.trim_ascii().is_empty() { b"{}" } else { bytes };
-    serde_json::from_slice(bytes)
-        .map_err(|error| Problem::invalid(format!("the request is not what it should be: {error}")))
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let parsed = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        // `?` stands where not even a name was read, `.` for the whole.
+        let path = error.path().to_string();
+        let place = match path.trim_end_matches('?').trim_end_matches('.') {
+            "" => "the request".to_owned(),
+            path => format!("`{path}`"),
+        };
+        Problem::invalid(format!("{place}: {}", error.into_inner()))
+    });
+    let Object(parsed) = parsed?;
+    json.end().map_err(|error| Problem::invalid(format!("the request: {error}")))?;
+    Ok(parsed)
+}
+
+/// What JSON may be called; the last is what curl says where nobody told it.
+const JSON_TYPES: &[&str] =
+    &["application/json", "text/json", "text/plain", "application/octet-stream", "application/x-www-form-urlencoded"];
+/// What a module may be called, likewise.
+const MODULE_TYPES: &[&str] =
+    &["application/wasm", "text/plain", "text/wat", "application/octet-stream", "application/x-www-form-urlencoded"];
+
+/// The body's type without parameters, in lower case.
+pub(crate) fn media_type(headers: &HeaderMap) -> Option<String> {
+    let value = String::from_utf8_lossy(headers.get(header::CONTENT_TYPE)?.as_bytes()).to_ascii_lowercase();
+    Some(value.split(';').next().unwrap_or_default().trim().to_owned())
+}
+
+/// A body need not say its type; where it does, it is one that can be meant.
+fn check_type(headers: &HeaderMap, types: &[&str]) -> Result<(), Problem> {
+    match media_type(headers).filter(|found| !types.contains(&found.as_str())) {
+        None => Ok(()),
+        Some(found) => Err(Problem::unsupported(format!("content type `{found}`: expected `{}`", types[0]))),
+    }
+}
+
+fn check_encoding(headers: &HeaderMap) -> Result<(), Problem> {
+    match headers.get(header::CONTENT_ENCODING).filter(|found| !found.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        None => Ok(()),
+        Some(found) => {
+            let found = String::from_utf8_lossy(found.as_bytes());
+            Err(Problem::unsupported(format!("content encoding `{found}`: expected none, unpack the body first")))
+        }
+    }
 }
 
 async fn collect(mut body: Body, length: usize, bytes_max: usize) -> Result<Bytes, Problem> {

@@ -91,6 +91,9 @@ struct BoundOptions {
     /// Time to compile a module; then its compiler is killed
     #[arg(long, value_name = "SECONDS", default_value_t = bounds().compile.as_secs())]
     compile_seconds: u64,
+    /// Address space of a compiler; beyond it, it dies
+    #[arg(long, value_name = "BYTES", default_value_t = 4 << 30)]
+    compile_memory_bytes: u64,
     /// Bytes of a module
     #[arg(long, value_name = "BYTES", default_value_t = bounds().module_bytes)]
     module_bytes: usize,
@@ -194,7 +197,8 @@ impl Options {
 impl BoundOptions {
     fn executor(&self, data: &Path) -> Result<Executor> {
         private(data)?;
-        let compiler = std::env::current_exe().context("the path of this program")?;
+        let program = std::env::current_exe().context("the path of this program")?;
+        let compiler = CompilerProcess::new(program, ["compile"]).memory_bytes(self.compile_memory_bytes);
         let bounds = Bounds {
             calls: self.calls,
             queue: self.queue,
@@ -211,7 +215,7 @@ impl BoundOptions {
         let executor = Executor::builder()
             .bounds(bounds)
             .limits(limits)
-            .compile(Compile::OutOfProcess(CompilerProcess::new(compiler, ["compile"])))
+            .compile(Compile::OutOfProcess(compiler))
             .local_store(LocalStore::open(data.join("code"))?);
         Ok(executor.build()?)
     }

@@ -49,3 +49,50 @@ fn known(method: &Method) -> &'static str {
     const KNOWN: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"];
     KNOWN.into_iter().find(|known| *known == method.as_str()).unwrap_or(UNKNOWN_METHOD)
 }
+
+#[cfg(test)]
+mod tests {
+    //! Beside the code, since no request makes a route panic.
+    #![allow(clippy::unwrap_used)]
+
+    use axum::Router;
+    use axum::body::Body;
+    use axum::middleware::from_fn_with_state;
+    use axum::routing::get;
+    use http_body_util::BodyExt;
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::store::Holdings;
+
+    #[tokio::test]
+    async fn a_panic_is_a_problem_and_the_server_goes_on() {
+        let metrics = Arc::new(Metrics::new());
+        let app = Router::new()
+            .route("/panic", get(async || -> &'static str { panic!("the secret of the host") }))
+            .route("/fine", get(async || "fine"))
+            .layer(from_fn_with_state(Arc::clone(&metrics), observe));
+        let ask = async |path: &str| {
+            let answer = app.clone().oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
+            let (head, body) = answer.into_parts();
+            (head, String::from_utf8(body.collect().await.unwrap().to_bytes().into()).unwrap())
+        };
+        let (head, body) = ask("/panic").await;
+        assert_eq!(
+            (head.status.as_u16(), &head.headers[header::CONTENT_TYPE]),
+            (500, &"application/problem+json".parse().unwrap())
+        );
+        assert!(body.contains(r#""kind":"internal""#) && body.contains("a handler panicked"), "{body}");
+        assert!(!body.contains("secret"), "{body}");
+        let (head, body) = ask("/fine").await;
+        assert_eq!((head.status.as_u16(), body.as_str()), (200, "fine"));
+        let counted = metrics.text(Holdings::default());
+        for line in [
+            "runner_requests_in_flight 0",
+            r#"runner_problems_total{kind="internal"} 1"#,
+            r#"runner_requests_total{method="GET",route="/panic",status="500"} 1"#,
+        ] {
+            assert!(counted.lines().any(|counted| counted == line), "`{line}`: {counted}");
+        }
+    }
+}

@@ -37,6 +37,11 @@ pub(crate) struct LimitsRequest {
 }
 
 impl LimitsRequest {
+    /// Whether it names a limit that only calls metered by fuel can meet.
+    pub(super) fn counts_fuel(&self) -> bool {
+        self.fuel.is_some()
+    }
+
     /// The whole limits: what was asked for, and the default for the rest.
     pub(crate) fn within(&self, default: &Limits, max: &Limits) -> Result<Limits, Problem> {
         let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);

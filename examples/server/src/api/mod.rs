@@ -3,6 +3,7 @@
 mod example;
 mod limits;
 mod module;
+mod object;
 mod outcome;
 mod problem;
 mod request;
@@ -10,6 +11,7 @@ mod request;
 pub(crate) use self::example::{Example, Examples};
 pub(crate) use self::limits::LimitsRequest;
 pub(crate) use self::module::{Module, ModuleList, Wasm};
+pub(crate) use self::object::Object;
 pub(crate) use self::outcome::Outcome;
 pub(crate) use self::problem::{Problem, ProblemKind, Refusals};
 pub(crate) use self::request::Request;

@@ -49,6 +49,10 @@ impl Problem {
         Self::new(StatusCode::REQUEST_TIMEOUT, "invalid", detail)
     }
 
+    pub(crate) fn unsupported(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "invalid", detail)
+    }
+
     pub(crate) fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not_found", detail)
     }
@@ -160,6 +164,9 @@ pub(crate) enum Refusals {
     /// `exceeded`: the body or the module is beyond one of the server's bounds.
     #[response(status = 413, content_type = "application/problem+json")]
     Exceeded(Problem),
+    /// `invalid`: the body is of another type than is read here, or compressed.
+    #[response(status = 415, content_type = "application/problem+json")]
+    Unsupported(Problem),
     /// `internal`: a fault of the host.
     #[response(status = 500, content_type = "application/problem+json")]
     Internal(Problem),

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::object::{object, object_or_null};
 use super::{LimitsRequest, Problem};
 
 /// A call. Unknown fields are refused, so that a misspelt limit is not taken for none.
@@ -17,6 +18,7 @@ pub(crate) struct Request {
     pub(crate) function: Option<String>,
     /// The arguments of a function: an array in order, or an object by name.
     pub(crate) args: Value,
+    #[serde(deserialize_with = "object")]
     #[schema(inline = false)]
     pub(crate) limits: LimitsRequest,
     /// The arguments of a command, behind its name: `argv[1]` and on. `argv[0]` is the module's name, or `module`.
@@ -26,6 +28,7 @@ pub(crate) struct Request {
     /// What the guest reads from its standard input.
     pub(crate) stdin: String,
     pub(crate) metering: Metering,
+    #[serde(deserialize_with = "object_or_null")]
     pub(crate) deterministic: Option<Deterministic>,
 }
 
@@ -67,8 +70,13 @@ impl From<Deterministic> for runner_core::Deterministic {
 }
 
 impl Request {
-    /// Checks what the types cannot say: WASI hands these texts over as C has them.
+    /// Checks what the types cannot say. WASI hands texts over as C has them.
     pub(crate) fn check(&self) -> Result<(), Problem> {
+        if self.limits.counts_fuel() && matches!(self.metering, Metering::Epochs) {
+            return Err(Problem::invalid(
+                "limit `fuel` needs `\"metering\": \"fuel\"`: a call that is metered by `epochs` counts none",
+            ));
+        }
         if let Some(name) = self.env.keys().find(|name| name.is_empty() || name.contains(['=', '\0'])) {
             return Err(Problem::invalid(format!(
                 "environment variable `{name}`: a name is not empty and has no `=` or NUL"

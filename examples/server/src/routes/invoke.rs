@@ -4,7 +4,6 @@ use axum::Json;
 use axum::extract::multipart::{Field, MultipartError};
 use axum::extract::{FromRequest, Multipart, Request as HttpRequest, State};
 use bytes::Bytes;
-use http::header;
 use serde::Deserialize;
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
@@ -12,7 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::reference::Asked;
 use super::{Target, modules};
 use crate::api::{Outcome, Problem, Refusals, Request, Wasm};
-use crate::body::{Held, JSON_BYTES_MAX, parse_json};
+use crate::body::{Held, JSON_BYTES_MAX, media_type, parse_json};
 use crate::call;
 use crate::server::Shared;
 
@@ -54,11 +53,8 @@ pub(super) async fn run(
     Asked(query): Asked<OneShot>,
     request: HttpRequest,
 ) -> Result<Json<Outcome>, Problem> {
-    let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let is_multipart =
-        content_type.is_some_and(|value| value.trim_start().to_ascii_lowercase().starts_with("multipart/form-data"));
     let module_bytes_max = shared.executor.bounds().module_bytes;
-    if is_multipart {
+    if media_type(request.headers()).as_deref() == Some("multipart/form-data") {
         if query.function.is_some() || query.args.is_some() || query.args_cli.is_some() {
             return Err(Problem::invalid(
                 "a multipart call has all of its request in the part `request`, nothing in the query",
@@ -69,7 +65,7 @@ pub(super) async fn run(
         return Ok(Json(call::call(&shared, &program, modules::own_name(None), request).await?));
     }
     let asked = query.into_request()?;
-    let module = shared.bodies.read(request, module_bytes_max).await?;
+    let module = shared.bodies.read_module(request, module_bytes_max).await?;
     let program = shared.load(&module, asked.metering.into()).await?;
     // The code is all that is needed from here on.
     drop(module);
@@ -101,7 +97,7 @@ impl OneShot {
     fn into_request(self) -> Result<Request, Problem> {
         let json = |name: &str, text: &str| {
             serde_json::from_str::<Value>(text)
-                .map_err(|error| Problem::invalid(format!("`{name}` is not JSON: {error}")))
+                .map_err(|error| Problem::invalid(format!("`{name}` is not JSON: {error}, found `{}`", shown(text))))
         };
         let args = self.args.map(|text| json("args", &text)).transpose()?.unwrap_or_default();
         let args_cli = self.args_cli.map(|text| json("args_cli", &text)).transpose()?;
@@ -109,6 +105,15 @@ impl OneShot {
         let args_cli =
             args_cli.map_err(|error| Problem::invalid(format!("`args_cli` is not an array of strings: {error}")))?;
         Ok(Request { function: self.function, args, args_cli: args_cli.unwrap_or_default(), ..Request::default() })
+    }
+}
+
+/// As much of a text as a refusal repeats.
+fn shown(text: &str) -> String {
+    const CHARS_MAX: usize = 100;
+    match text.char_indices().nth(CHARS_MAX) {
+        Some((end, _)) => format!("{}..", &text[..end]),
+        None => text.to_owned(),
     }
 }
 

@@ -57,7 +57,7 @@ pub(super) async fn put(
 }
 
 async fn store(shared: &Shared, name: Option<Name>, request: Request) -> Result<(Module, bool), Problem> {
-    let held = shared.bodies.read(request, shared.executor.bounds().module_bytes).await?;
+    let held = shared.bodies.read_module(request, shared.executor.bounds().module_bytes).await?;
     let explanation = shared.explain(&held).await?;
     let (stored, is_new) = shared.store.put(name, explanation.id.clone(), held, explanation.kind.as_str()).await?;
     Ok((Module::new(stored, explanation), is_new))
@@ -69,7 +69,8 @@ async fn store(shared: &Shared, name: Option<Name>, request: Request) -> Result<
 #[into_params(parameter_in = Query)]
 pub(super) struct Paging {
     /// Modules to list, 1 to 1,000; 100 where it is left out.
-    limit: Option<usize>,
+    #[param(value_type = Option<usize>)]
+    limit: Option<String>,
     /// The `next` of the page before.
     after: Option<String>,
 }
@@ -86,10 +87,10 @@ pub(super) async fn list(
     State(shared): State<Shared>,
     Asked(paging): Asked<Paging>,
 ) -> Result<Json<ModuleList>, Problem> {
-    let limit = paging.limit.unwrap_or(PAGE_MODULES);
-    if !(1..=PAGE_MODULES_MAX).contains(&limit) {
-        return Err(Problem::invalid(format!("`limit` is {limit}, expected 1 to {PAGE_MODULES_MAX}")));
-    }
+    let limit = paging.limit.map_or(Ok(PAGE_MODULES), |text| {
+        let limit = text.parse().ok().filter(|limit| (1..=PAGE_MODULES_MAX).contains(limit));
+        limit.ok_or_else(|| Problem::invalid(format!("`limit` is `{text}`, expected 1 to {PAGE_MODULES_MAX}")))
+    })?;
     let after = paging.after.map(|after| after.parse::<Reference>());
     let after = after.transpose().map_err(|error| Problem::invalid(format!("`after`: {error}")))?;
     // One more than asked for tells whether there is another page.

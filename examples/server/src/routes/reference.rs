@@ -1,5 +1,7 @@
 //! Parts of a URL, parsed at the border into what the rooms below trust; refusals are problems, not plain text.
 
+use std::error::Error;
+
 use axum::extract::{FromRequestParts, Query, RawPathParams};
 use http::request::Parts;
 use serde::de::DeserializeOwned;
@@ -48,7 +50,11 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let query = Query::from_request_parts(parts, state).await;
-        query.map(|Query(asked)| Asked(asked)).map_err(|rejection| Problem::invalid(rejection.body_text()))
+        let query = query.map_err(|rejection| {
+            let cause = rejection.source().map_or_else(|| rejection.body_text(), ToString::to_string);
+            Problem::invalid(format!("the query: {cause}"))
+        });
+        query.map(|Query(asked)| Asked(asked))
     }
 }
 

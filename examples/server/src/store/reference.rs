@@ -67,7 +67,7 @@ impl FromStr for Reference {
         let digits = version.bytes().all(|byte| byte.is_ascii_digit()) && !version.starts_with('0');
         match version.parse() {
             Ok(version) if digits => Ok(Reference::Version(name, version)),
-            _ => Err(format!("version `{version}` of `{name}` is not a number from 1")),
+            _ => Err(format!("version `{version}` of `{name}` is not a number from 1 to {}", u32::MAX)),
         }
     }
 }

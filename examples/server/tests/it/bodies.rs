@@ -59,7 +59,43 @@ async fn unknown_routes_and_methods_are_problems_too() {
         site.ask(method, path, Body::empty()).await.is_problem(405, "invalid", "has no method");
     }
     site.get("/v1/modules/%ff").await.is_problem(400, "invalid", "");
-    site.ask("POST", "/v1/modules/a/call", "{").await.is_problem(400, "invalid", "EOF");
+    for (body, words) in [
+        ("{", "the request: EOF"),
+        ("{} x", "the request: trailing characters at line 1 column 4"),
+        ("{\"args\":[NaN]}", "`args[0]`: expected value at line 1 column 10"),
+        ("{\"args\":[1e999]}", "`args[0]`: number out of range"),
+        ("{\"args\":[],\"args\":[]}", "duplicate field `args`"),
+    ] {
+        site.ask("POST", "/v1/modules/a/call", body).await.is_problem(400, "invalid", words);
+    }
+}
+
+#[tokio::test]
+async fn a_body_of_another_type_or_compressed_is_refused_by_name() {
+    let site = Site::new();
+    let send = async |method: &str, path: &str, header: &'static str, value: &'static str| {
+        let mut request = request(method, path, runner_guests::wat("gcd"));
+        request.headers_mut().insert(header, value.parse().unwrap());
+        site.send(request).await
+    };
+    for (method, path, expected) in [
+        ("POST", "/v1/modules/a/call", "expected `application/json`"),
+        ("PUT", "/v1/modules/a", "expected `application/wasm`"),
+        ("POST", "/v1/modules", "expected `application/wasm`"),
+        ("POST", "/v1/run", "expected `application/wasm`"),
+    ] {
+        for (value, found) in
+            [("application/xml", "`application/xml`"), ("Multipart/Mixed; boundary=e", "`multipart/mixed`")]
+        {
+            let words = format!("content type {found}: {expected}");
+            send(method, path, "content-type", value).await.is_problem(415, "invalid", &words);
+        }
+        let packed = send(method, path, "content-encoding", "gzip").await;
+        packed.is_problem(415, "invalid", "content encoding `gzip`: expected none");
+    }
+    for value in ["application/wasm", "text/plain; charset=utf-8", "application/x-www-form-urlencoded"] {
+        assert_eq!(send("PUT", "/v1/modules/a", "content-type", value).await.status, 201, "{value}");
+    }
 }
 
 #[tokio::test]

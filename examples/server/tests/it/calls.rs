@@ -14,7 +14,11 @@ async fn a_stored_module_is_called_by_name_version_and_content() {
     site.call("gcd@2", &json!({})).await.is_problem(404, "not_found", "no module `gcd@2`");
     site.call("absent", &json!({})).await.is_problem(404, "not_found", "no module `absent`");
     site.call("No", &json!({})).await.is_problem(400, "invalid", "does not match");
-    site.call("gcd@01", &json!({})).await.is_problem(400, "invalid", "is not a number from 1");
+    site.call("gcd@01", &json!({})).await.is_problem(400, "invalid", "is not a number from 1 to 4294967295");
+    for version in ["0", "-1", "", "1@2", "4294967296", "999999999999999999999"] {
+        let words = format!("version `{version}` of `gcd` is not a number from 1 to 4294967295");
+        site.call(&format!("gcd@{version}"), &json!({})).await.is_problem(400, "invalid", &words);
+    }
     site.call("sha256:12", &json!({})).await.is_problem(400, "invalid", "expected `sha256:` and 64 digits");
 }
 
@@ -105,7 +109,8 @@ async fn every_limit_can_be_asked_for_up_to_the_servers_maximum() {
         ("input_bytes", 64 << 20),
         ("output_bytes", 32 << 20),
     ] {
-        let asked = |value: u64| json!({ "args": [48, 36], "limits": { limit: value } });
+        let metering = if limit == "fuel" { "fuel" } else { "epochs" };
+        let asked = |value: u64| json!({ "args": [48, 36], "limits": { limit: value }, "metering": metering });
         assert_eq!(site.call("gcd", &asked(max)).await.returned(), 12, "{limit}");
         let words = format!("limit `{limit}` is {}, this server allows {max} at most", max + 1);
         site.call("gcd", &asked(max + 1)).await.is_problem(400, "invalid", &words);
@@ -125,7 +130,20 @@ async fn what_the_request_does_not_know_is_refused() {
         (json!({ "env": { "A=B": "" } }), "environment variable `A=B`"),
         (json!({ "env": { "A": "\0" } }), "NUL"),
         (json!({ "args_cli": ["\0"] }), "NUL"),
-        (json!([]), ""),
+        (json!({ "limits": { "fuel": 1 } }), "limit `fuel` needs `\"metering\": \"fuel\"`"),
+        // The place is named.
+        (json!({ "function": 5 }), "`function`: invalid type: integer `5`, expected a string"),
+        (json!({ "limits": { "deadline_ms": "5" } }), "`limits.deadline_ms`: invalid type: string \"5\""),
+        (json!({ "limits": { "fuel": 1e23 } }), "`limits.fuel`: invalid type: floating point"),
+        (json!({ "env": { "A": 1 } }), "`env.A`: invalid type: integer `1`, expected a string"),
+        (json!({ "args_cli": ["a", 1] }), "`args_cli[1]`: invalid type"),
+        (json!({ "deterministic": { "seed": -1 } }), "`deterministic.seed`: invalid value: integer `-1`"),
+        // An array is no object, although its values might stand for fields in their order.
+        (json!([]), "the request: invalid type: sequence, expected an object"),
+        (json!(["gcd", [48, 36]]), "the request: invalid type: sequence, expected an object"),
+        (json!("gcd"), "the request: invalid type: string \"gcd\", expected an object"),
+        (json!({ "args": [48, 36], "limits": [50] }), "`limits`: invalid type: sequence, expected an object"),
+        (json!({ "args": [48, 36], "deterministic": [1] }), "`deterministic`: invalid type: sequence"),
     ] {
         site.call("gcd", &request).await.is_problem(400, "invalid", words);
     }

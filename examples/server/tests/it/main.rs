@@ -5,11 +5,12 @@
 mod addresses; // who may speak to it: Host, Origin, token
 mod bodies; // what may be sent, and how much
 mod calls; // stored modules, called
+mod compilers; // modules that are hard to compile, and the children that do it
 mod examples; // modules to try
 mod handlers; // a module's own HTTP handler
 mod page; // the built page
 mod patience; // clients that are slow, and what they are told
-mod process; // the real program: its command line, its compiling children, its end
+mod process; // the real program: its command line, its end, what outlives it
 mod run; // modules that come along
 mod running; // the real program, started and ended
 mod service; // health, metrics, description

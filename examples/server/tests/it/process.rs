@@ -1,101 +1,16 @@
 //! The real program: what its command line refuses, how it compiles strangers' modules, how it ends.
 
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use reqwest::{Client, StatusCode};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::process::Command;
 use tokio::time::timeout;
-use wasm_encoder::{
-    BlockType, CodeSection, ExportKind, ExportSection, Function, FunctionSection, Module, TypeSection, ValType,
-};
 
 use crate::running::{Running, program};
-
-/// A module whose one body is long, and branches at every step: a compiler's work grows faster than its length.
-fn enormous_body() -> Vec<u8> {
-    let (mut types, mut functions, mut exports, mut code) =
-        (TypeSection::new(), FunctionSection::new(), ExportSection::new(), CodeSection::new());
-    types.ty().function([ValType::I32], [ValType::I32]);
-    functions.function(0);
-    exports.export("f", ExportKind::Func, 0);
-    const LOCALS: u32 = 2_000;
-    let mut body = Function::new([(LOCALS, ValType::I32)]);
-    let mut step = 0_u32;
-    while body.byte_len() < 900 << 10 {
-        let (one, two) = (1 + step.wrapping_mul(7_919) % LOCALS, 1 + step.wrapping_mul(104_729) % LOCALS);
-        let mut sink = body.instructions();
-        sink.local_get(one).local_get(two).i32_xor().local_tee(two).if_(BlockType::Empty);
-        sink.local_get(two).local_get(0).i32_mul().local_set(one).end();
-        step += 1;
-    }
-    body.instructions().local_get(1).end();
-    code.function(&body);
-    let mut module = Module::new();
-    module.section(&types).section(&functions).section(&exports).section(&code);
-    module.finish()
-}
-
-#[tokio::test]
-async fn a_module_that_takes_too_long_to_compile_loses_its_compiler_and_hurts_nobody() {
-    let data = TempDir::new().unwrap();
-    let running = Running::start(program(data.path()).args(["--compile-seconds", "2"])).await;
-    let slow = running.client.post(running.url("/v1/modules")).body(enormous_body()).send();
-    let slow = tokio::spawn(slow);
-    // While its child compiles, everybody else is served, and quickly.
-    timeout(Duration::from_secs(10), async {
-        while running.compilers() == 0 {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await
-    .unwrap();
-    let mut served = 0;
-    while running.compilers() > 0 && !slow.is_finished() {
-        let from = Instant::now();
-        let alive = running.client.get(running.url("/healthz")).send().await.unwrap();
-        assert_eq!(alive.status(), StatusCode::OK);
-        assert!(from.elapsed() < Duration::from_secs(1), "{:?}", from.elapsed());
-        served += 1;
-    }
-    assert!(served > 10, "{served}");
-    let refused = slow.await.unwrap().unwrap();
-    assert_eq!(refused.status(), StatusCode::PAYLOAD_TOO_LARGE);
-    let problem: Value = refused.json().await.unwrap();
-    assert_eq!(problem["kind"], "exceeded");
-    assert!(problem["detail"].as_str().unwrap().contains("longer than 2s to compile"), "{problem}");
-    timeout(Duration::from_secs(10), async {
-        while running.compilers() > 0 {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await
-    .unwrap();
-    let run = running.client.post(running.url("/v1/run?args=[20,22]")).body(runner_guests::wat("sum_of_2_ints"));
-    let outcome: Value = run.send().await.unwrap().json().await.unwrap();
-    assert_eq!(outcome["ending"], json!({ "kind": "returned", "value": 42 }));
-}
-
-#[tokio::test]
-async fn a_caller_who_goes_away_takes_the_compiler_along() {
-    let data = TempDir::new().unwrap();
-    let running = Running::start(&mut program(data.path())).await;
-    let slow = tokio::spawn(running.client.post(running.url("/v1/modules")).body(enormous_body()).send());
-    let until = async |compilers: usize| {
-        timeout(Duration::from_secs(10), async {
-            while running.compilers() != compilers {
-                tokio::task::yield_now().await;
-            }
-        })
-        .await
-        .unwrap();
-    };
-    until(1).await;
-    slow.abort();
-    until(0).await;
-}
 
 #[tokio::test]
 async fn another_address_than_the_loopback_wants_a_token() {
@@ -150,6 +65,75 @@ async fn a_call_under_way_finishes_when_the_server_is_told_to_end() {
     let outcome: Value = call.await.unwrap().unwrap().json().await.unwrap();
     assert_eq!(outcome["ending"]["limit"], "deadline");
     assert!(Client::new().get(running.url("/healthz")).send().await.is_err());
+}
+
+#[tokio::test]
+async fn told_twice_to_end_it_ends_at_once() {
+    for (first, second) in [(Signal::TERM, Signal::TERM), (Signal::INT, Signal::TERM), (Signal::TERM, Signal::INT)] {
+        let data = TempDir::new().unwrap();
+        let mut running = Running::start(&mut program(data.path())).await;
+        let asked = json!({ "limits": { "deadline_ms": 60_000 } }).to_string();
+        let put = running.client.put(running.url("/v1/modules/spin")).body(runner_guests::wat("spin")).send();
+        assert_eq!(put.await.unwrap().status(), StatusCode::CREATED);
+        let call = running.client.post(running.url("/v1/modules/spin/call")).body(asked);
+        let call = tokio::spawn(call.send());
+        running.in_flight(2).await;
+        running.signal(first);
+        // It heard: nobody else gets in, and the call goes on.
+        timeout(Duration::from_secs(10), async {
+            while Client::new().get(running.url("/healthz")).send().await.is_ok() {}
+        })
+        .await
+        .unwrap();
+        assert!(running.child.try_wait().unwrap().is_none() && !call.is_finished());
+        running.signal(second);
+        assert_eq!(running.ended().await.code(), Some(1));
+        assert!(call.await.unwrap().is_err());
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_killed_while_it_stores_keeps_what_it_confirmed_and_nothing_half() {
+    const BYTES: usize = 256 << 10;
+    let data = TempDir::new().unwrap();
+    let module = |number: usize| {
+        format!("(module (func (export \"f\") (result i32) i32.const {number}) (; {} ;))", "x".repeat(BYTES))
+    };
+    let mut confirmed = Vec::new();
+    for round in 0..3 {
+        let mut running = Running::start(&mut program(data.path())).await;
+        let mut puts = tokio::task::JoinSet::new();
+        for number in (0..8).map(|put| round * 8 + put) {
+            let put = running.client.put(running.url("/v1/modules/f")).body(module(number));
+            puts.spawn(async move {
+                let answer: Value = put.send().await.ok()?.json().await.ok()?;
+                Some((answer["version"].as_u64()?, number))
+            });
+        }
+        // Some are stored, the others are on their way.
+        for _ in 0..=round {
+            confirmed.extend(puts.join_next().await.unwrap().unwrap());
+        }
+        running.signal(Signal::KILL);
+        running.ended().await;
+        confirmed.extend(puts.join_all().await.into_iter().flatten());
+    }
+    assert!(confirmed.len() >= 3 && confirmed.len() < 24, "{confirmed:?}");
+
+    let running = Running::start(&mut program(data.path())).await;
+    let call = async |reference: &str| -> Value {
+        let call = running.client.post(running.url(&format!("/v1/modules/{reference}/call")));
+        call.send().await.unwrap().json().await.unwrap()
+    };
+    for (version, number) in confirmed {
+        assert_eq!(call(&format!("f@{version}")).await["ending"], json!({ "kind": "returned", "value": number }));
+    }
+    let list: Value = running.client.get(running.url("/v1/modules")).send().await.unwrap().json().await.unwrap();
+    for module in list["modules"].as_array().unwrap() {
+        assert_eq!(call(module["id"].as_str().unwrap()).await["ending"]["kind"], "returned", "{module}");
+        assert!(module["size_bytes"].as_u64().unwrap() > BYTES as u64);
+    }
+    assert_eq!(std::fs::read_dir(data.path().join("modules/tmp")).unwrap().count(), 0);
 }
 
 #[tokio::test]

@@ -95,7 +95,9 @@ async fn a_missing_import_is_denied_and_named() {
 async fn a_query_that_is_not_understood_is_refused() {
     let site = Site::new();
     for (path, words) in [
-        ("/v1/run?args=%5B1,", "`args` is not JSON"),
+        ("/v1/run?args=%5B1,", "`args` is not JSON: EOF while parsing a value at line 1 column 3, found `[1,`"),
+        ("/v1/run?args=%zz", "found `%zz`"),
+        ("/v1/run?args=%5B%5D&args=%5B%5D", "the query: duplicate field `args`"),
         ("/v1/run?args=1", "expected an array or an object"),
         ("/v1/run?args=%5B1%5D", "expected 2 arguments"),
         ("/v1/run?args=%5B1,true%5D", ""),
