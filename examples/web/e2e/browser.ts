@@ -1,11 +1,11 @@
-// One Chromium for a file of tests, and what a visitor does in it: open the page, drop files, run, look.
+// One Chromium for each file of tests that imports this, and what a visitor does in it: open the page, drop files, run, look.
 // Every page notes its console errors, and which modules it added, so that a test leaves the server as it found it.
 import { mkdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import axe from 'axe-core';
 import { type Browser, type BrowserContextOptions, chromium, type Locator, type Page } from 'playwright-core';
-import { expect, inject } from 'vitest';
+import { afterAll, beforeAll, expect, inject } from 'vitest';
 
 export const SERVER = inject('server');
 const SCREENSHOTS = process.env.SCREENSHOTS || join(tmpdir(), 'runner-web-screenshots');
@@ -16,9 +16,10 @@ export interface NamedFile {
   content: string | Uint8Array;
 }
 
-export async function launch(): Promise<Browser> {
+let browser: Browser;
+beforeAll(async () => {
   mkdirSync(SCREENSHOTS, { recursive: true });
-  return chromium.launch({
+  browser = await chromium.launch({
     executablePath: CHROMIUM,
     args: [
       '--no-sandbox',
@@ -30,7 +31,8 @@ export async function launch(): Promise<Browser> {
       '--disable-sync',
     ],
   });
-}
+});
+afterAll(() => browser?.close());
 
 export class Visit {
   readonly errors: string[] = [];
@@ -48,7 +50,7 @@ export class Visit {
     });
   }
 
-  static async open(browser: Browser, options: BrowserContextOptions = {}, path = '/'): Promise<Visit> {
+  static async open(options: BrowserContextOptions = {}, path = '/'): Promise<Visit> {
     const context = await browser.newContext({ viewport: { width: 1360, height: 860 }, ...options });
     const visit = new Visit(await context.newPage());
     await visit.page.goto(new URL(path, SERVER).href);

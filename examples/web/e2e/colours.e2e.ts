@@ -1,20 +1,13 @@
 // The colours of the page: as the system has them, or as they were chosen.
-import type { Browser } from 'playwright-core';
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { launch, Visit } from './browser';
-
-let browser: Browser;
-beforeAll(async () => {
-  browser = await launch();
-});
-afterAll(() => browser?.close());
+import { expect, test } from 'vitest';
+import { Visit } from './browser';
 
 const background = (visit: Visit) =>
   visit.page.evaluate(() => getComputedStyle(document.body).backgroundColor);
 const lightness = (color: string) => Math.max(...(color.match(/\d+/g) ?? []).slice(0, 3).map(Number));
 
 test('they are chosen, and the choice outlives a reload', async () => {
-  const visit = await Visit.open(browser, { colorScheme: 'dark' });
+  const visit = await Visit.open({ colorScheme: 'dark' });
   expect(lightness(await background(visit))).toBeLessThan(60);
   await visit.page.getByRole('button', { name: 'Colours: system' }).click();
   expect(lightness(await background(visit))).toBeGreaterThan(200);

@@ -1,9 +1,10 @@
 // The dev server in front of the real one: its page and the API share one origin, and foreign pages stay out.
 import { fileURLToPath } from 'node:url';
 import { createServer, type ViteDevServer } from 'vite';
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { SERVER } from './browser';
+import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import { SPIN } from './modules';
+
+const SERVER = inject('server');
 
 let dev: ViteDevServer;
 let address: string;

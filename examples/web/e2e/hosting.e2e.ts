@@ -5,10 +5,9 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { extname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { Browser } from 'playwright-core';
 import { build } from 'vite';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { launch, SERVER, Visit } from './browser';
+import { SERVER, Visit } from './browser';
 import { SUM } from './modules';
 import { PAGE, Server } from './server';
 
@@ -38,18 +37,15 @@ async function originOf(host: HttpServer): Promise<string> {
   return `http://127.0.0.1:${(host.address() as AddressInfo).port}`;
 }
 
-let browser: Browser;
 let host: HttpServer;
 let origin: string;
 let server: Server;
 beforeAll(async () => {
-  browser = await launch();
   host = hosting(PAGE);
   origin = await originOf(host);
   server = await Server.start('--allow-origin', origin, '--token', 'sesame');
 });
 afterAll(async () => {
-  await browser?.close();
   host?.close();
   await server?.end();
 });
@@ -63,7 +59,7 @@ async function giveToken(visit: Visit): Promise<void> {
 
 test('everything works from there: adding, calling, asking a handler, deleting, a reload', async () => {
   const missing: string[] = [];
-  const visit = await Visit.open(browser, {}, `${origin}/a/folder/?server=${server.address}`);
+  const visit = await Visit.open({}, `${origin}/a/folder/?server=${server.address}`);
   visit.page.on('response', (response) => {
     if (response.url().startsWith(origin) && response.status() !== 200) missing.push(response.url());
   });
@@ -105,7 +101,7 @@ test('the server’s address can be built in', async () => {
   await build({ root, logLevel: 'error', build: { outDir, emptyOutDir: true } });
   delete process.env.VITE_RUNNER_SERVER;
 
-  const visit = await Visit.open(browser, {}, `${elsewhere}/a/folder/`);
+  const visit = await Visit.open({}, `${elsewhere}/a/folder/`);
   await visit.example(/^Sum of/);
   await visit.run();
   expect(await visit.verdict()).toBe('Returned');
@@ -116,7 +112,7 @@ test('the server’s address can be built in', async () => {
 });
 
 test('without an address it says that its host is no server, and takes one that outlives a reload', async () => {
-  const visit = await Visit.open(browser, {}, `${origin}/a/folder/`);
+  const visit = await Visit.open({}, `${origin}/a/folder/`);
   const note = visit.page.getByRole('main').locator('.note');
   await expect.poll(() => note.innerText()).toMatch(/not a Runner server[\s\S]*status 404/);
   await note.getByRole('button', { name: 'Set the server' }).click();
@@ -130,7 +126,7 @@ test('without an address it says that its host is no server, and takes one that 
 });
 
 test('a server that does not allow it is told from one that is gone by what to do', async () => {
-  const visit = await Visit.open(browser, {}, `${origin}/a/folder/?server=${SERVER}`);
+  const visit = await Visit.open({}, `${origin}/a/folder/?server=${SERVER}`);
   const note = visit.page.getByRole('main').locator('.note');
   await expect.poll(() => note.innerText()).toContain(`${origin} as an allowed origin`);
   await visit.close(/CORS|Failed to load resource/);

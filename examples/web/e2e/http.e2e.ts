@@ -1,19 +1,13 @@
 // A module's own HTTP handler, asked from the page: what is sent reaches it, what it answers is shown, and when it gives
 // no answer, what it did instead.
-import type { Browser } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
-import { launch, Visit } from './browser';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { Visit } from './browser';
 
-let browser: Browser;
 let visit: Visit;
 let provoked: RegExp | null;
-beforeAll(async () => {
-  browser = await launch();
-});
-afterAll(() => browser?.close());
 beforeEach(async () => {
   provoked = null;
-  visit = await Visit.open(browser);
+  visit = await Visit.open();
   await visit.example(/^HTTP hello/);
 });
 afterEach(() => visit.close(provoked));
@@ -34,6 +28,7 @@ async function addHeader(at: number, name: string, value: string): Promise<void>
 }
 
 test('status, headers and body of its answer are read', async () => {
+  provoked = /status of 404/;
   expect(await ask('/')).toBe('200');
   expect(await body()).toBe('Hello from wasm');
   const headers = visit.result.getByRole('table', { name: 'Headers' });

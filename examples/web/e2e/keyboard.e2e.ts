@@ -1,17 +1,12 @@
 // The whole page without a mouse: every control is come to by Tab, and the focus is never lost.
-import type { Browser, Locator } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
-import { launch, Visit } from './browser';
+import type { Locator } from 'playwright-core';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { Visit } from './browser';
 import { COUNT, SPIN, SUM } from './modules';
 
-let browser: Browser;
 let visit: Visit;
-beforeAll(async () => {
-  browser = await launch();
-});
-afterAll(() => browser?.close());
 beforeEach(async () => {
-  visit = await Visit.open(browser);
+  visit = await Visit.open();
   await visit.examples();
 });
 afterEach(() => visit.close());

@@ -1,22 +1,16 @@
 // A visitor drops modules, calls them, and reads what became of it: the whole way, through the real server.
-import type { Browser } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { launch, SERVER, Visit } from './browser';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { SERVER, Visit } from './browser';
 import { ANSWER, COMMAND, COUNT, GROW, LONG_NAMES, manyExports, SPIN, SUM, TRAP } from './modules';
 
 // What Chromium itself writes when a server answers with an error status.
 const REFUSED = /Failed to load resource/;
 
-let browser: Browser;
 let visit: Visit;
 let provoked: RegExp | null;
-beforeAll(async () => {
-  browser = await launch();
-});
-afterAll(() => browser?.close());
 beforeEach(async () => {
   provoked = null;
-  visit = await Visit.open(browser);
+  visit = await Visit.open();
 });
 afterEach(() => visit.close(provoked));
 

@@ -1,18 +1,12 @@
 // The page and its server: a token, a server that goes and comes back, one that is not there, one that takes less.
-import type { Browser } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
-import { launch, SERVER, Visit } from './browser';
+import { afterEach, expect, test } from 'vitest';
+import { SERVER, Visit } from './browser';
 import { SUM } from './modules';
 import { Server } from './server';
 
 const FAILED = /Failed to load resource/;
 
-let browser: Browser;
 let server: Server | null = null;
-beforeAll(async () => {
-  browser = await launch();
-});
-afterAll(() => browser?.close());
 afterEach(async () => {
   await server?.end();
   server = null;
@@ -27,7 +21,7 @@ async function giveToken(visit: Visit, token: string): Promise<void> {
 
 test('a server that wants a token is given it, in a header only', async () => {
   server = await Server.start('--token', 'sesame');
-  const visit = await Visit.open(browser, {}, server.address);
+  const visit = await Visit.open({}, server.address);
   const addresses: string[] = [];
   visit.page.on('request', (request) => addresses.push(request.url()));
   const note = visit.page.getByRole('main').locator('.note');
@@ -60,7 +54,7 @@ test('a server that wants a token is given it, in a header only', async () => {
 
 test('a server that goes is missed, and noticed when it comes back', async () => {
   server = await Server.start();
-  const visit = await Visit.open(browser, {}, server.address);
+  const visit = await Visit.open({}, server.address);
   const header = visit.page.getByRole('button', { name: /^Server/ });
   await visit.example(/^Sum of/);
   await server.stop();
@@ -83,7 +77,7 @@ test('a server that goes is missed, and noticed when it comes back', async () =>
 
 test('a server that does not answer is named, with what to do; another can be set', async () => {
   // Port 9 is the discard port: nothing listens there.
-  const visit = await Visit.open(browser, {}, '/?server=http://127.0.0.1:9');
+  const visit = await Visit.open({}, '/?server=http://127.0.0.1:9');
   await visit.page.getByText('The server cannot be reached').first().waitFor();
   expect(await visit.page.getByRole('main').innerText()).toMatch(/No answer from http:\/\/127\.0\.0\.1:9/);
   await visit.page.getByRole('button', { name: /^Server/ }).click();
@@ -100,7 +94,7 @@ test('a server that does not answer is named, with what to do; another can be se
 
 test('a module that is larger than the server takes is refused with its bound', async () => {
   server = await Server.start('--module-bytes', '1000');
-  const visit = await Visit.open(browser, {}, server.address);
+  const visit = await Visit.open({}, server.address);
   await visit.drop({ name: 'large.wat', content: `(module) ;; ${'x'.repeat(100_000)}` });
   const refusal = visit.page.getByRole('listitem').filter({ hasText: 'large.wat: it exceeds a bound' });
   await expect.poll(() => refusal.innerText()).toMatch(/more than 1000 bytes/);

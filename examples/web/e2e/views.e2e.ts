@@ -1,15 +1,8 @@
 // Every main view, light and dark, wide and narrow: nothing that axe finds serious, nothing that sticks out, nothing on the
 // console. Each leaves its pictures in SCREENSHOTS, to be looked at.
-import type { Browser } from 'playwright-core';
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { launch, Visit } from './browser';
+import { expect, test } from 'vitest';
+import { Visit } from './browser';
 import { COUNT, LONG_NAMES, manyExports, NEEDS_IMPORT, SPIN, SUM, TRAP } from './modules';
-
-let browser: Browser;
-beforeAll(async () => {
-  browser = await launch();
-});
-afterAll(() => browser?.close());
 
 const WIDE = { width: 1360, height: 860 };
 // The narrowest phones; also what 1280 pixels leave at a zoom of 400 %, as WCAG asks.
@@ -157,7 +150,7 @@ const VIEWS: View[] = [
 ];
 
 test.each(VIEWS)('$name', async ({ name, reach, provoked = null }) => {
-  const visit = await Visit.open(browser);
+  const visit = await Visit.open();
   await reach(visit);
   for (const colorScheme of ['light', 'dark'] as const) {
     for (const size of [WIDE, NARROW]) {
