@@ -1,5 +1,6 @@
 // One place of a value as a form field: picks the control for the shape. Every control gets the same five things, and
 // hands back a whole new node; nothing is kept here.
+import type { ReactNode } from 'react';
 import { Prose } from '../format/Prose';
 import { printJson } from '../json/json';
 import { type Fault, faultAt } from './check';
@@ -56,6 +57,18 @@ export function LabelText({ label, type }: { label: string; type: string }) {
     <span className="field-label">
       <span className="field-name">{label}</span> <span className="type">{typeLabel(type)}</span>
     </span>
+  );
+}
+
+/** Several controls under one name. */
+export function Group({ label, type, children }: { label: string; type: string; children: ReactNode }) {
+  return (
+    <fieldset className="field">
+      <legend>
+        <LabelText label={label} type={type} />
+      </legend>
+      {children}
+    </fieldset>
   );
 }
 

@@ -1,7 +1,7 @@
 // The controls for values that hold other values: records, tuples, lists, options, variants. Each shows its parts by
 // `Field` and hands back a new node with one part changed.
 import { plural } from '../format/units';
-import { Field, type FieldProps, LabelText } from './Field';
+import { Field, type FieldProps, Group, LabelText } from './Field';
 import { typeAt } from './names';
 import { blank, type Item, type Node, newItem } from './node';
 import { Rows } from './Rows';
@@ -16,10 +16,7 @@ const ITEMS_SHOWN_MAX = 100;
 export function RecordField(props: FieldProps<ShapeOf<'record'>, NodeOf<'record'>>) {
   const { shape, node, label, type, attempted, onChange } = props;
   return (
-    <fieldset className="field">
-      <legend>
-        <LabelText label={label} type={type} />
-      </legend>
+    <Group label={label} type={type}>
       <div className="inside">
         {shape.fields.length === 0 && <p className="quiet">No fields.</p>}
         {shape.fields.map(({ name, shape }) => (
@@ -34,17 +31,14 @@ export function RecordField(props: FieldProps<ShapeOf<'record'>, NodeOf<'record'
           />
         ))}
       </div>
-    </fieldset>
+    </Group>
   );
 }
 
 export function TupleField(props: FieldProps<ShapeOf<'tuple'>, NodeOf<'items'>>) {
   const { shape, node, label, type, attempted, onChange } = props;
   return (
-    <fieldset className="field">
-      <legend>
-        <LabelText label={label} type={type} />
-      </legend>
+    <Group label={label} type={type}>
       <div className="inside">
         {node.items.map((item, at) => {
           const inner = shape.items[at];
@@ -61,7 +55,7 @@ export function TupleField(props: FieldProps<ShapeOf<'tuple'>, NodeOf<'items'>>)
           ) : null;
         })}
       </div>
-    </fieldset>
+    </Group>
   );
 }
 
@@ -70,10 +64,7 @@ export function ListField(props: FieldProps<ShapeOf<'list'>, NodeOf<'items'>>) {
   const change = (items: Item[]) => onChange({ kind: 'items', items });
   const more = node.items.length - ITEMS_SHOWN_MAX;
   return (
-    <fieldset className="field">
-      <legend>
-        <LabelText label={label} type={type} />
-      </legend>
+    <Group label={label} type={type}>
       <div className="inside">
         <Rows
           rows={node.items.slice(0, ITEMS_SHOWN_MAX)}
@@ -96,7 +87,7 @@ export function ListField(props: FieldProps<ShapeOf<'list'>, NodeOf<'items'>>) {
         </Rows>
         {more > 0 && <p className="quiet">{plural(more, 'more item')}: edit them as JSON.</p>}
       </div>
-    </fieldset>
+    </Group>
   );
 }
 
@@ -134,10 +125,7 @@ export function VariantField(props: FieldProps<ShapeOf<'variant'>, NodeOf<'varia
   const payload = shape.cases.find(({ name }) => name === node.name)?.payload ?? null;
   const inner = node.payloads[node.name];
   return (
-    <fieldset className="field">
-      <legend>
-        <LabelText label={label} type={type} />
-      </legend>
+    <Group label={label} type={type}>
       <select
         aria-label={`Case of ${label}`}
         value={node.name}
@@ -161,7 +149,7 @@ export function VariantField(props: FieldProps<ShapeOf<'variant'>, NodeOf<'varia
           />
         </div>
       )}
-    </fieldset>
+    </Group>
   );
 }
 

@@ -2,7 +2,7 @@
 // Numbers are text fields: a browser's number field drops what it cannot read, and rounds 64-bit integers.
 import { type ChangeEvent, useId } from 'react';
 import { bytes } from '../format/units';
-import { FaultText, type FieldProps, LabelText } from './Field';
+import { FaultText, type FieldProps, Group, LabelText } from './Field';
 import { type Node, toBase64 } from './node';
 import type { Shape } from './shape';
 
@@ -124,10 +124,7 @@ export function FlagsField({
     onChange({ kind: 'flags', names });
   };
   return (
-    <fieldset className="field">
-      <legend>
-        <LabelText label={label} type={type} />
-      </legend>
+    <Group label={label} type={type}>
       <div className="flags">
         {shape.names.map((name) => (
           <label className="check" key={name}>
@@ -140,7 +137,7 @@ export function FlagsField({
           </label>
         ))}
       </div>
-    </fieldset>
+    </Group>
   );
 }
 
@@ -161,10 +158,7 @@ export function BytesField({
   const dense = node.base64.replace(/\s+/g, '');
   const length = Math.floor((dense.replace(/=+$/, '').length * 3) / 4);
   return (
-    <fieldset className="field">
-      <legend>
-        <LabelText label={label} type={type} />
-      </legend>
+    <Group label={label} type={type}>
       <label htmlFor={id} className="sub">
         Base64{' '}
         {fault === null && (
@@ -188,6 +182,6 @@ export function BytesField({
         Take a file<span className="hidden"> for {label}</span>
         <input type="file" className="hidden" onChange={choose} />
       </label>
-    </fieldset>
+    </Group>
   );
 }

@@ -48,7 +48,7 @@ test('a command sends arguments, environment and stdin', () => {
     ],
     env: [
       { id: 3, key: 'K', value: 'V' },
-      { id: 4, key: '', value: 'no name' },
+      { id: 4, key: '', value: '' },
     ],
     stdin: 'hello',
   };
@@ -58,6 +58,23 @@ test('a command sends arguments, environment and stdin', () => {
     env: { K: 'V' },
     stdin: 'hello',
   });
+});
+
+test('a limit on fuel is met by a call that counts it, and by no other', () => {
+  const draft = blankDraft(SUM, [1, 2]);
+  expect(callRequestOf(SUM, { ...draft, limits: { fuel: '10' } })).toMatchObject({
+    limits: { fuel: 10 },
+    metering: 'fuel',
+  });
+  expect(callRequestOf(SUM, { ...draft, limits: { fuel: ' ' } })).not.toHaveProperty('metering');
+});
+
+test('a variable has a name, and the name no sign that would end it', () => {
+  const faults = (key: string, value: string) =>
+    draftFaults(COMMAND, { ...blankDraft(COMMAND), env: [{ id: 1, key, value }] }).length;
+  expect([faults('', ''), faults('A', ''), faults('A', '='), faults('A=', ''), faults('', 'x')]).toEqual([
+    0, 0, 0, 1, 1,
+  ]);
 });
 
 test('a handler’s request leaves out headers without a name', () => {

@@ -55,8 +55,9 @@ export function blankDraft(target: Export, args: Json | null = null): CallDraft 
 
 export function draftFaults(target: Export, draft: CallDraft): Fault[] {
   const args = target.kind === 'function' ? argsFaults(paramsOf(target.params), draft.args) : [];
+  const env = target.kind === 'command' ? draft.env.map(envFault).filter((fault) => fault !== null) : [];
   const own = target.kind === 'http' ? handlerFaults(draft) : limitFaults(draft);
-  return [...args, ...own];
+  return [...args, ...env, ...own];
 }
 
 export function callRequestOf(target: Export, draft: CallDraft): CallRequest {
@@ -70,7 +71,7 @@ export function callRequestOf(target: Export, draft: CallDraft): CallRequest {
   }
   const limits = limitsOf(draft);
   if (Object.keys(limits).length > 0) request.limits = limits;
-  if (draft.fuel) request.metering = 'fuel';
+  if (metersFuel(draft)) request.metering = 'fuel';
   if (draft.seed.trim() !== '') request.deterministic = { seed: Number(draft.seed) };
   return request;
 }
@@ -90,6 +91,11 @@ export function limitsOf(draft: CallDraft): Record<string, number> {
   return Object.fromEntries(set);
 }
 
+/** A limit on fuel is met only by a call that counts it. */
+export function metersFuel({ fuel, limits }: CallDraft): boolean {
+  return fuel || (limits.fuel?.trim() ?? '') !== '';
+}
+
 export function limitFault({ scale }: Limit, text: string): Fault | null {
   if (text.trim() === '') return null;
   const asked = /^(\d+\.?\d*|\.\d+)$/.test(text.trim()) ? Math.round(Number(text) * scale) : 0;
@@ -107,6 +113,11 @@ export function pathFault(path: string): Fault | null {
   return segments.some((segment) => /^(\.|%2e){1,2}$/i.test(segment))
     ? wrong('A browser does not send `.` and `..`: write the path without them.')
     : null;
+}
+
+export function envFault({ key, value }: Pair): Fault | null {
+  if (key.includes('=')) return wrong('A name has no `=` in it.');
+  return key === '' && value !== '' ? wrong('Needs a name.') : null;
 }
 
 export function headerFault({ key, value }: Pair): Fault | null {

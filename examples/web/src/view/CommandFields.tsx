@@ -2,7 +2,7 @@
 import { useId } from 'react';
 import type { Export } from '../api/types';
 import { Rows } from '../form/Rows';
-import { type CallDraft, type Line, nextId } from '../state/draft';
+import { type CallDraft, envFault, type Line, nextId } from '../state/draft';
 import { Pairs } from './Pairs';
 
 interface Props {
@@ -49,6 +49,7 @@ export function CommandFields({ target, draft, onChange }: Props) {
         legend="Environment"
         noun="variable"
         pairs={draft.env}
+        faultOf={envFault}
         onChange={(env) => onChange({ ...draft, env })}
       />
       <div className="field">

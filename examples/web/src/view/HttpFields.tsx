@@ -58,7 +58,7 @@ export function HttpFields({ target, draft, onChange }: Props) {
         legend="Headers"
         noun="header"
         pairs={http.headers}
-        faultOf={(pair) => headerFault(pair)?.message ?? null}
+        faultOf={headerFault}
         onChange={(headers) => change({ headers })}
       />
       {!bodyless && (

@@ -1,7 +1,7 @@
 // The limits of one call, folded away: the server's own hold for what is left empty.
 import { useId } from 'react';
 import { count } from '../format/units';
-import { type CallDraft, limitFault, seedFault } from '../state/draft';
+import { type CallDraft, limitFault, metersFuel, seedFault } from '../state/draft';
 import { LIMITS } from '../state/limits';
 
 interface Props {
@@ -10,6 +10,7 @@ interface Props {
 }
 
 export function LimitFields({ draft, onChange }: Props) {
+  const { fuel: _, ...unfuelled } = draft.limits;
   return (
     <details className="limits" id="limits">
       <summary>
@@ -28,11 +29,7 @@ export function LimitFields({ draft, onChange }: Props) {
               about={about}
               value={text}
               fault={limitFault(limit, text)?.message ?? null}
-              onChange={(text) => {
-                // A fuel limit means nothing to a call that does not count fuel.
-                const fuel = id === 'fuel' && text.trim() !== '' ? true : draft.fuel;
-                onChange({ ...draft, fuel, limits: { ...draft.limits, [id]: text } });
-              }}
+              onChange={(text) => onChange({ ...draft, limits: { ...draft.limits, [id]: text } })}
             />
           );
         })}
@@ -48,8 +45,8 @@ export function LimitFields({ draft, onChange }: Props) {
       <label className="check">
         <input
           type="checkbox"
-          checked={draft.fuel}
-          onChange={(event) => onChange({ ...draft, fuel: event.target.checked })}
+          checked={metersFuel(draft)}
+          onChange={(event) => onChange({ ...draft, fuel: event.target.checked, limits: unfuelled })}
         />
         <span>Meter by fuel: exact and repeatable, somewhat slower</span>
       </label>

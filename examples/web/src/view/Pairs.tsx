@@ -1,6 +1,8 @@
 // Rows of a name and a value: environment variables, headers.
 import { useId } from 'react';
+import type { Fault } from '../form/check';
 import { Rows } from '../form/Rows';
+import { Prose } from '../format/Prose';
 import { nextId, type Pair } from '../state/draft';
 
 interface Props {
@@ -8,7 +10,7 @@ interface Props {
   /** What one row is, as in "Add variable". */
   noun: string;
   pairs: Pair[];
-  faultOf?: (pair: Pair) => string | null;
+  faultOf: (pair: Pair) => Fault | null;
   onChange: (pairs: Pair[]) => void;
 }
 
@@ -29,7 +31,7 @@ export function Pairs({ legend, noun, pairs, faultOf, onChange }: Props) {
           <PairFields
             pair={pair}
             label={`${noun} ${at + 1}`}
-            fault={faultOf?.(pair) ?? null}
+            fault={faultOf(pair)?.message ?? null}
             onChange={edit}
           />
         )}
@@ -67,7 +69,7 @@ function PairFields({ pair, label, fault, onChange }: PairProps) {
       {cell('value', 'value')}
       {fault !== null && (
         <p className="fault" id={id}>
-          {fault}
+          <Prose text={fault} />
         </p>
       )}
     </>
