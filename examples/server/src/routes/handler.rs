@@ -68,7 +68,7 @@ pub(super) async fn http(
 
 fn count(metrics: &Metrics, ended: Result<&Outcome<()>, &Error>) {
     match ended {
-        Ok(outcome) => metrics.ended(&outcome),
+        Ok(outcome) => metrics.ended(outcome),
         Err(_) => metrics.abandoned(),
     }
 }

@@ -155,7 +155,8 @@ async fn a_request_and_its_call_reach_the_collector_below_the_callers_span() {
 #[tokio::test]
 async fn a_handlers_call_ends_with_its_guest_below_the_request() {
     let (collector, data) = (Collector::start().await, TempDir::new().unwrap());
-    let mut running = Running::start(program(data.path()).args(["--otlp", &collector.endpoint])).await;
+    let mut running =
+        Running::start(program(data.path()).args(["--otlp", &collector.endpoint, "--otlp-host-calls"])).await;
     let put = running.client.put(running.url("/v1/modules/hello")).body(runner_guests::get("http-hello.wasm"));
     assert_eq!(put.send().await.unwrap().status(), 201);
     let answer = running.client.get(running.url("/v1/modules/hello/http/")).send().await.unwrap();
@@ -166,7 +167,11 @@ async fn a_handlers_call_ends_with_its_guest_below_the_request() {
     let call = named(&spans, "call");
     assert_eq!(call.parent_span_id, named(&spans, "GET /v1/modules/{ref}/http/").span_id);
     has(call, &[("runner.function", "wasi:http/incoming-handler"), ("runner.ending", "returned")]);
-    assert_ne!(attributes(&call.attributes)["runner.usage.host_calls"], "0");
+    let host_calls: Vec<_> = spans.iter().filter(|span| span.name == "host_call").collect();
+    assert_eq!(attributes(&call.attributes)["runner.usage.host_calls"], host_calls.len().to_string());
+    // The guest runs on a task of its own.
+    assert!(!host_calls.is_empty());
+    assert!(host_calls.iter().all(|host_call| host_call.parent_span_id == call.span_id));
 }
 
 #[tokio::test]
