@@ -65,12 +65,15 @@ impl Bodies {
         }
         let wanted = (length.unwrap_or(bytes_max) * weight).div_ceil(PLACE_BYTES).min(HELD_BYTES_MAX / PLACE_BYTES);
         let place = Arc::clone(&self.0).acquire_many_owned(u32::try_from(wanted).unwrap_or(u32::MAX));
-        let place = match timeout(PLACE_PATIENCE, place).await {
+        let mut place = match timeout(PLACE_PATIENCE, place).await {
             Ok(Ok(place)) => place,
             _ => return Err(Problem::unavailable("other requests hold all the memory for bodies")),
         };
         let bytes = timeout(TRANSFER_MAX, collect(request.into_body(), length.unwrap_or(0), bytes_max)).await;
         let bytes = bytes.map_err(|_| Problem::too_slow(format!("the body took longer than {TRANSFER_MAX:?}")))??;
+        // A body that did not say its length had a place for the longest.
+        let unused = place.num_permits().saturating_sub((bytes.len() * weight).div_ceil(PLACE_BYTES));
+        drop(place.split(unused));
         Ok(Held { bytes, _place: place })
     }
 

@@ -13,6 +13,7 @@ mod metrics;
 mod observe;
 mod openapi;
 mod page;
+mod patient;
 mod routes;
 mod serve;
 mod server;

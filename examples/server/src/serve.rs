@@ -9,13 +9,14 @@ use hyper::server::conn::http1::{Builder, Connection};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::api::Problem;
+use crate::patient::Patient;
 
 /// Open connections; the next one waits to be accepted.
 const CONNECTIONS_MAX: usize = 1_024;
@@ -52,7 +53,7 @@ pub async fn serve(listener: TcpListener, app: Router, end: impl Future<Output =
         // Answers are small or stream: waiting to fill a packet only delays them.
         let _ = stream.set_nodelay(true);
         let service = TowerToHyperService::new(app.clone());
-        let connection = http.serve_connection(TokioIo::new(stream), service);
+        let connection = http.serve_connection(TokioIo::new(Patient::new(stream)), service);
         let ending = ending.clone();
         connections.spawn(async move {
             let _place = place;
@@ -69,7 +70,7 @@ pub async fn serve(listener: TcpListener, app: Router, end: impl Future<Output =
 
 /// Serves one connection; once the server ends, no further than the request under way.
 async fn until_end(
-    mut connection: Connection<TokioIo<TcpStream>, TowerToHyperService<Router>>,
+    mut connection: Connection<TokioIo<Patient>, TowerToHyperService<Router>>,
     ending: CancellationToken,
 ) {
     let served = tokio::select! {
@@ -89,7 +90,7 @@ async fn until_end(
 }
 
 /// The answer to a head that never ended, which no handler gets to see.
-async fn tell_too_slow(mut stream: TcpStream) -> std::io::Result<()> {
+async fn tell_too_slow(mut stream: Patient) -> std::io::Result<()> {
     let status = StatusCode::REQUEST_TIMEOUT;
     let problem = Problem::too_slow(format!("the head of the request took longer than {HEAD_MAX:?}"));
     let body = serde_json::to_string(&problem)?;

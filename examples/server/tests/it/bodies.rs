@@ -1,5 +1,7 @@
 //! What may be sent: sizes, methods, paths, and what is said to everything else.
 
+use std::time::{Duration, Instant};
+
 use axum::body::Body;
 use futures::stream;
 use http::Request;
@@ -96,6 +98,24 @@ async fn a_body_of_another_type_or_compressed_is_refused_by_name() {
     for value in ["application/wasm", "text/plain; charset=utf-8", "application/x-www-form-urlencoded"] {
         assert_eq!(send("PUT", "/v1/modules/a", "content-type", value).await.status, 201, "{value}");
     }
+}
+
+#[tokio::test]
+async fn a_short_body_takes_little_room_although_it_does_not_say_its_length() {
+    let site = Site::new();
+    site.put("spin", runner_guests::wat("spin")).await;
+    let deadline = Duration::from_secs(2);
+    let from = Instant::now();
+    let chunk = r#"{ "limits": { "deadline_ms": 2000 } }"#;
+    let calls = (0..6).map(|_| {
+        let body = Body::from_stream(stream::iter([Ok::<_, std::io::Error>(chunk)]));
+        site.ask("POST", "/v1/modules/spin/call", body)
+    });
+    for answer in futures::future::join_all(calls).await {
+        assert_eq!(answer.ending()["limit"], "deadline");
+    }
+    // None had to wait for the room of another.
+    assert!(from.elapsed() < 2 * deadline, "{:?}", from.elapsed());
 }
 
 #[tokio::test]

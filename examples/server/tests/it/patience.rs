@@ -3,25 +3,30 @@
 use std::future::pending;
 use std::time::Duration;
 
+use cap_std::fs::Dir;
 use runner_server::{Settings, serve};
+use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep};
 
-use crate::support::Site;
+use crate::support::{Site, dir};
 
 /// A connection to a server that listens.
-async fn connected() -> (Site, TcpStream) {
+async fn connected(page: Option<Dir>) -> (Site, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let site = Site::with(|wants| wants.settings = Settings::new(address));
+    let site = Site::with(|wants| {
+        wants.settings = Settings::new(address);
+        wants.page = page;
+    });
     tokio::spawn(serve(listener, site.app(), pending(), Duration::ZERO));
     (site, TcpStream::connect(address).await.unwrap())
 }
 
 /// What is said to a client that sends its pieces with pauses between, then stops; and after how long.
 async fn told(pieces: impl IntoIterator<Item = &'static str>, pause: Duration) -> (String, Duration) {
-    let (_site, mut stream) = connected().await;
+    let (_site, mut stream) = connected(None).await;
     let host = format!("host: {}\r\n", stream.peer_addr().unwrap());
     let from = Instant::now();
     for piece in pieces {
@@ -78,4 +83,24 @@ async fn a_body_that_never_stops_but_drips_is_told_so_after_5_minutes() {
     let (said, took) = told(dripping, Duration::from_secs(10)).await;
     is_too_slow(&said, "the body took longer than 300s");
     assert_eq!(took.as_secs(), 300);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_nobody_reads_is_given_up_after_a_minute() {
+    // More than the sockets hold between them.
+    const BYTES: usize = 64 << 20;
+    let page = TempDir::new().unwrap();
+    std::fs::write(page.path().join("index.html"), vec![b' '; BYTES]).unwrap();
+    for (pause, is_whole) in [(55, true), (65, false)] {
+        let (_site, mut stream) = connected(Some(dir(page.path()))).await;
+        let ask = format!("GET / HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", stream.peer_addr().unwrap());
+        stream.write_all(ask.as_bytes()).await.unwrap();
+        // The answer has begun.
+        stream.readable().await.unwrap();
+        sleep(Duration::from_secs(pause)).await;
+        let mut read = Vec::new();
+        // Given up, it may end as a reset.
+        let _ = stream.read_to_end(&mut read).await;
+        assert_eq!(read.len() > BYTES, is_whole, "{pause} s: {} bytes", read.len());
+    }
 }

@@ -43,6 +43,10 @@ async fn a_command_line_that_cannot_be_meant_is_refused() {
         (&["--token", "two words"], "not visible ASCII"),
         (&["--page", "/nowhere/at/all"], "directory `/nowhere/at/all`"),
         (&["--calls", "0"], "bound `calls` is 0"),
+        (&["--otlp", "https://example.com:4318"], "collector `https://example.com:4318`: expected http://HOST:PORT"),
+        (&["--otlp", "127.0.0.1:4318"], "collector `127.0.0.1:4318`: expected http://HOST:PORT"),
+        (&["--otlp", "not a url"], "collector `not a url`: expected http://HOST:PORT"),
+        (&["--otlp-host-calls"], "--otlp <URL>"),
     ] {
         let output = timeout(Duration::from_secs(20), program(data.path()).args(args).output()).await.unwrap().unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -90,6 +94,26 @@ async fn told_twice_to_end_it_ends_at_once() {
         assert_eq!(running.ended().await.code(), Some(1));
         assert!(call.await.unwrap().is_err());
     }
+}
+
+#[tokio::test]
+async fn an_idle_server_holds_25_mib_at_most_before_and_after_a_thousand_calls() {
+    const KIB_MAX: u64 = 25 << 10;
+    let data = TempDir::new().unwrap();
+    let running = Running::start(&mut program(data.path())).await;
+    let fresh = running.memory_kib("VmRSS");
+    let put = running.client.put(running.url("/v1/modules/gcd")).body(runner_guests::wat("gcd")).send();
+    assert_eq!(put.await.unwrap().status(), StatusCode::CREATED);
+    let call = || async {
+        let call = running.client.post(running.url("/v1/modules/gcd/call")).body(r#"{ "args": [48, 36] }"#);
+        let outcome: Value = call.send().await.unwrap().json().await.unwrap();
+        assert_eq!(outcome["ending"]["value"], 12);
+    };
+    for _ in 0..125 {
+        futures::future::join_all((0..8).map(|_| call())).await;
+    }
+    let used = running.memory_kib("VmRSS");
+    assert!(fresh <= KIB_MAX && used <= KIB_MAX, "{fresh} KiB, then {used} KiB");
 }
 
 #[tokio::test]
