@@ -47,7 +47,7 @@ export const LIMITS: Limit[] = [
     unit: 'units',
     field: 'fuel',
     scale: 1,
-    about: 'About one unit for each instruction; needs metering by fuel',
+    about: 'About one unit for each instruction; the call is then metered by fuel',
   },
   {
     id: 'host_calls',

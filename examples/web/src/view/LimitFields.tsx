@@ -89,9 +89,10 @@ function NumberField({ name, label, about, value, fault, onChange }: NumberProps
 }
 
 function summaryOf(draft: CallDraft): string {
-  const set = LIMITS.flatMap(({ id, label, unit }) => {
+  const set = LIMITS.flatMap((limit) => {
+    const { id, label, unit } = limit;
     const text = draft.limits[id]?.trim() ?? '';
-    if (text === '') return [];
+    if (text === '' || limitFault(limit, text) !== null) return [];
     return [`${label.toLowerCase()} ${/^\d+$/.test(text) ? count(Number(text)) : text}${unit && ` ${unit}`}`];
   });
   if (draft.fuel && !draft.limits.fuel?.trim()) set.push('metered by fuel');
