@@ -370,3 +370,24 @@ describe('history', () => {
     expect(await visit.verdict()).toBe('Returned');
   });
 });
+
+test('on a phone what was asked for comes into sight: the form of an export, the answer, an earlier run', async () => {
+  await visit.page.setViewportSize({ width: 390, height: 700 });
+  await visit.add({ name: 'many.wat', content: manyExports(30) });
+  const inSight = (name: string | RegExp) =>
+    visit.page
+      .getByRole('heading', { name })
+      .evaluate((heading) => [0, innerHeight].map((edge) => heading.getBoundingClientRect().top > edge));
+  await visit.page.getByRole('link', { name: /^function_3\(/ }).click();
+  await expect.poll(() => inSight('Call function_3')).toEqual([true, false]);
+  for (const value of ['1', '2']) {
+    await visit.argument(0).fill(value);
+    await visit.argument(1).fill(value);
+    await visit.run();
+    await expect.poll(() => inSight('Result')).toEqual([true, false]);
+    expect(await visit.verdict()).toBe('Returned');
+  }
+  await visit.page.getByRole('button', { name: /function_3\(1, 1\)/ }).click();
+  await expect.poll(() => inSight('Result')).toEqual([true, false]);
+  expect(await visit.result.locator('.call-text').innerText()).toBe('function_3(1, 1)');
+});

@@ -83,7 +83,7 @@ export function handlerRequestOf(draft: CallDraft): HandlerRequest {
 }
 
 /** The limits in force, as the API's own names and units. */
-export function limitsOf(draft: CallDraft): Record<string, number> {
+function limitsOf(draft: CallDraft): Record<string, number> {
   const set = LIMITS.flatMap(({ id, field, scale }) => {
     const text = draft.limits[id]?.trim() ?? '';
     return text === '' ? [] : [[field, Math.round(Number(text) * scale)] as const];

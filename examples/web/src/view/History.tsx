@@ -1,12 +1,18 @@
 // The runs of this visit, newest first; a click shows one again, in its module and function.
 import { memo } from 'react';
+import { flushSync } from 'react-dom';
 import { clock, duration } from '../format/units';
 import { callText, type Run, verdictOf, wallOf } from '../state/run';
 import { useSession, useStore } from '../state/session';
+import { comeTo } from './comeTo';
 
 export function History({ current }: { current: number | null }) {
   const session = useSession();
   const runs = useStore((state) => state.runs);
+  const show = (run: Run) => {
+    flushSync(() => session.choose(run));
+    comeTo(document.getElementById('result-title'));
+  };
   if (runs.length === 0) return null;
   return (
     <section className="panel history" aria-labelledby="history-title">
@@ -21,7 +27,7 @@ export function History({ current }: { current: number | null }) {
               type="button"
               className="link"
               aria-current={run.id === current ? 'true' : undefined}
-              onClick={() => session.choose(run)}
+              onClick={() => show(run)}
             >
               <RunLine run={run} />
             </button>

@@ -8,6 +8,7 @@ import type { Route } from '../route';
 import { useSession, useStore } from '../state/session';
 import { labelOf, labelOfRef, runInView } from '../state/store';
 import { CallForm } from './CallForm';
+import { comeTo } from './comeTo';
 import { Exports } from './Exports';
 import { History } from './History';
 import { Imports } from './Imports';
@@ -28,11 +29,18 @@ export function ModuleView({ route }: { route: Route & { ref: string } }) {
 function Loaded({ module, route }: { module: Module; route: Route & { ref: string } }) {
   const target = module.exports.find(({ name }) => name === route.fn) ?? null;
   const run = useStore((state) => (route.fn === null ? null : runInView(state, route.ref, route.fn)));
+  const ask = useRef<HTMLDivElement>(null);
+  const before = useRef(route);
+  useEffect(() => {
+    const { ref, fn } = before.current;
+    before.current = route;
+    if (ref === route.ref && fn !== route.fn) comeTo(ask.current?.querySelector('form.call'));
+  }, [route]);
   return (
     <>
       <ModuleHead module={module} />
       <div className="bench">
-        <div className="ask">
+        <div className="ask" ref={ask}>
           <Exports moduleRef={route.ref} all={module.exports} current={route.fn} />
           <Imports all={module.imports} />
           {target && target.kind !== 'unsupported' && (

@@ -4,6 +4,7 @@ import type { Export, Module, Outcome } from '../api/types';
 import { clock, duration } from '../format/units';
 import { callText, type Run, verdictOf, wallOf } from '../state/run';
 import { firstCallable, useSession } from '../state/session';
+import { comeTo } from './comeTo';
 import { EndingView } from './EndingView';
 import { HandlerView } from './HandlerView';
 import { ProblemNote } from './ProblemNote';
@@ -22,10 +23,7 @@ export const RunResult = memo(function RunResult({ run, module, target }: Props)
   const box = useRef<HTMLElement>(null);
   const started = run?.result.state === 'running' ? run.id : null;
   useEffect(() => {
-    // Where the page is narrow, the answer stands below the form: come to it.
-    if (started === null || box.current === null) return;
-    if (box.current.getBoundingClientRect().top > innerHeight - 120)
-      box.current.scrollIntoView({ block: 'start' });
+    if (started !== null) comeTo(box.current);
   }, [started]);
   if (run === null) return <Nothing module={module} target={target} />;
   return (
