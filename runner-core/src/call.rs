@@ -9,7 +9,7 @@ use crate::guest::{Arguments, exited_well, instantiate, invoke, weight};
 use crate::limits::{LimitKind, Limits};
 use crate::outcome::{Ending, Outcome, Usage};
 use crate::program::Program;
-use crate::session::{Session, Setting};
+use crate::session::{Session, Setting, after};
 use crate::signature::Entry;
 
 /// What any call may be given.
@@ -181,7 +181,10 @@ async fn run(program: &Program, entry: &Entry, args: &Arguments, setting: &Setti
         .await;
     session.instantiated(took);
     let ran = ran.map(|ending| within_output(&session, ending));
-    session.finish(ran).await
+    match session.end(ran) {
+        (ended, None) => ended,
+        (ended, Some(closing)) => after(ended, closing).await,
+    }
 }
 
 /// How much more than its JSON a result of this entry may weigh in the engine's values.

@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use crate::clock::Ticker;
+use crate::code::CodeKeys;
 use crate::error::{Error, Result};
 use crate::limits::{Bounds, Metering};
 
@@ -36,9 +37,15 @@ pub(crate) struct Engines {
     bounds: Bounds,
     pooling: bool,
     ticker: Arc<Ticker>,
-    epochs: OnceLock<Engine>,
-    fuel: OnceLock<Engine>,
-    none: OnceLock<Engine>,
+    epochs: OnceLock<Built>,
+    fuel: OnceLock<Built>,
+    none: OnceLock<Built>,
+}
+
+/// An engine, and what names the code that fits it.
+pub(crate) struct Built {
+    pub(crate) engine: Engine,
+    pub(crate) keys: CodeKeys,
 }
 
 impl Engines {
@@ -47,22 +54,23 @@ impl Engines {
     }
 
     /// The engine for a metering.
-    pub(crate) fn get(&self, metering: Metering) -> Result<&Engine> {
+    pub(crate) fn get(&self, metering: Metering) -> Result<&Built> {
         let cell = match metering {
             Metering::Epochs => &self.epochs,
             Metering::Fuel => &self.fuel,
             Metering::None => &self.none,
         };
-        if let Some(engine) = cell.get() {
-            return Ok(engine);
+        if let Some(built) = cell.get() {
+            return Ok(built);
         }
         // Two first calls may both build one; the loser's is dropped.
         let engine = build(&self.bounds, metering, self.pooling)?;
-        let engine = cell.get_or_init(|| engine);
+        let keys = CodeKeys::new(&engine, metering);
+        let built = cell.get_or_init(|| Built { engine, keys });
         if metering == Metering::Epochs {
-            self.ticker.drive(engine);
+            self.ticker.drive(&built.engine);
         }
-        Ok(engine)
+        Ok(built)
     }
 }
 

@@ -14,8 +14,8 @@ use wasmtime::{Engine, WasmRet, WasmTyList};
 use crate::admission::Admission;
 use crate::capability::{Capability, Grants, Lender, Registered};
 use crate::clock::{Ticker, now};
-use crate::code::{self, CodeKey, Compile, CompileJob, Compiled, Compiler, LocalStore, Store, VerifiedStore, Work};
-use crate::engine::Engines;
+use crate::code::{self, Compile, CompileJob, Compiled, Compiler, LocalStore, Store, VerifiedStore, Work};
+use crate::engine::{Built, Engines};
 use crate::error::{Error, ErrorKind, Result};
 use crate::host_fn::HostFunctions;
 use crate::limits::{Bounds, Limits, Metering};
@@ -179,15 +179,15 @@ impl Executor {
         let key = CodeName { digest: Arc::clone(&digest), metering, named: true };
         // Whoever asks for the same module meanwhile waits for this one answer.
         let made = async {
-            let engine = self.0.engines.get(metering)?;
-            let code_key = CodeKey::new(engine, metering, &digest);
+            let Built { engine, keys } = self.0.engines.get(metering)?;
+            let code_key = keys.key(&digest);
             let binary = match text {
                 true => self.translate(bytes).await?,
                 false => bytes,
             };
             let (size, bounds) = (binary.len(), self.0.bounds.clone());
             let source = aside(size, move || load::read(binary, &bounds)).await??;
-            let (compiled, took) = match self.0.store.get(engine, &code_key).await {
+            let (compiled, took) = match self.0.store.get(engine, &code_key, &self.0.janitor).await {
                 Some(compiled) => (compiled, Duration::ZERO),
                 None => {
                     let from = now();
@@ -228,8 +228,8 @@ impl Executor {
         }
         key.named = false;
         let made = async {
-            let engine = self.0.engines.get(metering)?;
-            let compiled = self.0.store.get(engine, &CodeKey::new(engine, metering, &id.0)).await.ok_or_else(|| {
+            let Built { engine, keys } = self.0.engines.get(metering)?;
+            let compiled = self.0.store.get(engine, &keys.key(&id.0), &self.0.janitor).await.ok_or_else(|| {
                 Error::new(ErrorKind::NotFound, format!("no compiled code for module `{id}`: load its bytes"))
             })?;
             let form = match compiled {
@@ -243,7 +243,7 @@ impl Executor {
 }
 
 /// Does work over a module's bytes: at once where they are few, else on a thread where it blocks nobody's calls.
-async fn aside<T: Send + 'static>(bytes: usize, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+pub(crate) async fn aside<T: Send + 'static>(bytes: usize, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
     /// About a tenth of a millisecond of hashing.
     const AT_ONCE_BYTES: usize = 128 << 10;
     match bytes <= AT_ONCE_BYTES {
@@ -377,7 +377,7 @@ impl Load<'_> {
             Module::Id(id) => self.executor.code_by_id(id, self.metering).await?,
         };
         let loans = link::loans(&code.surface.imports, &inner.lenders, self.grants)?;
-        let linkers = inner.linkers.get(inner.engines.get(self.metering)?, self.metering, &loans)?;
+        let linkers = inner.linkers.get(&inner.engines.get(self.metering)?.engine, self.metering, &loans)?;
         Program::link(self.executor.clone(), code, loans, &linkers)
     }
 }

@@ -1,6 +1,7 @@
 //! A guest in a store: instantiated, and called through the engine. It knows neither limits nor capabilities.
 
 use serde_json::Value;
+use smallvec::{SmallVec, smallvec};
 use wasmtime::component::Val as ComponentVal;
 use wasmtime::{Store, Val};
 
@@ -20,10 +21,13 @@ pub(crate) enum Live {
 
 /// Arguments read, ready to be handed over.
 pub(crate) enum Arguments {
-    Core(Vec<Val>),
-    Component(Vec<ComponentVal>),
+    Core(SmallVec<[Val; FEW]>),
+    Component(SmallVec<[ComponentVal; FEW]>),
     None,
 }
+
+/// Values that need no allocation of their own: most functions take and give no more.
+const FEW: usize = 4;
 
 impl Arguments {
     /// Reads arguments given as an array, or by name as an object.
@@ -45,7 +49,7 @@ fn each<V>(
     signature: &Signature,
     args: &Value,
     read: impl Fn(&Type, &Value, &Path<'_>) -> Result<V>,
-) -> Result<Vec<V>> {
+) -> Result<SmallVec<[V; FEW]>> {
     let parameters = &signature.parameters;
     let shown = || {
         let shown: Vec<_> = parameters.iter().map(|(name, ty)| format!("{name}: {ty}")).collect();
@@ -55,7 +59,7 @@ fn each<V>(
         Value::Array(values) if values.len() == parameters.len() => {
             parameters.iter().zip(values).map(|((name, ty), value)| read(ty, value, &Path::Argument(name))).collect()
         }
-        Value::Null if parameters.is_empty() => Ok(Vec::new()),
+        Value::Null if parameters.is_empty() => Ok(SmallVec::new()),
         Value::Object(fields) => {
             if let Some(unknown) = fields.keys().find(|name| parameters.iter().all(|(known, _)| known != *name)) {
                 return Err(Error::invalid(format!("argument `{unknown}` is unknown: the parameters are {}", shown())));
@@ -113,7 +117,7 @@ pub(crate) async fn invoke(
     match (live, entry, args) {
         (Live::Core(instance), Entry::Core { index, signature }, Arguments::Core(args)) => {
             let func = core_func(instance, store, index)?;
-            let mut results = vec![Val::I32(0); signature.results.len()];
+            let mut results: SmallVec<[Val; FEW]> = smallvec![Val::I32(0); signature.results.len()];
             func.call_async(&mut *store, args, &mut results).await?;
             Ok(Some(Ending::Returned(match results.as_slice() {
                 [] => Value::Null,
@@ -128,7 +132,8 @@ pub(crate) async fn invoke(
         }
         (Live::Component(instance), Entry::Component { index, signature }, Arguments::Component(args)) => {
             let func = instance.get_func(&mut *store, index).ok_or_else(|| gone("function"))?;
-            let mut results = vec![ComponentVal::Bool(false); signature.results.len()];
+            let mut results: SmallVec<[ComponentVal; 1]> =
+                smallvec![ComponentVal::Bool(false); signature.results.len()];
             func.call_async(&mut *store, args, &mut results).await?;
             Ok(match (signature.results.as_slice(), results.as_slice()) {
                 ([ty], [value]) => returned(ty, value, output_bytes),
@@ -139,13 +144,13 @@ pub(crate) async fn invoke(
             let run = instance.get_typed_func::<(), (Result<(), ()>,)>(&mut *store, index)?;
             Ok(Some(match run.call_async(&mut *store, ()).await? {
                 (Ok(()),) => Ending::Returned(Value::Null),
-                (Err(()),) => Ending::Failed(Failure {
+                (Err(()),) => Ending::Failed(Box::new(Failure {
                     code: "exit".to_owned(),
                     message: "the command failed".to_owned(),
                     retryable: false,
                     exit_code: Some(1),
                     value: None,
-                }),
+                })),
             }))
         }
         _ => Err(wasmtime::Error::msg("the entry does not belong to this kind of module")),
@@ -176,7 +181,7 @@ fn returned(ty: &Type, value: &ComponentVal, output_bytes: u64) -> Option<Ending
     };
     Some(match result {
         Ok(value) => Ending::Returned(payload(ok, value)?.unwrap_or(Value::Null)),
-        Err(value) => Ending::Failed(failure(payload(err, value)?)),
+        Err(value) => Ending::Failed(failure(payload(err, value)?).into()),
     })
 }
 
@@ -222,7 +227,7 @@ pub(crate) fn weight(value: &Value) -> u64 {
 /// A command that exited with 0 returned.
 pub(crate) fn exited_well(ending: Ending) -> Ending {
     match ending {
-        Ending::Failed(Failure { exit_code: Some(0), .. }) => Ending::Returned(Value::Null),
+        Ending::Failed(failure) if failure.exit_code == Some(0) => Ending::Returned(Value::Null),
         other => other,
     }
 }

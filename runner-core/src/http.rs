@@ -285,7 +285,7 @@ where
             stop.disarm();
             // The guest said why it has no answer; a trap or limit after that says more.
             Ok(HttpReply::Unanswered(match outcome.ending {
-                Ending::Returned(()) => Outcome { ending: Ending::Failed(said(&code)), ..outcome },
+                Ending::Returned(()) => Outcome { ending: Ending::Failed(said(&code).into()), ..outcome },
                 _ => outcome,
             }))
         }
@@ -293,7 +293,7 @@ where
             let (outcome, _) = end_of(ended.await)?;
             stop.disarm();
             Ok(HttpReply::Unanswered(match outcome.ending {
-                Ending::Returned(()) => Outcome { ending: Ending::Failed(silent()), ..outcome },
+                Ending::Returned(()) => Outcome { ending: Ending::Failed(silent().into()), ..outcome },
                 _ => outcome,
             }))
         }

@@ -34,9 +34,11 @@ pub struct Limits {
     pub host_bytes: u64,
     /// Resources (streams, pollables, files, requests, ..) that a component holds open at once. Default 1,000.
     pub handles: u32,
-    /// Arguments, environment, standard input and HTTP request body together. Default 16 MiB.
+    /// Arguments, environment, standard input and HTTP request (method, address, headers and body) together. Default 16 MiB.
+    /// Arguments of typed calls are not weighed: they are the caller's own values, and the guest's memory is their limit.
     pub input_bytes: u64,
-    /// Result, standard output, standard error and HTTP response body together. Default 8 MiB.
+    /// Result, standard output, standard error and HTTP response body together; the result of a typed call has as much for
+    /// itself. Default 8 MiB.
     pub output_bytes: u64,
 }
 

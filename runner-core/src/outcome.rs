@@ -42,13 +42,13 @@ pub enum Ending<T = Value> {
     /// The guest returned.
     Returned(T),
     /// The guest said no: a top-level WIT `err`, or a non-zero exit code.
-    Failed(Failure),
+    Failed(Box<Failure>),
     /// The engine stopped the guest: it did something that WebAssembly forbids, or gave up (`unreachable`).
-    Trapped(Trap),
+    Trapped(Box<Trap>),
     /// The guest met one of its limits.
     Exhausted(Limit),
-    /// The call did not come to its end: the caller went away, or the host could not do its part. Only a capability's
-    /// `close` sees this.
+    /// The call did not come to its end: the caller went away, or the host could not do its part. A capability's `close`
+    /// sees this, and the outcome in [`Error::outcome`](crate::Error::outcome) or of a response that was dropped.
     Cancelled,
 }
 

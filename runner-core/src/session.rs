@@ -122,10 +122,10 @@ impl Session {
 
     /// Opens the program's capabilities where they are not open.
     pub(crate) fn lend(&mut self, idempotency_key: Option<&str>, attempt: Option<u32>) -> Result<()> {
-        let program = self.program.clone();
-        if program.loans().is_empty() || !self.store().data().slots.is_empty() {
+        if self.program.loans().is_empty() || !self.store().data().slots.is_empty() {
             return Ok(());
         }
+        let program = self.program.clone();
         let context = CallContext {
             call_id: self.id,
             program: program.digest().into(),
@@ -261,13 +261,13 @@ impl Session {
             return Ok(self.exhausted(*kind));
         }
         if let Some(I32Exit(code)) = error.downcast_ref() {
-            return Ok(Ending::Failed(Failure {
+            return Ok(Ending::Failed(Box::new(Failure {
                 code: "exit".to_owned(),
                 message: format!("the guest exited with code {code}"),
                 retryable: false,
                 exit_code: Some(*code),
                 value: None,
-            }));
+            })));
         }
         if error.downcast_ref::<Error>().is_some() {
             // A capability could not do its part, and said so in the host's own words.
@@ -286,10 +286,10 @@ impl Session {
             (Some(EngineTrap::StackOverflow), _) => self.exhausted(LimitKind::Stack),
             // A trap right after a refused growth is the growth's.
             (_, Some(kind)) => self.exhausted(kind),
-            (Some(trap), None) => Ending::Trapped(trapped(&error, Some(trap))),
+            (Some(trap), None) => Ending::Trapped(trapped(&error, Some(trap)).into()),
             (None, None) => match limit_in_words(&error.root_cause().to_string(), copied(&error)) {
                 Some(kind) => self.exhausted(kind),
-                None => Ending::Trapped(trapped(&error, None)),
+                None => Ending::Trapped(trapped(&error, None).into()),
             },
         })
     }
@@ -352,17 +352,28 @@ impl Session {
     ///
     /// # Errors
     /// Where the host could not do its part, in the call or in a close: with the outcome.
-    pub(crate) async fn finish<T: Into<Value>>(mut self, ran: Result<Ending<T>>) -> Result<Outcome<T>> {
-        let (ending, refused) = match ran {
-            Ok(ending) => (ending, None),
-            Err(error) => (Ending::Cancelled, Some(error)),
-        };
-        let outcome = self.outcome(ending);
-        self.remember(&outcome.ending);
-        match refused.map_or(self.close().await, Err) {
-            Ok(()) => Ok(outcome),
-            Err(error) => Err(error.with_outcome(outcome.map(Into::into))),
+    pub(crate) async fn finish<T: Into<Value>>(self, ran: Result<Ending<T>>) -> Result<Outcome<T>> {
+        match self.end(ran) {
+            (ended, None) => ended,
+            (ended, Some(closing)) => after(ended, closing).await,
         }
+    }
+
+    /// The first half of [`Session::finish`], which is all of it where nothing is open: an outcome is large, and each await
+    /// copies it.
+    pub(crate) fn end<T: Into<Value>>(mut self, ran: Result<Ending<T>>) -> (Result<Outcome<T>>, Option<Closed>) {
+        let ended = match ran {
+            Ok(ending) => {
+                self.remember(&ending);
+                Ok(self.outcome(ending))
+            }
+            Err(error) => {
+                self.last = Some(Ending::Cancelled);
+                Err(error.with_outcome(self.outcome(Ending::Cancelled)))
+            }
+        };
+        let closing = self.take_closing().map(|closing| self.start_closing(closing));
+        (ended, closing)
     }
 
     /// Ends the session with the last ending.
@@ -384,7 +395,7 @@ impl Session {
     }
 
     /// On a task of its own: a caller that goes away during the close does not interrupt it.
-    fn start_closing(&self, closing: Closing) -> JoinHandle<Result<()>> {
+    fn start_closing(&self, closing: Closing) -> Closed {
         let executor = self.program.executor();
         let runtime = self.runtime.as_ref().expect("what is open was opened in a runtime");
         executor.janitor().spawn_on(closing.run(executor.bounds().close_grace), runtime)
@@ -414,6 +425,18 @@ impl Drop for Session {
         }
         // After its closes are the janitor's: `shutdown` waits for the calls first.
         self.rest();
+    }
+}
+
+/// A close under way.
+pub(crate) type Closed = JoinHandle<Result<()>>;
+
+/// The end of a call once its capabilities are closed.
+pub(crate) async fn after<T: Into<Value>>(ended: Result<Outcome<T>>, closing: Closed) -> Result<Outcome<T>> {
+    match (ended, closed(closing.await)) {
+        (Ok(outcome), Err(error)) => Err(error.with_outcome(outcome.map(Into::into))),
+        // What went wrong first is what the caller hears; the close has been logged.
+        (ended, _) => ended,
     }
 }
 

@@ -28,19 +28,28 @@ fn hex(bytes: &[u8]) -> String {
 pub(crate) struct CodeKey(Arc<str>);
 
 impl CodeKey {
-    pub(crate) fn new(engine: &Engine, metering: Metering, module_digest: &str) -> Self {
-        let mut hasher = Sha256Hasher(Sha256::new());
-        // Changes whenever what we do to a module before compiling it changes.
-        hasher.0.update(b"runner code 1\0");
-        hasher.0.update(metering.as_str().as_bytes());
-        hasher.0.update(b"\0");
-        hasher.0.update(module_digest.as_bytes());
-        engine.precompile_compatibility_hash().hash(&mut hasher);
-        CodeKey(hex(&hasher.0.finalize()).into())
-    }
-
     pub(crate) fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+/// The keys of one engine: what they have in common, hashed once.
+pub(crate) struct CodeKeys(Sha256);
+
+impl CodeKeys {
+    pub(crate) fn new(engine: &Engine, metering: Metering) -> Self {
+        let mut hasher = Sha256Hasher(Sha256::new());
+        // Changes whenever what we do to a module before compiling it changes.
+        hasher.0.update(b"runner code 2\0");
+        hasher.0.update(metering.as_str().as_bytes());
+        hasher.0.update(b"\0");
+        engine.precompile_compatibility_hash().hash(&mut hasher);
+        CodeKeys(hasher.0)
+    }
+
+    /// The key of a module's code.
+    pub(crate) fn key(&self, module_digest: &str) -> CodeKey {
+        CodeKey(hex(&self.0.clone().chain_update(module_digest.as_bytes()).finalize()).into())
     }
 }
 

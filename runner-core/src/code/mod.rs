@@ -13,11 +13,12 @@ use std::sync::Arc;
 
 pub use self::compile::{Compile, CompilerProcess, serve_compile};
 pub(crate) use self::compile::{CompileJob, Compiler, Work};
-pub(crate) use self::key::{CodeKey, digest};
+pub(crate) use self::key::{CodeKey, CodeKeys, digest};
 pub use self::local::LocalStore;
 pub(crate) use self::trusted::Compiled;
 pub use self::verified::{CodeStore, DirectoryStore, VerifiedStore};
 
+use tokio_util::task::TaskTracker;
 use wasmtime::Engine;
 
 use crate::error::Result;
@@ -32,19 +33,20 @@ pub(crate) enum Store {
 }
 
 impl Store {
-    /// Code that is already there. What does not fit or does not verify counts as absent.
-    pub(crate) async fn get(&self, engine: &Engine, key: &CodeKey) -> Option<Compiled> {
+    /// Code that is already there. What does not fit or does not verify counts as absent; what is kept for the next time is
+    /// kept by the janitor.
+    pub(crate) async fn get(&self, engine: &Engine, key: &CodeKey, janitor: &TaskTracker) -> Option<Compiled> {
         match self {
             Store::None => None,
-            Store::Local(store) => store.get(engine, key).await,
-            Store::Verified(store) => store.get(engine, key).await,
+            Store::Local(store) => store.get(engine, key),
+            Store::Verified(store) => store.get(engine, key, janitor).await,
         }
     }
 
     /// Keeps an artefact, and gives it back mapped where the store can.
     pub(crate) async fn put(&self, engine: &Engine, key: &CodeKey, artefact: Vec<u8>) -> Result<Compiled> {
         match self {
-            Store::None => trusted::from_own_compiler(engine, artefact).await,
+            Store::None => trusted::from_own_compiler(engine, &artefact),
             Store::Local(store) => store.put(engine, key, artefact).await,
             Store::Verified(store) => store.put(engine, key, artefact).await,
         }

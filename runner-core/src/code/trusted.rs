@@ -2,6 +2,7 @@
 
 #![allow(unsafe_code, reason = "deserializing compiled code is the one unsafe act of this crate")]
 
+use std::fs::File;
 use std::path::Path;
 
 use wasmtime::component::Component;
@@ -27,13 +28,40 @@ impl Compiled {
     }
 }
 
-/// Loads what our own compiler has just made, in this process or in a child that answered through a private pipe.
-pub(crate) async fn from_own_compiler(engine: &Engine, artefact: Vec<u8>) -> Result<Compiled> {
-    // SAFETY: the bytes come straight from wasmtime's serializer; see the two callers of this function.
+/// What an artefact is; it stands in the name of its file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CodeKind {
+    Module,
+    Component,
+}
+
+impl CodeKind {
+    pub(crate) const ALL: [Self; 2] = [CodeKind::Module, CodeKind::Component];
+
+    pub(crate) fn of(artefact: &[u8]) -> Option<Self> {
+        Engine::detect_precompiled(artefact).map(|kind| match kind {
+            Precompiled::Module => CodeKind::Module,
+            Precompiled::Component => CodeKind::Component,
+        })
+    }
+
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            CodeKind::Module => "module",
+            CodeKind::Component => "component",
+        }
+    }
+}
+
+/// Loads what our own compiler has just made, in this process or in a child that answered through a private pipe; or what
+/// carries our own seal over every byte.
+pub(crate) fn from_own_compiler(engine: &Engine, artefact: &[u8]) -> Result<Compiled> {
+    // SAFETY: the bytes come straight from wasmtime's serializer, or are those that were sealed when they did; see the
+    // callers of this function.
     let loaded = unsafe {
-        match Engine::detect_precompiled(&artefact) {
-            Some(Precompiled::Module) => Module::deserialize(engine, &artefact).map(Compiled::Module),
-            Some(Precompiled::Component) => Component::deserialize(engine, &artefact).map(Compiled::Component),
+        match CodeKind::of(artefact) {
+            Some(CodeKind::Module) => Module::deserialize(engine, artefact).map(Compiled::Module),
+            Some(CodeKind::Component) => Component::deserialize(engine, artefact).map(Compiled::Component),
             None => return Err(Error::internal("the compiler answered with something that is not compiled code")),
         }
     };
@@ -47,13 +75,13 @@ pub(crate) async fn from_own_compiler(engine: &Engine, artefact: Vec<u8>) -> Res
 ///
 /// The caller has checked that the directory is this user's alone, mode 0700, and files are renamed into it whole and never
 /// changed: nobody else can have written what is mapped here.
-pub(crate) fn map_file(engine: &Engine, path: &Path) -> Option<Compiled> {
-    let kind = Engine::detect_precompiled_file(path).ok()??;
+pub(crate) fn map_file(engine: &Engine, kind: CodeKind, path: &Path) -> Option<Compiled> {
     // SAFETY: see above.
     let loaded = unsafe {
         match kind {
-            Precompiled::Module => Module::deserialize_file(engine, path).map(Compiled::Module),
-            Precompiled::Component => Component::deserialize_file(engine, path).map(Compiled::Component),
+            CodeKind::Module => Module::deserialize_open_file(engine, File::open(path).ok()?).map(Compiled::Module),
+            CodeKind::Component if !path.exists() => return None,
+            CodeKind::Component => Component::deserialize_file(engine, path).map(Compiled::Component),
         }
     };
     loaded.inspect_err(|error| tracing::warn!(%error, "code in the local store does not fit this engine")).ok()

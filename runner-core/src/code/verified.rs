@@ -1,6 +1,6 @@
 //! The verified door: code from anywhere, checked over every byte with a key that only the embedder holds.
 //!
-//! What verifies enters the local store and is mapped from there; what does not is compiled again, never run.
+//! What verifies runs, and enters the local store, to be mapped from there next time; what does not is compiled again.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,10 +11,13 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
+use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
 use wasmtime::Engine;
 
-use super::{CodeKey, Compiled, LocalStore};
+use super::{CodeKey, Compiled, LocalStore, trusted};
 use crate::error::{Error, Result};
+use crate::executor::aside;
 
 /// Bytes of the seal in front of an artefact: HMAC-SHA-256 over the key's name and the artefact.
 const SEAL_BYTES: usize = 32;
@@ -37,7 +40,12 @@ pub struct VerifiedStore {
     remote: Box<dyn CodeStore>,
     key: Hmac<Sha256>,
     local: LocalStore,
+    /// Places for artefacts that run already and are still being written.
+    writes: Arc<Semaphore>,
 }
+
+/// Artefacts that are written beside the calls that run them; each is held in memory until then.
+const WRITES_MAX: usize = 4;
 
 impl VerifiedStore {
     /// Joins a remote place, the secret that seals what lies there, and the local store that verified code enters.
@@ -50,11 +58,11 @@ impl VerifiedStore {
             return Err(Error::invalid(format!("the key of a verified store needs {SEAL_BYTES} bytes, found {found}")));
         }
         let key = Hmac::new_from_slice(key).map_err(|error| Error::invalid("the key does not fit").source(error))?;
-        Ok(VerifiedStore { remote: Box::new(remote), key, local })
+        Ok(VerifiedStore { remote: Box::new(remote), key, local, writes: Arc::new(Semaphore::new(WRITES_MAX)) })
     }
 
-    pub(super) async fn get(&self, engine: &Engine, key: &CodeKey) -> Option<Compiled> {
-        if let Some(compiled) = self.local.get(engine, key).await {
+    pub(super) async fn get(&self, engine: &Engine, key: &CodeKey, janitor: &TaskTracker) -> Option<Compiled> {
+        if let Some(compiled) = self.local.get(engine, key) {
             return Some(compiled);
         }
         let answered = tokio::time::timeout(REMOTE_TIME, self.remote.get(key.as_str())).await;
@@ -65,17 +73,33 @@ impl VerifiedStore {
                 return None;
             }
         };
-        let Some(artefact) = self.unseal(key, &sealed) else {
+        let (mac, bytes) = (self.mac(key), sealed.clone());
+        if !aside(sealed.len(), move || verifies(mac, &bytes)).await.ok()? {
             tracing::warn!(key = key.as_str(), "code that does not verify is compiled again, not run");
             return None;
-        };
-        self.local.put(engine, key, artefact.to_vec()).await.ok()
+        }
+        let artefact = sealed.slice(SEAL_BYTES..);
+        let (owner, bytes) = (engine.clone(), artefact.clone());
+        let compiled = aside(artefact.len(), move || trusted::from_own_compiler(&owner, &bytes)).await.ok()?.ok()?;
+        // It runs at once. Kept beside that, and where many are being kept, before it.
+        let (local, key) = (self.local.clone(), key.clone());
+        let place = Arc::clone(&self.writes).acquire_owned().await.ok()?;
+        janitor.spawn_blocking(move || {
+            local.keep(&key, &artefact);
+            drop(place);
+        });
+        Some(compiled)
     }
 
     pub(super) async fn put(&self, engine: &Engine, key: &CodeKey, artefact: Vec<u8>) -> Result<Compiled> {
-        let mut sealed = Vec::with_capacity(SEAL_BYTES + artefact.len());
-        sealed.extend_from_slice(&self.mac(key, &artefact).finalize().into_bytes());
-        sealed.extend_from_slice(&artefact);
+        let mac = self.mac(key);
+        let (sealed, artefact) = aside(artefact.len(), move || {
+            let mut sealed = Vec::with_capacity(SEAL_BYTES + artefact.len());
+            sealed.extend_from_slice(&mac.chain_update(&artefact).finalize().into_bytes());
+            sealed.extend_from_slice(&artefact);
+            (sealed, artefact)
+        })
+        .await?;
         let answered = tokio::time::timeout(REMOTE_TIME, self.remote.put(key.as_str(), sealed.into())).await;
         if let Err(error) = answered.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
             tracing::warn!(%error, "compiled code is not shared");
@@ -83,19 +107,16 @@ impl VerifiedStore {
         self.local.put(engine, key, artefact).await
     }
 
-    fn mac(&self, key: &CodeKey, artefact: &[u8]) -> Hmac<Sha256> {
-        let mut mac = self.key.clone();
-        // The name is sealed too, so that good code under another module's name does not verify.
-        mac.update(key.as_str().as_bytes());
-        mac.update(artefact);
-        mac
+    /// The name is sealed too, so that good code under another module's name does not verify.
+    fn mac(&self, key: &CodeKey) -> Hmac<Sha256> {
+        self.key.clone().chain_update(key.as_str().as_bytes())
     }
+}
 
-    fn unseal<'a>(&self, key: &CodeKey, sealed: &'a [u8]) -> Option<&'a [u8]> {
-        let (seal, artefact) = sealed.split_at_checked(SEAL_BYTES)?;
-        self.mac(key, artefact).verify_slice(seal).ok()?;
-        Some(artefact)
-    }
+fn verifies(mac: Hmac<Sha256>, sealed: &[u8]) -> bool {
+    sealed
+        .split_at_checked(SEAL_BYTES)
+        .is_some_and(|(seal, artefact)| mac.chain_update(artefact).verify_slice(seal).is_ok())
 }
 
 /// A directory as a [`CodeStore`]: a network mount that several hosts share. Its permissions do not matter.

@@ -104,6 +104,49 @@ async fn a_local_store_that_others_can_touch_is_refused() {
 }
 
 #[tokio::test]
+async fn a_local_store_that_can_be_replaced_from_above_is_refused() {
+    let directory = TempDir::new().expect("a directory");
+    let above = directory.path().join("above");
+    fs::create_dir(&above).expect("made");
+    let open = |mode: u32| {
+        fs::set_permissions(&above, fs::Permissions::from_mode(mode)).expect("set");
+        LocalStore::open(above.join("between/code"))
+    };
+    for mode in [0o777, 0o775, 0o722] {
+        let error = open(mode).expect_err("it is refused");
+        assert_eq!(error.kind(), ErrorKind::Denied);
+        let words = format!("above`, of user {} with mode {mode:04o}", rustix::process::geteuid().as_raw());
+        assert!(error.to_string().contains(&words), "`{error}` does not say `{words}`");
+    }
+    for mode in [0o700, 0o755, 0o1777] {
+        open(mode).expect("nobody else can replace what lies below");
+    }
+}
+
+#[tokio::test]
+async fn a_local_store_holds_to_its_size_and_forgets_the_oldest() {
+    let directory = TempDir::new().expect("a directory");
+    let path = directory.path().join("code");
+    let executor = |bytes| {
+        let store = LocalStore::open(&path).expect("it opens").bytes_max(bytes);
+        Executor::builder().bounds(small()).local_store(store).build().expect("it starts")
+    };
+    let is_kept = |module: &'static str| {
+        let (executor, id) = (executor(u64::MAX), ModuleId::of(guest(module)));
+        async move { executor.load_compiled(&id, &Grants::none()).await.is_ok() }
+    };
+    load(&executor(u64::MAX), "gcd.wat").await;
+    let one = files(&path)[0].metadata().expect("a file").len();
+    fs::File::open(&files(&path)[0]).and_then(|file| file.set_modified(std::time::UNIX_EPOCH)).expect("made old");
+    load(&executor(u64::MAX), "sum_of_2_ints.wat").await;
+    assert!(is_kept("gcd.wat").await && is_kept("sum_of_2_ints.wat").await);
+    // Room for two of the three.
+    load(&executor(one * 5 / 2), "max_of_2_ints.wat").await;
+    assert!(!is_kept("gcd.wat").await);
+    assert!(is_kept("sum_of_2_ints.wat").await && is_kept("max_of_2_ints.wat").await);
+}
+
+#[tokio::test]
 async fn an_artefact_of_another_engine_is_compiled_again() {
     let directory = TempDir::new().expect("a directory");
     let store = directory.path().join("code");
@@ -126,8 +169,13 @@ async fn the_verified_door_shares_code_between_hosts() {
     let (shared, here, there) = places(&directory);
     assert!(!compiled(&with_verified(&shared, &here, KEY)).await.is_zero());
     // Another host: its local store is empty, the shared place is not.
-    assert!(compiled(&with_verified(&shared, &there, KEY)).await.is_zero());
+    let other = with_verified(&shared, &there, KEY);
+    assert!(compiled(&other).await.is_zero());
+    // It ran at once; that it is kept is the executor's to see to before it ends.
+    other.shutdown().await;
     assert_eq!(files(&there).len(), 1, "what verified has entered the local store");
+    fs::remove_dir_all(&shared).expect("removed");
+    assert!(compiled(&with_verified(&shared, &there, KEY)).await.is_zero(), "and is enough by itself");
 }
 
 fn places(directory: &TempDir) -> (PathBuf, PathBuf, PathBuf) {

@@ -311,8 +311,13 @@ async fn input_of_a_request() {
             _ => panic!("an unknown reply"),
         }
     };
-    assert!(run(1_000).await.is_returned());
-    assert_met(&run(999).await, LimitKind::Input, 999, "bytes");
+    // The head counts: method, path and authority.
+    let head = "POST/echolocalhost".len() as u64;
+    let within = run(head + 1_000).await;
+    assert!(within.is_returned(), "{within:?}");
+    for over in [head + 999, head, head - 1] {
+        assert_met(&run(over).await, LimitKind::Input, over, "bytes");
+    }
 }
 
 #[tokio::test]
