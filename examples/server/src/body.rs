@@ -1,5 +1,6 @@
 //! Request bodies: read whole, within a size, a time, and what all requests together may hold in memory.
 
+use std::borrow::Cow;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
@@ -94,13 +95,22 @@ pub(crate) fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem
         let path = error.path().to_string();
         let place = match path.trim_end_matches('?').trim_end_matches('.') {
             "" => "the request".to_owned(),
-            path => format!("`{path}`"),
+            path => format!("`{}`", shown(path)),
         };
         Problem::invalid(format!("{place}: {}", error.into_inner()))
     });
     let Object(parsed) = parsed?;
     json.end().map_err(|error| Problem::invalid(format!("the request: {error}")))?;
     Ok(parsed)
+}
+
+/// As much of a caller's text as a refusal repeats.
+pub(crate) fn shown(text: &str) -> Cow<'_, str> {
+    const CHARS_MAX: usize = 100;
+    match text.char_indices().nth(CHARS_MAX) {
+        Some((end, _)) => Cow::Owned(format!("{}..", &text[..end])),
+        None => Cow::Borrowed(text),
+    }
 }
 
 /// What JSON may be called; the last is what curl says where nobody told it.

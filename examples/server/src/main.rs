@@ -18,6 +18,7 @@ use runner_server::{Capacity, Server, Settings, Store, Sweeper, Token, Traces, a
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
@@ -133,6 +134,7 @@ async fn run(options: Options) -> Result<()> {
     let mut settings = options.settings()?;
     let data = options.data.clone().unwrap_or_else(default_data);
     let executor = options.bounds.executor(&data)?;
+    let accounts = TaskTracker::new();
     let server = |settings| -> Result<Server> {
         Ok(Server {
             settings,
@@ -142,6 +144,7 @@ async fn run(options: Options) -> Result<()> {
             sweeper: Some(Sweeper::new(open(&data.join("code"))?, options.bounds.code_bytes)),
             page: options.page.clone().or_else(built_page).map(|dir| open(&dir)).transpose()?,
             guests: options.guests.as_deref().map(open).transpose()?,
+            accounts: accounts.clone(),
         })
     };
 
@@ -154,7 +157,9 @@ async fn run(options: Options) -> Result<()> {
     tracing::info!(data = %data.display(), "listening on http://{address}");
     serve(listener, app, ended()?, GRACE).await;
     tracing::info!("ending");
-    if timeout(GRACE, executor.shutdown()).await.is_err() {
+    accounts.close();
+    let calls = async { tokio::join!(executor.shutdown(), accounts.wait()) };
+    if timeout(GRACE, calls).await.is_err() {
         tracing::warn!("calls were cut off");
     }
     if let Some(traces) = traces {

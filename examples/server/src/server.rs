@@ -5,6 +5,7 @@ use std::sync::Arc;
 use cap_std::fs::Dir;
 use quick_cache::sync::Cache;
 use runner_core::{Executor, Explanation, Grants, Metering, ModuleId, Program};
+use tokio_util::task::TaskTracker;
 
 use crate::api::Problem;
 use crate::body::Bodies;
@@ -29,6 +30,8 @@ pub struct Server {
     pub page: Option<Dir>,
     /// Example modules that are built from Rust, each `NAME.wasm`.
     pub guests: Option<Dir>,
+    /// The accounts of calls that go on behind their answer's head. Wait for it before the last numbers are read.
+    pub accounts: TaskTracker,
 }
 
 /// Programs of stored modules that are kept ready. Their code is mapped from files: what they hold is little, what they
@@ -48,6 +51,7 @@ pub(crate) struct Shared {
     programs: Arc<Cache<(ModuleId, Metering), Program>>,
     pub(crate) page: Option<Arc<Dir>>,
     pub(crate) guests: Option<Arc<Dir>>,
+    pub(crate) accounts: TaskTracker,
 }
 
 impl From<Server> for Shared {
@@ -63,6 +67,7 @@ impl From<Server> for Shared {
             programs: Arc::new(Cache::new(PROGRAMS_MAX)),
             page: server.page.map(Arc::new),
             guests: server.guests.map(Arc::new),
+            accounts: server.accounts,
         }
     }
 }

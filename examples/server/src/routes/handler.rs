@@ -45,7 +45,7 @@ pub(super) async fn http(
     match program.http(request).send().instrument(span.clone()).await {
         Ok(HttpReply::Answered { response, ended }) => {
             let metrics = Arc::clone(&shared.metrics);
-            tokio::spawn(async move {
+            shared.accounts.spawn(async move {
                 let ended = ended.outcome().await;
                 count(&metrics, ended.as_ref());
                 traces::ended(&span, ended.as_ref());

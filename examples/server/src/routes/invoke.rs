@@ -11,7 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::reference::Asked;
 use super::{Target, modules};
 use crate::api::{Outcome, Problem, Refusals, Request, Wasm};
-use crate::body::{Held, JSON_BYTES_MAX, media_type, parse_json};
+use crate::body::{Held, JSON_BYTES_MAX, media_type, parse_json, shown};
 use crate::call;
 use crate::server::Shared;
 
@@ -105,15 +105,6 @@ impl OneShot {
         let args_cli =
             args_cli.map_err(|error| Problem::invalid(format!("`args_cli` is not an array of strings: {error}")))?;
         Ok(Request { function: self.function, args, args_cli: args_cli.unwrap_or_default(), ..Request::default() })
-    }
-}
-
-/// As much of a text as a refusal repeats.
-fn shown(text: &str) -> String {
-    const CHARS_MAX: usize = 100;
-    match text.char_indices().nth(CHARS_MAX) {
-        Some((end, _)) => format!("{}..", &text[..end]),
-        None => text.to_owned(),
     }
 }
 

@@ -61,14 +61,16 @@ async fn unknown_routes_and_methods_are_problems_too() {
         site.ask(method, path, Body::empty()).await.is_problem(405, "invalid", "has no method");
     }
     site.get("/v1/modules/%ff").await.is_problem(400, "invalid", "");
+    let deep = format!("{{\"args\":{}", "[".repeat(200));
     for (body, words) in [
+        (deep.as_str(), "[0].."),
         ("{", "the request: EOF"),
         ("{} x", "the request: trailing characters at line 1 column 4"),
         ("{\"args\":[NaN]}", "`args[0]`: expected value at line 1 column 10"),
         ("{\"args\":[1e999]}", "`args[0]`: number out of range"),
         ("{\"args\":[],\"args\":[]}", "duplicate field `args`"),
     ] {
-        site.ask("POST", "/v1/modules/a/call", body).await.is_problem(400, "invalid", words);
+        site.ask("POST", "/v1/modules/a/call", body.to_owned()).await.is_problem(400, "invalid", words);
     }
 }
 

@@ -14,6 +14,7 @@ use runner_core::{Executor, Limits, LocalStore};
 use runner_server::{Capacity, Server, Settings, Store, Sweeper, app, bounds};
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 pub(crate) const HOST: &str = "127.0.0.1:8080";
@@ -80,6 +81,7 @@ impl Site {
             sweeper: wants.code_bytes.map(|bytes| Sweeper::new(dir(&data.path().join("code")), bytes)),
             page: wants.page,
             guests: wants.guests,
+            accounts: TaskTracker::new(),
         });
         Site { app, data }
     }
