@@ -11,8 +11,8 @@ use http::{Request, StatusCode};
 use http_body::{Body as _, Frame};
 use http_body_util::{BodyExt, Empty, StreamBody};
 use runner_core::{
-    CallContext, Capability, Ending, Error, ErrorKind, Executor, Grants, HasView, Host, HttpReply, Limits, Program,
-    Result, View, async_trait, wasmtime,
+    CallContext, Capability, Ending, Error, ErrorKind, Executor, Grants, HasView, Host, HttpReply, Instance, Limits,
+    Program, Result, View, async_trait, wasmtime,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -21,7 +21,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use crate::support::stranger::store;
-use crate::support::{guest, short, small};
+use crate::support::{guest, short, small, turns};
 
 /// A store that publishes in its close. The test says when, and whether it can.
 #[derive(Clone)]
@@ -151,13 +151,6 @@ fn sent(program: &Program, path: &str) -> JoinHandle<Result<HttpReply>> {
     tokio::spawn(program.http(get(path)).send())
 }
 
-/// Gives everything that is ready to run its turn, several times over.
-async fn turns() {
-    for _ in 0..100 {
-        tokio::task::yield_now().await;
-    }
-}
-
 #[tokio::test]
 async fn a_response_is_held_back_until_the_close_has_succeeded() {
     let kv = Publisher::shut();
@@ -194,8 +187,6 @@ async fn a_response_that_the_guest_broke_off_is_none_where_it_is_held_back() {
         ("/trap-half", Limits::default(), "trapped unreachable"),
         ("/trap-after", Limits::default(), "trapped unreachable"),
         ("/spin-half", short(), "exhausted deadline"),
-        
-        
     ] {
         let kv = Publisher::open();
         let (_executor, program) = kv.program(HELD).await;
@@ -297,7 +288,7 @@ async fn a_reader_that_goes_away_half_way_cancels() {
     assert_eq!(body.frame().await.expect("a frame").expect("no error").into_data().expect("data"), "half");
     assert!(!body.is_end_stream());
     drop(body);
-    assert_eq!(ended.outcome().await.expect_err("it was stopped").kind(), ErrorKind::Unavailable);
+    assert_eq!(ended.outcome().await.expect("it was stopped").ending, Ending::Cancelled);
     executor.shutdown().await;
     assert_eq!(kv.log(), ["path /echo", "closing cancelled", "closed"]);
 }
@@ -342,4 +333,103 @@ async fn a_close_beyond_its_grace_is_an_error() {
     assert_eq!(error.message(), "capability `kv` did not close within 5s");
     assert!(error.outcome().is_some_and(|outcome| outcome.ending.is_returned()));
     assert_eq!(kv.log(), ["path /whole", "closing returned"], "it is not asked again");
+}
+
+/// One request to a live instance: what came back, and the instance where it goes on.
+async fn reused(instance: Instance, path: &str) -> (Bytes, Option<Instance>) {
+    let reply = instance.http(get(path)).send().await.expect("it is sent");
+    let (response, ended) = match reply {
+        HttpReply::Answered { response, ended } => (response, ended),
+        HttpReply::Unanswered(outcome) => panic!("expected an answer, found {:?}", outcome.ending),
+        _ => panic!("an unknown reply"),
+    };
+    let body = response.into_body().collect().await.map_or_else(|_| Bytes::new(), |body| body.to_bytes());
+    let (outcome, instance) = ended.reclaim().await.expect("it ends");
+    assert_eq!(outcome.ending.is_returned(), instance.is_some(), "only one that returned goes on");
+    (body, instance)
+}
+
+#[tokio::test]
+async fn a_live_instance_serves_requests_and_its_capabilities_open_and_close_with_each() {
+    for grant in [HELD, STREAMED] {
+        let kv = Publisher::open();
+        let (_executor, program) = kv.program(grant).await;
+        let instance = program.instance().start().await.expect("it starts");
+        assert!(instance.started().ending.is_returned() && !instance.started().usage.instantiate.is_zero());
+        let (body, instance) = reused(instance, "/count").await;
+        assert_eq!(body, "1");
+        // What the instance had opened when it started is closed before its first request.
+        let first = ["closing returned", "closed", "path /count", "closing returned", "closed"];
+        assert_eq!(kv.log(), first);
+        let (body, instance) = reused(instance.expect("it goes on"), "/count").await;
+        assert_eq!(body, "2", "what it holds in memory stays");
+        assert_eq!(kv.log()[first.len()..], first[2..]);
+        instance.expect("it goes on").close().await.expect("it closes");
+        assert_eq!(kv.log().len(), 8, "nothing is closed twice");
+    }
+}
+
+#[tokio::test]
+async fn a_live_instance_does_not_outlive_a_request_that_went_wrong() {
+    let kv = Publisher::open();
+    let (executor, program) = kv.program(STREAMED).await;
+    let instance = async || program.instance().start().await.expect("it starts");
+    assert!(reused(instance().await, "/trap-half").await.1.is_none());
+    let HttpReply::Unanswered(outcome) = instance().await.http(get("/silent")).send().await.expect("it is sent") else {
+        panic!("nothing was answered");
+    };
+    assert_eq!(told(&outcome.ending), "failed no_response");
+    // A reader that goes away stops it; the capability hears of it.
+    let (_chunks, body) = mpsc::channel::<std::result::Result<Frame<Bytes>, Infallible>>(1);
+    let request = Request::builder().uri("http://localhost/echo").body(StreamBody::new(body)).expect("a request");
+    let HttpReply::Answered { response, ended } = instance().await.http(request).send().await.expect("it is sent")
+    else {
+        panic!("expected an answer");
+    };
+    drop(response);
+    let (outcome, instance) = ended.reclaim().await.expect("it ends");
+    assert!(outcome.ending == Ending::Cancelled && instance.is_none());
+    executor.shutdown().await;
+    assert_eq!(kv.log().last().map(String::as_str), Some("closed"));
+    assert!(kv.log().contains(&"closing cancelled".to_owned()));
+}
+
+#[tokio::test]
+async fn a_request_to_a_live_instance_has_limits_of_its_own() {
+    let kv = Publisher::open();
+    let (_executor, program) = kv.program(STREAMED).await;
+    let instance = program.instance().start().await.expect("it starts");
+    let limits = Limits { output_bytes: 0, ..Limits::default() };
+    let reply = instance.http(get("/count")).limits(limits).send().await.expect("it is sent");
+    let HttpReply::Answered { response, ended } = reply else { panic!("expected an answer") };
+    assert!(response.into_body().collect().await.is_err());
+    let (outcome, instance) = ended.reclaim().await.expect("it ends");
+    assert_eq!(told(&outcome.ending), "exhausted output");
+    assert!(instance.is_none());
+}
+
+#[tokio::test]
+async fn a_commit_that_fails_ends_a_live_instance() {
+    let kv = Publisher { fails: true, ..Publisher::open() };
+    let (_executor, program) = kv.program(HELD).await;
+    let instance = program.instance().start().await.expect("it starts");
+    // What was open since the start is closed first, and that fails already.
+    let error = instance.http(get("/count")).send().await.err().expect("the commit fails");
+    assert_eq!(error.kind(), ErrorKind::Conflict);
+}
+
+#[tokio::test]
+async fn a_host_that_is_none_is_the_caller_s_mistake() {
+    let kv = Publisher::open();
+    let (_executor, program) = kv.program(HELD).await;
+    for (host, good) in [("a b", false), ("\u{e9}.example", false), ("example.org:8080", true), ("[::1]", true)] {
+        let request = Request::builder().uri("/count").header("host", host.as_bytes());
+        let sent = program.http(request.body(Empty::<Bytes>::new()).expect("a request")).send().await;
+        match sent {
+            Ok(_) => assert!(good, "{host}"),
+            Err(error) => {
+                assert!(!good && error.kind() == ErrorKind::Invalid && error.message().contains("Host"), "{error}")
+            }
+        }
+    }
 }

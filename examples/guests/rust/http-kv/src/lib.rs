@@ -9,6 +9,7 @@ wit_bindgen::generate!({
 });
 
 use std::io::Write;
+use std::sync::atomic::{AtomicU32, Ordering};
 use stranger::kv::store;
 use wasip2::exports::http::incoming_handler::Guest;
 use wasip2::http::types::{ErrorCode, Fields, IncomingRequest, OutgoingBody, OutgoingResponse, ResponseOutparam};
@@ -17,6 +18,9 @@ use wasip2::io::streams::{OutputStream, StreamError};
 struct Writer;
 
 wasip2::http::proxy::export!(Writer);
+
+/// Requests to `/count` that this instance has seen.
+static COUNT: AtomicU32 = AtomicU32::new(0);
 
 const FIRST: &[u8] = b"the first half, ";
 const SECOND: &[u8] = b"the second half";
@@ -53,6 +57,10 @@ impl Guest for Writer {
                 whole(out);
             }
             "/echo" => echo(&request, out),
+            "/count" => {
+                let count = COUNT.fetch_add(1, Ordering::Relaxed) + 1;
+                start(out).finish(count.to_string().as_bytes());
+            }
             "/silent" => {}
             "/error" => ResponseOutparam::set(out, Err(ErrorCode::ConfigurationError)),
             other => panic!("no such route: {other}"),
