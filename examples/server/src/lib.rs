@@ -20,7 +20,6 @@ mod server;
 mod settings;
 mod store;
 mod stranger;
-mod sweep;
 mod traces;
 
 pub use self::routes::app;
@@ -28,5 +27,4 @@ pub use self::serve::serve;
 pub use self::server::Server;
 pub use self::settings::{Settings, Token, bounds, limits_max};
 pub use self::store::{Capacity, Store};
-pub use self::sweep::Sweeper;
 pub use self::traces::Traces;

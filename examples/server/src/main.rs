@@ -14,7 +14,7 @@ use cap_std::fs::Dir;
 use clap::{Args, Parser, Subcommand};
 use http::HeaderValue;
 use runner_core::{Bounds, Compile, CompilerProcess, Executor, Limits, LocalStore};
-use runner_server::{Capacity, Server, Settings, Store, Sweeper, Token, Traces, app, bounds, limits_max, serve};
+use runner_server::{Capacity, Server, Settings, Store, Token, Traces, app, bounds, limits_max, serve};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
@@ -105,7 +105,7 @@ struct BoundOptions {
     #[arg(long, value_name = "BYTES", default_value_t = Capacity::default().bytes_max)]
     store_bytes: u64,
     /// Bytes of compiled code kept on disk
-    #[arg(long, value_name = "BYTES", default_value_t = 4 << 30)]
+    #[arg(long, value_name = "BYTES", default_value_t = LocalStore::BYTES_MAX)]
     code_bytes: u64,
     /// The longest deadline that a call may ask for
     #[arg(long, value_name = "SECONDS", default_value_t = limits_max().deadline.as_secs())]
@@ -141,7 +141,6 @@ async fn run(options: Options) -> Result<()> {
             executor: executor.clone(),
             store: Store::open(open(&private(&data.join("modules"))?)?, options.bounds.capacity())
                 .with_context(|| format!("modules in `{}`", data.display()))?,
-            sweeper: Some(Sweeper::new(open(&data.join("code"))?, options.bounds.code_bytes)),
             page: options.page.clone().or_else(built_page).map(|dir| open(&dir)).transpose()?,
             guests: options.guests.as_deref().map(open).transpose()?,
             accounts: accounts.clone(),
@@ -221,7 +220,7 @@ impl BoundOptions {
             .bounds(bounds)
             .limits(limits)
             .compile(Compile::OutOfProcess(compiler))
-            .local_store(LocalStore::open(data.join("code"))?);
+            .local_store(LocalStore::open(data.join("code"))?.bytes_max(self.code_bytes));
         Ok(executor.build()?)
     }
 

@@ -14,7 +14,6 @@ use crate::guard::Guard;
 use crate::metrics::Metrics;
 use crate::settings::Settings;
 use crate::store::Store;
-use crate::sweep::Sweeper;
 
 /// The parts of a server.
 pub struct Server {
@@ -24,8 +23,6 @@ pub struct Server {
     pub executor: Executor,
     /// Where modules are kept.
     pub store: Store,
-    /// What holds the directory of compiled code to its size, where there is one.
-    pub sweeper: Option<Sweeper>,
     /// The built page.
     pub page: Option<Dir>,
     /// Example modules that are built from Rust, each `NAME.wasm`.
@@ -47,7 +44,6 @@ pub(crate) struct Shared {
     pub(crate) store: Store,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) bodies: Bodies,
-    sweeper: Option<Sweeper>,
     programs: Arc<Cache<(ModuleId, Metering), Program>>,
     pub(crate) page: Option<Arc<Dir>>,
     pub(crate) guests: Option<Arc<Dir>>,
@@ -63,7 +59,6 @@ impl From<Server> for Shared {
             store: server.store,
             metrics: Arc::new(Metrics::new()),
             bodies: Bodies::new(),
-            sweeper: server.sweeper,
             programs: Arc::new(Cache::new(PROGRAMS_MAX)),
             page: server.page.map(Arc::new),
             guests: server.guests.map(Arc::new),
@@ -98,9 +93,6 @@ impl Shared {
         let from = clock::now();
         let loaded = load.await;
         self.metrics.loaded(from.elapsed());
-        if let Some(sweeper) = &self.sweeper {
-            sweeper.loaded();
-        }
         loaded
     }
 }

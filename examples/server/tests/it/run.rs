@@ -157,7 +157,7 @@ async fn parts_that_are_not_understood_are_refused() {
 
 #[tokio::test]
 async fn compiled_code_on_disk_is_swept_and_a_module_runs_all_the_same() {
-    let site = Site::with(|wants| wants.code_bytes = Some(0));
+    let site = Site::with(|wants| wants.code_bytes = 0);
     let code = site.data().join("code");
     for _ in 0..2 {
         assert_eq!(site.ask("POST", &query("[48, 36]"), runner_guests::wat("gcd")).await.returned(), 12);

@@ -11,7 +11,7 @@ use cap_std::fs::Dir;
 use http::{HeaderMap, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use runner_core::{Executor, Limits, LocalStore};
-use runner_server::{Capacity, Server, Settings, Store, Sweeper, app, bounds};
+use runner_server::{Capacity, Server, Settings, Store, app, bounds};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio_util::task::TaskTracker;
@@ -31,8 +31,8 @@ pub(crate) struct Wants {
     pub(crate) capacity: Capacity,
     pub(crate) bounds: runner_core::Bounds,
     pub(crate) limits: Limits,
-    /// Bytes of compiled code kept on disk, where they are bounded.
-    pub(crate) code_bytes: Option<u64>,
+    /// Bytes of compiled code kept on disk.
+    pub(crate) code_bytes: u64,
     pub(crate) page: Option<Dir>,
     pub(crate) guests: Option<Dir>,
 }
@@ -59,7 +59,7 @@ impl Site {
             capacity: Capacity::default(),
             bounds: runner_core::Bounds { calls: 8, ..bounds() },
             limits: Limits { deadline: Duration::from_secs(5), ..Limits::default() },
-            code_bytes: None,
+            code_bytes: LocalStore::BYTES_MAX,
             page: None,
             guests: None,
         };
@@ -67,7 +67,7 @@ impl Site {
         let executor = Executor::builder()
             .bounds(wants.bounds)
             .limits(wants.limits)
-            .local_store(LocalStore::open(data.path().join("code")).unwrap())
+            .local_store(LocalStore::open(data.path().join("code")).unwrap().bytes_max(wants.code_bytes))
             .build()
             .unwrap();
         let modules = data.path().join("modules");
@@ -78,7 +78,6 @@ impl Site {
             settings: wants.settings,
             executor,
             store: Store::open(dir(&modules), wants.capacity).unwrap(),
-            sweeper: wants.code_bytes.map(|bytes| Sweeper::new(dir(&data.path().join("code")), bytes)),
             page: wants.page,
             guests: wants.guests,
             accounts: TaskTracker::new(),
