@@ -139,7 +139,7 @@ where
         }
         let session = Session::open(&program, &setting).await?;
         session.tally.input.spend(input);
-        exchange(Guest::Fresh(session), request).await
+        exchange(Guest::Fresh(Box::new(session)), request).await
     }
 }
 
@@ -189,7 +189,7 @@ where
         let session = instance.begin_http(&limits).await?;
         session.lend(idempotency_key.as_deref(), attempt)?;
         session.tally.input.spend(input);
-        exchange(Guest::Live(instance), request).await
+        exchange(Guest::Live(Box::new(instance)), request).await
     }
 }
 
@@ -205,8 +205,8 @@ fn handles_http(program: &Program) -> Result<()> {
 
 /// Who answers a request.
 enum Guest {
-    Fresh(Session),
-    Live(Instance),
+    Fresh(Box<Session>),
+    Live(Box<Instance>),
 }
 
 impl Guest {

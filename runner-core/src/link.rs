@@ -95,7 +95,8 @@ fn missing(name: &str, lender: Option<&Arc<dyn Lender>>) -> Service {
         None => Service::Missing {
             capability: None,
             advice: format!(
-                "no capability of this executor serves it: register one that names `{name}` in `serves`, or a host function"
+                "nothing that this host lends serves it; an embedder adds a capability that names `{name}` in `serves`, or a \
+                 host function"
             ),
         },
     }
@@ -174,6 +175,17 @@ fn make(engine: &Engine, loans: &[Loan]) -> wasmtime::Result<Linkers> {
     Ok(Linkers { core, component })
 }
 
+/// An import with the first of its items: a core module's interface alone says little.
+fn shown(import: &Import) -> String {
+    const ITEMS_SHOWN: usize = 3;
+    let items: Vec<_> = import.items.iter().take(ITEMS_SHOWN).map(|item| format!("`{item}`")).collect();
+    let more = if import.items.len() > ITEMS_SHOWN { ", .." } else { "" };
+    match items.is_empty() {
+        true => format!("`{}`", import.name),
+        false => format!("`{}` ({}{more})", import.name, items.join(", ")),
+    }
+}
+
 /// Missing imports that an error names one by one.
 const LACKING_SHOWN: usize = 10;
 
@@ -192,7 +204,7 @@ pub(crate) fn loans(imports: &[Import], lenders: &[Arc<dyn Lender>], grants: &Gr
         match service(import, lenders, grants) {
             Service::Granted { capability } if !ids.contains(&capability) => ids.push(capability),
             Service::Missing { advice, .. } => {
-                lacking.push(format!("import `{}` is not granted: {advice}", import.name))
+                lacking.push(format!("import {} is not granted: {advice}", shown(import)))
             }
             _ => {}
         }

@@ -36,8 +36,6 @@ pub(crate) enum CodeKind {
 }
 
 impl CodeKind {
-    pub(crate) const ALL: [Self; 2] = [CodeKind::Module, CodeKind::Component];
-
     pub(crate) fn of(artefact: &[u8]) -> Option<Self> {
         Engine::detect_precompiled(artefact).map(|kind| match kind {
             Precompiled::Module => CodeKind::Module,
@@ -71,18 +69,21 @@ pub(crate) fn from_own_compiler(engine: &Engine, artefact: &[u8]) -> Result<Comp
     })
 }
 
-/// Maps a file of the local store. `None` where it is absent or made by another engine.
+/// Maps a module of the local store. `None` where another engine made it.
 ///
 /// The caller has checked that the directory is this user's alone, mode 0700, and files are renamed into it whole and never
 /// changed: nobody else can have written what is mapped here.
-pub(crate) fn map_file(engine: &Engine, kind: CodeKind, path: &Path) -> Option<Compiled> {
+pub(crate) fn map_module(engine: &Engine, file: File) -> Option<Compiled> {
     // SAFETY: see above.
-    let loaded = unsafe {
-        match kind {
-            CodeKind::Module => Module::deserialize_open_file(engine, File::open(path).ok()?).map(Compiled::Module),
-            CodeKind::Component if !path.exists() => return None,
-            CodeKind::Component => Component::deserialize_file(engine, path).map(Compiled::Component),
-        }
-    };
+    fitting(unsafe { Module::deserialize_open_file(engine, file) }).map(Compiled::Module)
+}
+
+/// Maps a component of the local store, as [`map_module`] does.
+pub(crate) fn map_component(engine: &Engine, path: &Path) -> Option<Compiled> {
+    // SAFETY: see above.
+    fitting(unsafe { Component::deserialize_file(engine, path) }).map(Compiled::Component)
+}
+
+fn fitting<T>(loaded: wasmtime::Result<T>) -> Option<T> {
     loaded.inspect_err(|error| tracing::warn!(%error, "code in the local store does not fit this engine")).ok()
 }
