@@ -1,9 +1,12 @@
 //! What an executor refuses whoever calls: too large a module, too many calls.
 
-use runner_core::{Bounds, ErrorKind, Executor, Grants, Limits};
+use std::time::Duration;
+
+use futures::FutureExt;
+use runner_core::{Bounds, Call, Ending, ErrorKind, Executor, Grants, Limits, Program};
 use serde_json::json;
 
-use crate::support::{executor, guest, short, small, value};
+use crate::support::{executor, guest, mover_within, small, turns, value};
 
 fn bounded(bounds: Bounds) -> Executor {
     Executor::builder().bounds(bounds).build().expect("an executor starts")
@@ -72,22 +75,181 @@ async fn a_thousand_calls_at_once_pass_through_eight_places() {
     }
 }
 
+/// One place, one in the queue, and a call that waits so many milliseconds in the host.
+async fn one_and_one() -> (Executor, impl Fn(u64, u64) -> Call) {
+    let (executor, program) = mover_within(Bounds { calls: 1, queue: 1, ..Bounds::default() }).await;
+    tokio::time::pause();
+    (executor, move |waits, deadline| {
+        let limits = Limits { deadline: Duration::from_millis(deadline), ..Limits::default() };
+        program.call("move").args(json!([1, 0, 0, waits, 0])).limits(limits)
+    })
+}
+
 #[tokio::test]
-async fn a_call_beyond_the_queue_is_refused_and_those_in_it_are_served() {
-    let executor = bounded(Bounds { calls: 1, queue: 2, ..Bounds::default() });
-    let spin = executor.load(guest("spin.wat"), &Grants::none()).await.expect("it loads");
-    // One runs, two wait, the fourth is turned away: all are polled in this order on one thread.
-    let patient = || Limits { deadline: short().deadline * 10, ..Limits::default() };
-    let call = |limits| spin.call("spin").limits(limits).run();
-    let (first, second, third, fourth) = tokio::join!(call(short()), call(patient()), call(patient()), call(short()));
-    assert!(first.is_ok());
-    let error = fourth.expect_err("the queue is full");
-    assert_eq!(error.kind(), ErrorKind::Unavailable);
-    assert!(error.to_string().contains("all 1 places are taken and 2 calls wait"), "{error}");
-    // Those in the queue get their turn, or are told that it did not come within their own deadline.
-    for waited in [second, third] {
-        assert!(waited.is_ok() || waited.is_err_and(|error| error.to_string().contains("stayed taken")));
+async fn one_call_runs_one_waits_and_the_third_is_refused_at_once() {
+    let (_executor, call) = one_and_one().await;
+    let first = tokio::spawn(call(1_000, 10_000).run());
+    turns().await;
+    let second = tokio::spawn(call(1_000, 10_000).run());
+    turns().await;
+    let third = call(0, 10_000).run().now_or_never().expect("it is told at once");
+    let error = third.expect_err("the queue is full");
+    assert_eq!((error.kind(), error.message()), (ErrorKind::Unavailable, "all 1 places are taken and 1 calls wait"));
+    assert!(!first.is_finished() && !second.is_finished());
+    let first = first.await.expect("no panic").expect("it runs");
+    assert!(first.ending.is_returned() && !second.is_finished());
+    // The second's own time begins when its turn has come.
+    let second = second.await.expect("no panic").expect("its turn has come");
+    assert!(second.ending.is_returned() && second.usage.wall < Duration::from_millis(1_100), "{}", second.usage);
+    assert!(call(0, 10_000).run().await.expect("the place is free again").ending.is_returned());
+}
+
+#[tokio::test]
+async fn a_call_waits_in_the_queue_no_longer_than_its_own_deadline() {
+    let (_executor, call) = one_and_one().await;
+    let first = tokio::spawn(call(1_000, 10_000).run());
+    turns().await;
+    let error = call(0, 900).run().await.expect_err("its turn does not come");
+    assert_eq!((error.kind(), error.message()), (ErrorKind::Unavailable, "all 1 places stayed taken for 900ms"));
+    assert!(call(0, 900).run().await.expect("a hundred milliseconds are left").ending.is_returned());
+    assert!(first.await.expect("no panic").expect("it runs").ending.is_returned());
+}
+
+#[tokio::test]
+async fn a_caller_that_goes_away_leaves_the_queue() {
+    let (_executor, call) = one_and_one().await;
+    let first = tokio::spawn(call(1_000, 10_000).run());
+    turns().await;
+    let gone = tokio::spawn(call(0, 10_000).run());
+    turns().await;
+    gone.abort();
+    assert!(gone.await.expect_err("it is dropped").is_cancelled());
+    assert!(call(0, 10_000).run().await.expect("there is room in the queue").ending.is_returned());
+    assert!(first.await.expect("no panic").expect("it runs").ending.is_returned());
+}
+
+#[tokio::test]
+async fn shutdown_turns_away_those_that_wait() {
+    let (executor, call) = one_and_one().await;
+    let first = tokio::spawn(call(1_000, 10_000).run());
+    turns().await;
+    let second = tokio::spawn(call(0, 10_000).run());
+    turns().await;
+    executor.shutdown().await;
+    let error = second.await.expect("no panic").expect_err("it is turned away");
+    assert_eq!((error.kind(), error.message()), (ErrorKind::Unavailable, "the executor is shutting down"));
+    assert!(first.await.expect("no panic").expect("it was under way").ending.is_returned());
+}
+
+/// A module that needs exactly so much of a bound, and the words for what it would have to do with less.
+async fn check_exact(module: &[u8], needed: u64, bounds: fn(u64) -> Bounds, words: &str) {
+    let loaded = bounded(bounds(needed)).load(module, &Grants::none()).await;
+    assert!(loaded.is_ok(), "{words}, within {needed}: {}", loaded.expect_err("refused"));
+    check_refused(bounds(needed - 1), module, &words.replace("BOUND", &(needed - 1).to_string())).await;
+}
+
+#[tokio::test]
+async fn each_bound_of_a_module_is_met_at_its_number() {
+    let repeated = |n: u64, part: fn(u64) -> String| (0..n).map(part).collect::<String>();
+    let module_bytes = |n| Bounds { module_bytes: n as usize, ..small() };
+    for name in ["gcd.wat", "component_add.wat", "kernels.wasm", "types.wasm"] {
+        let len = guest(name).len() as u64;
+        check_exact(guest(name), len, module_bytes, &format!("the module has {len} bytes, the bound is BOUND")).await;
     }
+    let functions = |n| Bounds { functions: n as u32, ..small() };
+    check_exact(&module_of(10, 0), 10, functions, "at least 10 functions, the bound is BOUND").await;
+    // The core modules of a component count together, nested as deep as they like.
+    let two = "(core module (func) (func))";
+    let nested = format!("(component {two} (component {two} (component {two})))");
+    check_exact(nested.as_bytes(), 6, functions, "at least 6 functions, the bound is BOUND").await;
+    // The body of a thousand instructions has its end, and says that it has no locals.
+    let body_bytes = |n| Bounds { body_bytes: n as usize, ..small() };
+    check_exact(&module_of(3, 1_000), 1_002, body_bytes, "a function of 1002 bytes, the bound is BOUND").await;
+    let exports = |n| Bounds { exports: n as u32, ..small() };
+    let module = format!("(module (func) {})", repeated(10, |n| format!("(export \"f{n}\" (func 0))")));
+    check_exact(module.as_bytes(), 10, exports, "the module has 10 exports, the bound is BOUND").await;
+    let import = "(import \"wasi_snapshot_preview1\" \"sched_yield\" (func (result i32)))";
+    let module = format!("(module {})", import.repeat(10));
+    check_exact(module.as_bytes(), 10, exports, "the module has 10 imports, the bound is BOUND").await;
+    let table_elements = |n| Bounds { table_elements: n as usize, ..small() };
+    let table = "(module (table 1000 funcref) (func (export \"f\")))";
+    check_exact(table.as_bytes(), 1_000, table_elements, "a table of 1000 elements, the bound is BOUND").await;
+    let pages = |n| Bounds { memory_bytes: n * (64 << 10), ..small() };
+    let larger = "larger than an instance of this executor's pool may be";
+    for memory in ["(memory 16)", "(memory i64 16)"] {
+        let memory = format!("(module {memory} (func (export \"f\")))");
+        check_exact(memory.as_bytes(), 16, pages, larger).await;
+    }
+}
+
+#[tokio::test]
+async fn the_exports_of_a_component_are_the_sum_of_its_sections() {
+    let exports = |n| Bounds { exports: n as u32, ..small() };
+    let five = |from: usize| (from..from + 5).map(|n| format!("(export \"f{n}\" (func $f))")).collect::<String>();
+    // Whatever stands between two exports begins another section.
+    let component = format!(
+        "(component
+            (core module $m (func (export \"f\"))) (core instance $i (instantiate $m))
+            (func $f (canon lift (core func $i \"f\")))
+            {} (core module) {} (component) {} (type (func)) {})",
+        five(0),
+        five(5),
+        five(10),
+        five(15)
+    );
+    check_exact(component.as_bytes(), 20, exports, "exports, the bound is BOUND").await;
+    let five =
+        |from: usize| (from..from + 5).map(|n| format!("(import \"f{n}\" (type (sub resource)))")).collect::<String>();
+    let component = format!("(component {} (core module) {} (component) {})", five(0), five(5), five(10));
+    let error = bounded(exports(15)).load(component.as_bytes(), &Grants::none()).await.expect_err("nobody serves them");
+    assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
+    check_refused(exports(14), component.as_bytes(), "imports, the bound is 14").await;
+}
+
+#[tokio::test]
+async fn memory_and_tables_grow_to_the_bound_whatever_the_limits_say() {
+    let executor = bounded(Bounds { memory_bytes: 33 << 16, table_elements: 5_001, ..small() });
+    for (name, expected) in [("grow.wat", 32), ("table_bomb.wat", 5_000)] {
+        let program = executor.load(guest(name), &Grants::none()).await.expect("it loads");
+        let outcome = program.call("grow_politely").run().await.expect("it runs");
+        assert_eq!(value(outcome), json!(expected), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn code_that_memory_has_no_room_for_is_compiled_again() {
+    for (code_bytes, kept) in [(1, false), (Bounds::default().code_bytes, true)] {
+        let executor = bounded(Bounds { code_bytes, ..small() });
+        let load = async || executor.load(guest("gcd.wat"), &Grants::none()).await.expect("it loads");
+        let run = async |program: &Program| {
+            let outcome = program.call("gcd").args(json!([48, 36])).run().await.expect("it runs");
+            assert_eq!(outcome.ending, Ending::Returned(json!(12)));
+            outcome.usage.compile
+        };
+        let program = load().await;
+        assert!(!run(&program).await.is_zero(), "it was compiled");
+        assert_eq!(run(&load().await).await.is_zero(), kept, "{code_bytes}");
+        // A program that somebody holds keeps its code.
+        assert!(run(&program).await.is_zero());
+        let by_id = executor.load_compiled(&program.id(), &Grants::none()).await;
+        assert_eq!(by_id.map_err(|error| error.kind()).err(), (!kept).then_some(ErrorKind::NotFound));
+    }
+}
+
+#[tokio::test]
+async fn code_is_dropped_for_newer_code_not_all_at_once() {
+    let executor = bounded(Bounds { code_bytes: 512 << 10, ..small() });
+    let mut ids = Vec::new();
+    for n in 0..100 {
+        let module = format!("(module (func (export \"f\") (result i32) (i32.const {n})))");
+        ids.push(executor.load(module.as_bytes(), &Grants::none()).await.expect("it loads").id());
+    }
+    let mut kept = 0;
+    for id in &ids {
+        kept += usize::from(executor.load_compiled(id, &Grants::none()).await.is_ok());
+    }
+    // Each takes a page of code at least, and some more for what the engine knows of it.
+    assert!((10..100).contains(&kept), "{kept}");
 }
 
 #[tokio::test]

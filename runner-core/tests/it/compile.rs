@@ -1,12 +1,15 @@
 //! The clock of the compiler, in this process and in a child that is killed.
 
+use std::fs::OpenOptions;
+use std::process::Command;
 use std::time::Duration;
 
+use futures::FutureExt;
 use runner_core::{Bounds, Compile, CompilerProcess, ErrorKind, Executor, Grants};
 use serde_json::json;
 
 use crate::bounds::module_of;
-use crate::support::{guest, small, value};
+use crate::support::{guest, small, turns, value};
 
 /// A program that never answers, as a compiler that is busy for too long. It writes down its process id.
 fn stuck(pid_file: &std::path::Path) -> Compile {
@@ -57,6 +60,41 @@ async fn the_queue_before_the_compiler_is_bounded() {
     let error = executor.load(guest("gcd.wat"), &Grants::none()).await.expect_err("nobody may wait");
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert!(error.to_string().contains("0 modules wait for the compiler already"), "{error}");
+}
+
+#[tokio::test]
+async fn as_many_modules_wait_for_the_compiler_as_the_bound_says() {
+    let directory = tempfile::TempDir::new().expect("a directory");
+    let (pipe, started) = (directory.path().join("pipe"), directory.path().join("started"));
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("it runs").success());
+    // A compiler that says that it has started, waits until somebody opens the pipe to write, and fails.
+    let script = format!("echo >> {}; : < {}; exit 1", started.display(), pipe.display());
+    let compile = Compile::OutOfProcess(CompilerProcess::new("/bin/sh", ["-c", &script]));
+    let bounds = Bounds { compile_queue: 1, ..small() };
+    let executor = Executor::builder().bounds(bounds).compile(compile).build().expect("it starts");
+    let load = |n: usize| {
+        let (executor, module) = (executor.clone(), format!("(module (func (export \"f{n}\")))"));
+        async move { executor.load(module.as_bytes(), &Grants::none()).await.map(drop) }
+    };
+    let running = || std::fs::read_to_string(&started).unwrap_or_default().len();
+    let places = std::thread::available_parallelism().map_or(1, usize::from);
+    let under_way: Vec<_> = (0..places).map(|n| tokio::spawn(load(n))).collect();
+    while running() < places {
+        tokio::task::yield_now().await;
+    }
+    let waits = tokio::spawn(load(places));
+    turns().await;
+    let error = load(places + 1).now_or_never().expect("it is told at once").expect_err("one waits already");
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert_eq!(error.message(), "1 modules wait for the compiler already");
+    assert!(!waits.is_finished() && running() == places);
+    // From here on no compiler waits any more; the one in the queue has its turn too.
+    let _open = OpenOptions::new().write(true).open(&pipe).expect("it opens");
+    for load in under_way.into_iter().chain([waits]) {
+        let error = load.await.expect("no panic").expect_err("this compiler always fails");
+        assert!(error.message().contains("crashed its compiler (exit status: 1)"), "{error}");
+    }
+    assert_eq!(running(), places + 1);
 }
 
 #[tokio::test]

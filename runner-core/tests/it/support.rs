@@ -138,7 +138,19 @@ const MOVES: &[u8] = br#"(module
 
 /// A program that moves bytes and spends time in the host, with its executor.
 pub(crate) async fn mover() -> (Executor, Program) {
-    let executor = Executor::builder().bounds(small()).capability(Mover).build().expect("it starts");
+    mover_within(small()).await
+}
+
+/// The same within bounds.
+pub(crate) async fn mover_within(bounds: Bounds) -> (Executor, Program) {
+    let executor = Executor::builder().bounds(bounds).capability(Mover).build().expect("it starts");
     let program = executor.load(MOVES, &Grants::none().grant("mover", ())).await.expect("it loads");
     (executor, program)
+}
+
+/// Gives everything that is ready to run its turn, several times over.
+pub(crate) async fn turns() {
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
 }
