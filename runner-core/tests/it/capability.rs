@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use runner_core::{
-    CallContext, Capability, CapabilityUsage, Ending, Error, ErrorKind, Executor, Grants, HasView, Host, LimitKind,
-    Limits, Result, Service, View, async_trait, wasmtime,
+    Bounds, CallContext, Capability, CapabilityUsage, Ending, Error, ErrorKind, Executor, Grants, HasView, Host,
+    LimitKind, Limits, Result, Service, View, async_trait, wasmtime,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -29,6 +29,7 @@ enum Fails {
     Get,
     Close,
     CloseForEver,
+    CloseAfter(Duration),
 }
 
 #[derive(Serialize, Deserialize, JsonSchema)]
@@ -83,6 +84,7 @@ impl Capability for Kv {
         match self.fails {
             Some(Fails::Close) => return Err(Error::conflict("key `a` was changed by someone else")),
             Some(Fails::CloseForEver) => std::future::pending().await,
+            Some(Fails::CloseAfter(time)) => tokio::time::sleep(time).await,
             _ => {}
         }
         if ending.is_returned() {
@@ -166,8 +168,12 @@ async fn without_its_grant_a_program_does_not_load_and_the_error_says_what_to_gr
     let executor = Executor::builder().bounds(small()).capability(Kv::default()).build().expect("it starts");
     let error = executor.load(guest("kv-user.wasm"), &Grants::none()).await.expect_err("nothing is granted");
     assert_eq!(error.kind(), ErrorKind::Denied);
-    let words = "import `stranger:kv/store@0.1.0` is not granted: capability `kv` serves it: grant it with {\"kv\":{\"prefix\":";
-    assert!(error.to_string().contains(words), "{error}");
+    for words in [
+        "import `stranger:kv/store@0.1.0` (`",
+        "is not granted: capability `kv` serves it: grant it with {\"kv\":{\"prefix\":",
+    ] {
+        assert!(error.to_string().contains(words), "{error}");
+    }
     let explained = executor.explain(guest("kv-user.wasm"), &Grants::none()).await.expect("it is explained");
     assert!(matches!(&explained.imports[0].service, Service::Missing { capability: Some(id), .. } if id == "kv"));
     let explained = executor.explain(guest("kv-user.wasm"), &granted()).await.expect("it is explained");
@@ -265,6 +271,26 @@ async fn a_close_has_its_own_time_and_no_more() {
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert!(error.to_string().contains("capability `kv` did not close within 5s"), "{error}");
     assert!(error.outcome().is_some());
+}
+
+#[tokio::test]
+async fn a_close_that_takes_no_longer_than_its_grace_succeeds_whatever_the_deadline() {
+    for (close_ms, succeeds) in [(990, true), (1_010, false)] {
+        let kv = Kv::failing(Fails::CloseAfter(Duration::from_millis(close_ms)));
+        let bounds = Bounds { close_grace: Duration::from_secs(1), ..small() };
+        let executor = Executor::builder().bounds(bounds).capability(kv.clone()).build().expect("it starts");
+        let program = executor.load(guest("kv-user.wasm"), &granted()).await.expect("it loads");
+        tokio::time::pause();
+        let limits = Limits { deadline: Duration::from_millis(500), ..Limits::default() };
+        let ran = program.call("count").args(json!(["a"])).limits(limits).run().await;
+        tokio::time::resume();
+        match (ran, succeeds) {
+            (Ok(outcome), true) => assert_eq!(value(outcome), json!(1)),
+            (Err(error), false) => assert_eq!(error.message(), "capability `kv` did not close within 1s"),
+            (ran, _) => panic!("{close_ms}: {ran:?}"),
+        }
+        assert_eq!(kv.kept().len(), usize::from(succeeds), "a close that was given up on keeps nothing");
+    }
 }
 
 #[tokio::test]
