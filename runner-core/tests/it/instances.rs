@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use runner_core::wasmtime::component::{ComponentType, Lift, Lower};
 use runner_core::{Bounds, Ending, ErrorKind, Executor, Grants, LimitKind, Limits};
 use serde_json::json;
 
@@ -52,12 +53,173 @@ async fn a_typed_call_of_other_types_is_refused() {
 
 #[tokio::test]
 async fn a_typed_function_belongs_to_its_instance() {
-    let program = program("sum_of_2_ints.wat").await;
-    let mut one = program.instance().start().await.expect("it starts");
-    let mut two = program.instance().start().await.expect("it starts");
-    let add = one.typed::<(i32, i32), i32>("sum_of_2_ints").expect("the types fit");
-    let error = add.call(&mut two, (1, 2)).await.expect_err("another instance");
-    assert!(error.to_string().contains("found in another instance"), "{error}");
+    for (guest, function) in [("sum_of_2_ints.wat", "sum_of_2_ints"), ("greet.wasm", "add")] {
+        let program = program(guest).await;
+        let mut one = program.instance().start().await.expect("it starts");
+        let mut two = program.instance().start().await.expect("it starts");
+        let add = one.typed::<(i32, i32), i32>(function).expect("the types fit");
+        let error = add.call(&mut two, (1, 2)).await.expect_err("another instance");
+        assert_eq!(error.kind(), ErrorKind::Invalid);
+        assert!(error.to_string().contains("found in another instance"), "{error}");
+        // Neither of them is worse for it.
+        let own = two.typed::<(i32, i32), i32>(function).expect("the types fit");
+        assert_eq!(own.call(&mut two, (1, 2)).await.expect("it runs").returned(), Some(3));
+        assert_eq!(add.call(&mut one, (1, 2)).await.expect("it runs").returned(), Some(3));
+    }
+}
+
+#[tokio::test]
+async fn a_typed_call_says_what_the_types_are() {
+    let mut sum = program("sum_of_2_ints.wat").await.instance().start().await.expect("it starts");
+    let mut greet = program("greet.wasm").await.instance().start().await.expect("it starts");
+    let mut command = program("command-p1.wasm").await.instance().start().await.expect("it starts");
+    let name = "sum_of_2_ints";
+    let no = "has other types";
+    for (error, words) in [
+        (sum.typed::<(i32,), i32>(name).err(), [no, "expected 1 types, found 2"]),
+        (sum.typed::<(i64, i32), i32>(name).err(), [no, "expected i32, found i64"]),
+        (sum.typed::<(i32, i32), f64>(name).err(), [no, "expected f64, found i32"]),
+        (sum.typed::<(i32, i32), ()>(name).err(), [no, "expected 0 types, found 1"]),
+        (sum.typed_component::<(i32, i32), (i32,)>(name).err(), ["`sum_of_2_ints`", "is not a component's function"]),
+        (greet.typed::<(i32,), i32>("add").err(), [no, "expected 1"]),
+        (greet.typed_component::<(u32,), (String,)>("greet").err(), [no, "expected `u32` found `string`"]),
+        (greet.typed_component::<(String,), (u32,)>("greet").err(), [no, "expected `u32` found `string`"]),
+        (command.typed::<(), ()>("_start").err(), ["`_start`", "is not a function"]),
+    ] {
+        let error = error.expect("the types differ");
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+        assert!(words.iter().all(|words| error.to_string().contains(words)), "`{error}` does not say {words:?}");
+    }
+}
+
+#[tokio::test]
+async fn each_number_is_a_type_of_a_typed_call() {
+    macro_rules! check {
+        ($guest:literal, $function:literal, $number:ty, $($value:expr),*) => {
+            let mut instance = program($guest).await.instance().start().await.expect("it starts");
+            let identity = instance.typed::<($number,), $number>($function).expect("the types fit");
+            for value in [$($value),*] {
+                let outcome = identity.call(&mut instance, (value,)).await.expect("it runs");
+                assert_eq!(outcome.returned(), Some(value));
+            }
+        };
+    }
+    check!("big_numbers.wat", "identity", i64, i64::MIN, -1, i64::MAX);
+    check!("big_numbers.wat", "identity", u64, 0, u64::MAX);
+    check!("floats.wat", "identity_f32", f32, f32::MIN_POSITIVE, f32::NEG_INFINITY);
+    check!("floats.wat", "identity_f64", f64, f64::MAX, f64::INFINITY);
+    check!("types.wasm", "echo-s32", i32, i32::MIN, i32::MAX);
+    check!("types.wasm", "echo-u32", u32, u32::MAX);
+    check!("types.wasm", "echo-s64", i64, i64::MIN);
+    check!("types.wasm", "echo-u64", u64, u64::MAX);
+    check!("types.wasm", "demo:types/values@1.0.0#echo-f64", f64, 0.1);
+    let mut counter = program("counter.wat").await.instance().start().await.expect("it starts");
+    let next = counter.typed::<(), i32>("next").expect("the types fit");
+    let reset = counter.typed::<(), ()>("reset").expect("the types fit");
+    for _ in 0..2 {
+        assert_eq!(next.call(&mut counter, ()).await.expect("it runs").returned(), Some(1));
+        assert_eq!(reset.call(&mut counter, ()).await.expect("it runs").returned(), Some(()));
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, ComponentType, Lift, Lower)]
+#[component(record)]
+struct Point {
+    x: i32,
+    y: i32,
+}
+
+#[derive(Clone, Debug, PartialEq, ComponentType, Lift, Lower)]
+#[component(record)]
+struct Person {
+    name: String,
+    age: u8,
+    home: Point,
+    tags: Vec<String>,
+    nickname: Option<String>,
+}
+
+#[tokio::test]
+async fn strings_records_lists_and_results_are_types_of_a_component_s_call() {
+    let mut instance = program("types.wasm").await.instance().start().await.expect("it starts");
+    macro_rules! check {
+        ($function:literal, ($($param:expr),*) => $expected:expr) => {
+            check!($function, ($($param),*) => $expected, _)
+        };
+        ($function:literal, ($($param:expr),*) => $expected:expr, $ty:ty) => {
+            let function = instance.typed_component::<_, ($ty,)>($function).expect("the types fit");
+            let outcome = function.call(&mut instance, ($($param,)*)).await.expect("it runs");
+            assert_eq!(outcome.ending, Ending::Returned(($expected,)));
+        };
+    }
+    let ada = Person {
+        name: "Ada".to_owned(),
+        age: 36,
+        home: Point { x: 1, y: -2 },
+        tags: vec!["a".to_owned(), String::new()],
+        nickname: None,
+    };
+    check!("echo-person", (ada.clone()) => ada.clone());
+    check!("demo:types/values@1.0.0#echo-people", (vec![ada.clone(), ada.clone()]) => vec![ada.clone(), ada]);
+    check!("echo-lists", (vec![vec!["ü".to_owned()], vec![]]) => vec![vec!["ü".to_owned()], vec![]]);
+    check!("echo-option-option", (Some(None::<u32>)) => Some(None::<u32>));
+    check!("two-args", ("a".to_owned(), vec![1_u32, 2]) => "a [1, 2]".to_owned());
+    // A result is given as it is: what is a failure, the caller's own types say.
+    check!("try-parse", ("42".to_owned()) => Ok(42), Result<i32, String>);
+    check!("echo-result", (Err::<u32, _>("no".to_owned())) => Err("no".to_owned()), Result<u32, String>);
+}
+
+#[tokio::test]
+async fn a_failed_result_of_a_typed_call_leaves_the_instance_alive_and_a_trap_does_not() {
+    let mut instance = program("types.wasm").await.instance().start().await.expect("it starts");
+    let parse = instance.typed_component::<(&str,), (Result<i32, String>,)>("try-parse").expect("the types fit");
+    assert!(parse.call(&mut instance, ("x",)).await.expect("it runs").returned().is_some_and(|(no,)| no.is_err()));
+    assert_eq!(parse.call(&mut instance, ("7",)).await.expect("it runs").returned(), Some((Ok(7),)));
+    let mut instance = program("divide.wat").await.instance().start().await.expect("it starts");
+    let divide = instance.typed::<(i32, i32), i32>("divide").expect("the types fit");
+    assert_eq!(divide.call(&mut instance, (7, 2)).await.expect("it runs").returned(), Some(3));
+    match divide.call(&mut instance, (1, 0)).await.expect("it runs").ending {
+        Ending::Trapped(trap) => assert_eq!(trap.code, "integer_division_by_zero"),
+        other => panic!("{other:?}"),
+    }
+    let error = divide.call(&mut instance, (7, 2)).await.expect_err("it has ended");
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+    assert!(error.message().contains("the instance has ended"), "{error}");
+}
+
+#[tokio::test]
+async fn limits_of_an_instance_are_set_for_the_calls_that_name_none() {
+    let mut instance = program("misbehave.wasm").await.instance().start().await.expect("it starts");
+    let calls = instance.typed::<(u64,), u64>("many-host-calls").expect("the types fit");
+    let text = instance.typed_component::<(u32,), (String,)>("big-string").expect("the types fit");
+    let limits = |host_calls, output_bytes| Limits { host_calls, output_bytes, ..Limits::default() };
+    instance.set_limits(limits(1_000, 100_000));
+    assert!(calls.call(&mut instance, (900,)).await.expect("it runs").ending.is_returned());
+    assert!(text.call(&mut instance, (90_000,)).await.expect("it runs").ending.is_returned());
+    let named = instance.call("many-host-calls").args(json!([2_000])).limits(limits(3_000, 1_000)).run().await;
+    assert!(named.expect("it runs").ending.is_returned(), "a call's own limits come first");
+    let outcome = calls.call(&mut instance, (2_000,)).await.expect("it runs");
+    let Ending::Exhausted(limit) = outcome.ending else { panic!("{:?}", outcome.ending) };
+    assert_eq!((limit.kind, limit.allowed), (LimitKind::HostCalls, 1_000));
+    // Another, for the output.
+    let mut instance = program("misbehave.wasm").await.instance().start().await.expect("it starts");
+    let text = instance.typed_component::<(u32,), (String,)>("big-string").expect("the types fit");
+    instance.set_limits(limits(1_000, 100_000));
+    let outcome = text.call(&mut instance, (110_000,)).await.expect("it runs");
+    let Ending::Exhausted(limit) = outcome.ending else { panic!("{:?}", outcome.ending.map(|_| ())) };
+    assert_eq!((limit.kind, limit.allowed), (LimitKind::Output, 100_000));
+}
+
+#[tokio::test]
+async fn limits_that_are_set_later_leave_the_memory_as_it_was_started() {
+    let limits = |memory_bytes| Limits { memory_bytes, ..Limits::default() };
+    for (started, set) in [(1 << 20, 1 << 30), (1 << 20, 1 << 16)] {
+        let mut instance =
+            program("grow.wat").await.instance().limits(limits(started)).start().await.expect("it starts");
+        instance.set_limits(limits(set));
+        assert_eq!(value(instance.call("grow_by").args(json!([16])).run().await.expect("it runs")), json!(-1));
+        assert_eq!(value(instance.call("grow_by").args(json!([15])).run().await.expect("it runs")), json!(1));
+    }
 }
 
 #[tokio::test]
