@@ -252,7 +252,7 @@ where
         Ok(Ok(response)) if holds => {
             // Taken in whole while the guest writes it; the guest's end then decides.
             let (head, body) = response.into_parts();
-            let body = Body { body, tally: Some(Arc::clone(&tally)), guest: None, _reading: reading };
+            let body = Body { body, tally: Some(Arc::clone(&tally)), guest: None, _reading: reading, broken: None };
             let body = body.collect().await;
             let (outcome, instance) = end_of(ended.await)?;
             stop.disarm();
@@ -277,6 +277,7 @@ where
                 tally: Some(whole),
                 guest: StopOnDrop(guest).into(),
                 _reading: reading,
+                broken: None,
             });
             Ok(HttpReply::Answered { response, ended: HttpEnded { ended, tally, output, read } })
         }
@@ -466,6 +467,9 @@ pub struct Body {
     guest: Option<StopOnDrop>,
     /// Dropped with the body.
     _reading: Option<oneshot::Sender<()>>,
+    /// An error to be told at the next poll: a server drops what it has not yet written when a body breaks off, and writes
+    /// when it has to wait.
+    broken: Option<Error>,
 }
 
 impl Body {
@@ -473,7 +477,7 @@ impl Body {
         let frames = [Some(Frame::data(bytes)), trailers.map(Frame::trailers)];
         let frames = frames.into_iter().flatten().map(Ok::<_, HttpError>);
         let body = StreamBody::new(futures::stream::iter(frames)).boxed_unsync();
-        Body { body, tally: None, guest: None, _reading: None }
+        Body { body, tally: None, guest: None, _reading: None, broken: None }
     }
 
     /// The body has ended: the guest needs no stopping any more, and may go on.
@@ -490,34 +494,37 @@ impl HttpBody for Body {
     type Error = Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        Poll::Ready(match frame {
+        if let Some(error) = self.broken.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
+        let unfinished = "the guest did not finish its response";
+        let error = match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
             Some(Ok(frame)) => {
-                let within = self.tally.as_ref().is_none_or(|tally| tally.output.spend(bytes_in(&frame)));
-                if !within || self.body.is_end_stream() {
-                    // A guest that is over its limit learns it from its broken stream, and ends with that.
-                    self.let_go();
+                if self.tally.as_ref().is_none_or(|tally| tally.output.spend(bytes_in(&frame))) {
+                    if self.body.is_end_stream() {
+                        self.let_go();
+                    }
+                    return Poll::Ready(Some(Ok(frame)));
                 }
-                Some(match within {
-                    true => Ok(frame),
-                    false => Err(Error::exceeded("the response body is over the call's output limit")),
-                })
+                // A guest that is over its limit learns it from its broken stream, and ends with that.
+                Error::exceeded("the response body is over the call's output limit")
             }
-            Some(Err(error)) => {
-                // The guest broke off on its own; it needs no stopping.
-                self.let_go();
-                Some(Err(Error::unavailable("the guest did not finish its response").source(error)))
-            }
+            Some(Err(error)) => Error::unavailable(unfinished).source(error),
+            None if self.tally.as_ref().is_some_and(|tally| tally.is_broken()) => Error::unavailable(unfinished),
             None => {
                 self.let_go();
-                let broken = self.tally.as_ref().is_some_and(|tally| tally.is_broken());
-                broken.then(|| Err(Error::unavailable("the guest did not finish its response")))
+                return Poll::Ready(None);
             }
-        })
+        };
+        // It breaks off on its own; the guest needs no stopping.
+        self.let_go();
+        self.broken = Some(error);
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.broken.is_none() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -72,6 +72,18 @@ async fn a_call_under_way_finishes_when_the_server_is_told_to_end() {
 }
 
 #[tokio::test]
+async fn a_client_gets_what_a_handler_sent_before_it_broke_off() {
+    let data = TempDir::new().unwrap();
+    let running = Running::start(&mut program(data.path())).await;
+    let put = running.client.put(running.url("/v1/modules/hello")).body(runner_guests::get("http-hello.wasm")).send();
+    assert_eq!(put.await.unwrap().status(), StatusCode::CREATED);
+    let mut response = running.client.get(running.url("/v1/modules/hello/http/trap-late")).send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(response.chunk().await.unwrap().unwrap(), "the first half, ");
+    assert!(response.chunk().await.is_err(), "and is told that there should have been more");
+}
+
+#[tokio::test]
 async fn told_twice_to_end_it_ends_at_once() {
     for (first, second) in [(Signal::TERM, Signal::TERM), (Signal::INT, Signal::TERM), (Signal::TERM, Signal::INT)] {
         let data = TempDir::new().unwrap();
