@@ -114,7 +114,7 @@ fn forgetful() -> runner_core::Builder {
 
 /// Removes the one file of compiled code from a directory, which may still be being written.
 fn empty(directory: &Path) {
-    let is_code = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "cwasm");
+    let is_code = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "module");
     let found = || fs::read_dir(directory).expect("a directory").flatten().map(|entry| entry.path()).find(is_code);
     let until = Instant::now() + Duration::from_secs(10);
     loop {

@@ -204,6 +204,7 @@ pub(crate) fn within_output(session: &Session, ending: Ending<Option<Ending>>) -
         other => exited_well(other.map(|_| Value::Null)),
     };
     let weight = match &ending {
+        Ending::Returned(Value::Null) => 0,
         Ending::Returned(value) => weight(value),
         Ending::Failed(failure) => failure.message.len() as u64 + failure.value.as_ref().map_or(0, weight),
         _ => 0,

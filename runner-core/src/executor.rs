@@ -200,8 +200,10 @@ impl Executor {
                 }
             };
             let engine = engine.clone();
-            let describe = move || made_up(&engine, &digest, metering, source.form, compiled, &source.parameters);
-            let code = aside(size, describe).await?;
+            let bound = self.0.bounds.exports;
+            let describe =
+                move || made_up(&engine, &digest, metering, source.form, compiled, &source.parameters, bound);
+            let code = aside(size, describe).await??;
             code.bill(took);
             Ok::<_, Error>(Arc::new(code))
         };
@@ -236,7 +238,8 @@ impl Executor {
                 Compiled::Module(_) => Form::Core,
                 Compiled::Component(_) => Form::Component,
             };
-            Ok(Arc::new(made_up(engine, &id.0, metering, form, compiled, &Default::default())))
+            let bound = self.0.bounds.exports;
+            Ok(Arc::new(made_up(engine, &id.0, metering, form, compiled, &Default::default(), bound)?))
         };
         self.0.codes.get_or_insert_async(&key, made).await
     }
@@ -262,9 +265,10 @@ fn made_up(
     form: Form,
     compiled: Compiled,
     parameters: &std::collections::HashMap<String, Vec<String>>,
-) -> Code {
-    let surface = Surface::read(engine, &compiled, parameters);
-    Code::new(Arc::clone(digest), metering, form == Form::Wrapped, compiled, surface)
+    exports_bound: u32,
+) -> Result<Code> {
+    let surface = Surface::read(engine, &compiled, parameters, exports_bound)?;
+    Ok(Code::new(Arc::clone(digest), metering, form == Form::Wrapped, compiled, surface))
 }
 
 impl fmt::Debug for Executor {

@@ -181,24 +181,26 @@ fn returned(ty: &Type, value: &ComponentVal, output_bytes: u64) -> Option<Ending
     };
     Some(match result {
         Ok(value) => Ending::Returned(payload(ok, value)?.unwrap_or(Value::Null)),
-        Err(value) => Ending::Failed(failure(payload(err, value)?).into()),
+        Err(value) => Ending::Failed(failure(err.as_deref(), payload(err, value)?).into()),
     })
 }
 
 /// Reads what can be read out of an `err`: the SDK's record of code, message and retryable, a case's name, a text.
-fn failure(value: Option<Value>) -> Failure {
+fn failure(ty: Option<&Type>, value: Option<Value>) -> Failure {
     let field = |name: &str| value.as_ref().and_then(|value| value.get(name));
     let (code, message) = match &value {
+        // A case is a name that a program can match.
+        Some(Value::String(case)) if matches!(ty, Some(Type::Enum(_) | Type::Variant(_))) => (Some(case.clone()), None),
         Some(Value::String(text)) => (None, Some(text.clone())),
         Some(Value::Object(fields)) if fields.contains_key("message") => {
             let code = field("code").and_then(Value::as_str).map(str::to_owned);
             (code, field("message").and_then(Value::as_str).map(str::to_owned))
         }
-        // A variant with a value: its case is a name that a program can match.
         Some(Value::Object(fields)) if fields.len() == 1 => (fields.keys().next().cloned(), None),
         _ => (None, None),
     };
     let message = message.unwrap_or_else(|| match &value {
+        Some(Value::String(case)) => case.clone(),
         Some(value) => value.to_string(),
         None => "the guest failed without saying why".to_owned(),
     });

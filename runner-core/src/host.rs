@@ -12,7 +12,7 @@ use wasmtime::{CallHook, ResourceLimiter, StoreContextMut};
 use crate::capability::{Charge, Lender, View};
 use crate::clock::Ticker;
 use crate::engine::{MEMORIES_EACH, TABLES_EACH};
-use crate::limits::{LimitKind, Limits};
+use crate::limits::{Bounds, Limit, LimitKind, Limits};
 use crate::outcome::CapabilityUsage;
 use crate::tally::Tally;
 use crate::wasi::Wasi;
@@ -26,10 +26,10 @@ pub struct Host {
 }
 
 impl Host {
-    pub(crate) fn new(limits: &Limits, ticker: Arc<Ticker>, tally: Arc<Tally>) -> Self {
+    pub(crate) fn new(limits: &Limits, bounds: &Bounds, ticker: Arc<Ticker>, tally: Arc<Tally>) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits.handles as usize);
-        Host { table, wasi: None, meter: Meter::new(limits, ticker, tally), slots: Vec::new() }
+        Host { table, wasi: None, meter: Meter::new(limits, bounds, ticker, tally), slots: Vec::new() }
     }
 
     /// The state `S` of an open capability, for the length of one host call.
@@ -122,12 +122,15 @@ pub(crate) struct Meter {
     /// What the engine may copy out of the guest for one host call, and for the result.
     argument_bytes: usize,
     result_bytes: usize,
-    /// A growth that was refused; a trap that follows is blamed on it.
-    pub(crate) refused: Option<LimitKind>,
+    /// The largest that one memory and one table may be, whatever the call's limits say.
+    memory_bytes_each: u64,
+    table_elements_each: u64,
+    /// A growth that was refused, and what refused it; a trap that follows is blamed on it.
+    pub(crate) refused: Option<Limit>,
 }
 
 impl Meter {
-    fn new(limits: &Limits, ticker: Arc<Ticker>, tally: Arc<Tally>) -> Self {
+    fn new(limits: &Limits, bounds: &Bounds, ticker: Arc<Ticker>, tally: Arc<Tally>) -> Self {
         tally.restart(limits.input_bytes, limits.output_bytes);
         Meter {
             deadline_tick: ticker.tick_after(limits.deadline),
@@ -148,6 +151,8 @@ impl Meter {
             instances_max: limits.instances,
             argument_bytes: 0,
             result_bytes: 0,
+            memory_bytes_each: bounds.memory_bytes,
+            table_elements_each: bounds.table_elements as u64,
             refused: None,
         }
     }
@@ -204,8 +209,8 @@ impl Meter {
         self.result_bytes
     }
 
-    fn refuse(&mut self, kind: LimitKind) -> wasmtime::Result<bool> {
-        self.refused = Some(kind);
+    fn refuse(&mut self, kind: LimitKind, allowed: u64) -> wasmtime::Result<bool> {
+        self.refused = Some(Limit { kind, allowed });
         Ok(false)
     }
 }
@@ -214,7 +219,10 @@ impl ResourceLimiter for Meter {
     fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
         let grown = self.memory_bytes.saturating_add((desired - current) as u64);
         if grown > self.memory_bytes_max {
-            return self.refuse(LimitKind::Memory);
+            return self.refuse(LimitKind::Memory, self.memory_bytes_max);
+        }
+        if desired as u64 > self.memory_bytes_each {
+            return self.refuse(LimitKind::Memory, self.memory_bytes_each);
         }
         if maximum.is_some_and(|maximum| desired > maximum) {
             return Ok(false);
@@ -228,14 +236,17 @@ impl ResourceLimiter for Meter {
     fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
         // Allowed by the call's limits, refused by the pool or the system; what was counted for it stays counted, since the
         // engine also reports failures that it never asked for.
-        self.refused = Some(LimitKind::Memory);
+        self.refused = Some(Limit { kind: LimitKind::Memory, allowed: self.memory_bytes_max });
         Ok(())
     }
 
     fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
         let grown = self.table_elements.saturating_add((desired - current) as u64);
         if grown > self.table_elements_max {
-            return self.refuse(LimitKind::Tables);
+            return self.refuse(LimitKind::Tables, self.table_elements_max);
+        }
+        if desired as u64 > self.table_elements_each {
+            return self.refuse(LimitKind::Tables, self.table_elements_each);
         }
         if maximum.is_some_and(|maximum| desired > maximum) {
             return Ok(false);
@@ -246,7 +257,7 @@ impl ResourceLimiter for Meter {
     }
 
     fn table_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
-        self.refused = Some(LimitKind::Tables);
+        self.refused = Some(Limit { kind: LimitKind::Tables, allowed: self.table_elements_max });
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 //!
 //! The guest runs on a task of its own: its deadline holds although a slow reader may not poll the response.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -240,64 +241,55 @@ where
         body: Box::pin(body.map_err(|error| HttpError::InternalError(Some(error.into().to_string())))),
         tally: counted,
     });
-    let (answer, answered) = oneshot::channel();
+    let (answer, mut answered) = oneshot::channel();
     let (end, ended) = oneshot::channel();
+    let (judge, verdict) = oneshot::channel();
     let (stop, stopped) = oneshot::channel();
     let task = async move {
-        let _ = end.send(run(guest, request, answer, stopped).await);
+        let _ = end.send(run(guest, request, answer, verdict, stopped).await);
     };
     tokio::spawn(task.in_current_span());
     let mut stop = StopOnDrop(Some(stop));
-    match answered.await {
-        Ok(Ok(response)) if holds => {
-            // Taken in whole while the guest writes it; the guest's end then decides.
-            let (head, body) = response.into_parts();
-            let body = Body { body, tally: Some(Arc::clone(&tally)), guest: None, _reading: reading, broken: None };
-            let body = body.collect().await;
-            let (outcome, instance) = end_of(ended.await)?;
-            stop.disarm();
-            let outcome = judged(outcome, &tally, output);
-            match (outcome.ending.is_returned(), body) {
-                (true, Ok(body)) => {
-                    let (trailers, bytes) = (body.trailers().cloned(), body.to_bytes());
-                    let (end, ended) = oneshot::channel();
-                    let _ = end.send(Ok((outcome, instance)));
-                    let response = Response::from_parts(head, Body::whole(bytes, trailers));
-                    Ok(HttpReply::Answered { response, ended: HttpEnded { ended, tally, output, read: None } })
-                }
-                _ => Ok(HttpReply::Unanswered(outcome)),
-            }
-        }
-        Ok(Ok(response)) => {
-            // A body without bytes is never polled to its end.
-            let guest = stop.disarm().filter(|_| !response.body().is_end_stream());
-            let whole = Arc::clone(&tally);
-            let response = response.map(|body| Body {
-                body,
-                tally: Some(whole),
-                guest: StopOnDrop(guest).into(),
-                _reading: reading,
-                broken: None,
-            });
-            Ok(HttpReply::Answered { response, ended: HttpEnded { ended, tally, output, read } })
-        }
-        Ok(Err(code)) => {
+    let answer = poll_fn(|cx| match Pin::new(&mut answered).poll(cx) {
+        Poll::Ready(answer) => Poll::Ready(answer.ok()),
+        Poll::Pending if tally.has_left(cx) => Poll::Ready(answered.try_recv().ok()),
+        Poll::Pending => Poll::Pending,
+    });
+    let (head, body) = match answer.await {
+        Some(Ok(response)) => response.into_parts(),
+        unanswered => {
+            // The guest said why it has no answer, or said nothing; a trap or limit after that says more.
+            let why = unanswered.and_then(std::result::Result::err).map_or_else(silent, |code| said(&code));
+            let _ = judge.send(Err(why));
             let (outcome, _) = end_of(ended.await)?;
             stop.disarm();
-            // The guest said why it has no answer; a trap or limit after that says more.
-            Ok(HttpReply::Unanswered(match outcome.ending {
-                Ending::Returned(()) => Outcome { ending: Ending::Failed(said(&code).into()), ..outcome },
-                _ => outcome,
-            }))
+            return Ok(HttpReply::Unanswered(outcome));
         }
-        Err(_) => {
-            let (outcome, _) = end_of(ended.await)?;
-            stop.disarm();
-            Ok(HttpReply::Unanswered(match outcome.ending {
-                Ending::Returned(()) => Outcome { ending: Ending::Failed(silent().into()), ..outcome },
-                _ => outcome,
-            }))
+    };
+    if !holds {
+        let _ = judge.send(Ok(()));
+        // A body without bytes is never polled to its end.
+        let guest = stop.disarm().filter(|_| !body.is_end_stream());
+        let guest = Some(StopOnDrop(guest));
+        let body = Body { body, tally: Some(Arc::clone(&tally)), guest, _reading: reading, broken: None };
+        let response = Response::from_parts(head, body);
+        return Ok(HttpReply::Answered { response, ended: HttpEnded { ended, tally, output, read } });
+    }
+    // Taken in whole while the guest writes it: only what is whole is committed.
+    let body = Body { body, tally: Some(Arc::clone(&tally)), guest: None, _reading: reading, broken: None };
+    let body = body.collect().await;
+    let _ = judge.send(body.as_ref().map(|_| ()).map_err(|_| unfinished()));
+    let (outcome, instance) = end_of(ended.await)?;
+    stop.disarm();
+    match (outcome.ending.is_returned(), body) {
+        (true, Ok(body)) => {
+            let (trailers, bytes) = (body.trailers().cloned(), body.to_bytes());
+            let (end, ended) = oneshot::channel();
+            let _ = end.send(Ok((outcome, instance)));
+            let response = Response::from_parts(head, Body::whole(bytes, trailers));
+            Ok(HttpReply::Answered { response, ended: HttpEnded { ended, tally, output, read: None } })
         }
+        _ => Ok(HttpReply::Unanswered(outcome)),
     }
 }
 
@@ -307,8 +299,17 @@ fn end_of(ended: Result<Ended, oneshot::error::RecvError>) -> Ended {
 
 type Answer = oneshot::Sender<Result<Response<HyperOutgoingBody>, ErrorCode>>;
 
+/// What became of the answer, for a guest that returned: the close is told of nothing else.
+type Verdict = oneshot::Receiver<std::result::Result<(), Failure>>;
+
 /// The guest's side of the exchange, from instance to close.
-async fn run(mut guest: Guest, request: Request<Counted>, answer: Answer, stop: oneshot::Receiver<()>) -> Ended {
+async fn run(
+    mut guest: Guest,
+    request: Request<Counted>,
+    answer: Answer,
+    verdict: Verdict,
+    mut stop: oneshot::Receiver<()>,
+) -> Ended {
     let live = match &guest {
         Guest::Fresh(_) => None,
         Guest::Live(instance) => Some(instance.live()),
@@ -334,9 +335,21 @@ async fn run(mut guest: Guest, request: Request<Counted>, answer: Answer, stop: 
     let ran = tokio::select! {
         biased;
         ran = handled => ran,
-        () = stopped(stop) => Ok(Ending::Cancelled),
+        () = stopped(&mut stop) => Ok(Ending::Cancelled),
     };
     session.instantiated(took);
+    let ran = match ran {
+        Ok(Ending::Returned(())) => {
+            session.tally.set_left();
+            Ok(match verdict.await {
+                Ok(Ok(())) => Ending::Returned(()),
+                Ok(Err(failure)) => Ending::Failed(failure.into()),
+                // The caller went away before it had seen the answer.
+                Err(_) => Ending::Cancelled,
+            })
+        }
+        other => other,
+    };
     // A limit on a body shows as a broken stream to the guest, whatever it made of it.
     let ran = ran.map(|ending| match (session.tally.output.is_over(), session.tally.input.is_over()) {
         (true, _) => session.exhausted(LimitKind::Output),
@@ -353,7 +366,7 @@ async fn run(mut guest: Guest, request: Request<Counted>, answer: Answer, stop: 
 }
 
 /// Waits to be stopped; for ever, once nobody is left who might say so.
-async fn stopped(stop: oneshot::Receiver<()>) {
+async fn stopped(stop: &mut oneshot::Receiver<()>) {
     if stop.await.is_err() {
         std::future::pending::<()>().await;
     }
@@ -392,6 +405,16 @@ fn said(code: &ErrorCode) -> Failure {
     Failure {
         code: "http".to_owned(),
         message: format!("the handler answered with the error {code:?}"),
+        retryable: false,
+        exit_code: None,
+        value: None,
+    }
+}
+
+fn unfinished() -> Failure {
+    Failure {
+        code: "unfinished".to_owned(),
+        message: "the handler did not finish its response".to_owned(),
         retryable: false,
         exit_code: None,
         value: None,
@@ -498,7 +521,22 @@ impl HttpBody for Body {
             return Poll::Ready(Some(Err(error)));
         }
         let unfinished = "the guest did not finish its response";
-        let error = match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+        let mut polled = Pin::new(&mut self.body).poll_frame(cx);
+        let is_late = polled.is_pending() && self.tally.as_ref().is_some_and(|tally| tally.has_left(cx));
+        if is_late {
+            if !tokio::task::coop::has_budget_remaining() {
+                // The channel has something, but this task has had its turn, and is woken again.
+                return Poll::Pending;
+            }
+            // What the guest sent just before it left is there now.
+            polled = Pin::new(&mut self.body).poll_frame(cx);
+        }
+        let polled = match polled {
+            Poll::Ready(polled) => polled,
+            Poll::Pending if is_late => Some(Err(HttpError::HttpProtocolError)),
+            Poll::Pending => return Poll::Pending,
+        };
+        let error = match polled {
             Some(Ok(frame)) => {
                 if self.tally.as_ref().is_none_or(|tally| tally.output.spend(bytes_in(&frame))) {
                     if self.body.is_end_stream() {

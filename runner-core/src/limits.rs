@@ -32,7 +32,8 @@ pub struct Limits {
     /// Bytes that capabilities move for the guest, both ways together; one host call takes no more than 128 MiB from the
     /// guest. Default 1 GiB.
     pub host_bytes: u64,
-    /// Resources (streams, pollables, files, requests, ..) that a component holds open at once. Default 1,000.
+    /// Resources (streams, pollables, files, requests, ..) that a component holds open at once. Default 1,000. One that is
+    /// made of another, as a pollable is of its stream, may count twice.
     pub handles: u32,
     /// Arguments, environment, standard input and HTTP request (method, address, headers and body) together. Default 16 MiB.
     /// Arguments of typed calls are not weighed: they are the caller's own values, and the guest's memory is their limit.

@@ -10,6 +10,7 @@ use wasmparser::{
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::Bounds;
+use crate::signature::Counted;
 
 /// How a module is compiled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -125,7 +126,7 @@ fn sections(bytes: &[u8], source: &mut Source, bounds: &Bounds) -> Result<()> {
     // Functions by index with the names that they are exported by.
     let mut exported: HashMap<u32, Vec<String>> = HashMap::new();
     // A component may have any number of sections of each kind: what counts is the sum.
-    let mut counted = Counted { imports: 0, exports: 0, bound: bounds.exports };
+    let mut counted = Counted::new(bounds.exports);
     let (mut parser, mut at) = (Parser::new(0), 0);
     while at < bytes.len() {
         let parsed = parser.parse(&bytes[at..], true).map_err(|error| malformed(&error))?;
@@ -204,31 +205,6 @@ fn sections(bytes: &[u8], source: &mut Source, bounds: &Bounds) -> Result<()> {
         )));
     }
     Ok(())
-}
-
-struct Counted {
-    imports: u32,
-    exports: u32,
-    bound: u32,
-}
-
-impl Counted {
-    fn imports(&mut self, more: u32) -> Result<()> {
-        self.imports = self.imports.saturating_add(more);
-        self.check(self.imports, "imports")
-    }
-
-    fn exports(&mut self, more: u32) -> Result<()> {
-        self.exports = self.exports.saturating_add(more);
-        self.check(self.exports, "exports")
-    }
-
-    fn check(&self, found: u32, what: &str) -> Result<()> {
-        match found > self.bound {
-            true => Err(Error::exceeded(format!("the module has {found} {what}, the bound is {}", self.bound))),
-            false => Ok(()),
-        }
-    }
 }
 
 /// The names of a function's first locals, which are its parameters; a gap ends what can be named.

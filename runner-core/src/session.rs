@@ -87,7 +87,7 @@ impl Session {
         let busy = Busy(executor.ticker());
         let place = executor.admission().enter(limits.deadline).await?;
         let tally = Arc::<Tally>::default();
-        let mut host = Host::new(limits, Arc::clone(executor.ticker()), Arc::clone(&tally));
+        let mut host = Host::new(limits, executor.bounds(), Arc::clone(executor.ticker()), Arc::clone(&tally));
         if program.needs_wasi() {
             host.wasi = Some(Box::new(Wasi::new(program.is_component(), &setting.stdio, &tally)));
         }
@@ -285,7 +285,7 @@ impl Session {
             (Some(EngineTrap::OutOfFuel), _) => self.exhausted(LimitKind::Fuel),
             (Some(EngineTrap::StackOverflow), _) => self.exhausted(LimitKind::Stack),
             // A trap right after a refused growth is the growth's.
-            (_, Some(kind)) => self.exhausted(kind),
+            (_, Some(limit)) => Ending::Exhausted(limit),
             (Some(trap), None) => Ending::Trapped(trapped(&error, Some(trap)).into()),
             (None, None) => match limit_in_words(&error.root_cause().to_string(), copied(&error)) {
                 Some(kind) => self.exhausted(kind),

@@ -9,6 +9,7 @@ use wasmtime::component::types::ComponentItem;
 use wasmtime::{Engine, ExternType, ModuleExport};
 
 use crate::code::Compiled;
+use crate::error::{Error, Result};
 use crate::types::{Budget, Type, core_type, from_wasmtime, schema};
 
 /// What kind of module it is.
@@ -128,10 +129,20 @@ pub(crate) struct Surface {
 }
 
 impl Surface {
-    pub(crate) fn read(engine: &Engine, compiled: &Compiled, parameters: &HashMap<String, Vec<String>>) -> Self {
+    /// Reads it all.
+    ///
+    /// # Errors
+    /// `Exceeded` where it exports or imports more than `bound`, through however many sections, instances and types.
+    pub(crate) fn read(
+        engine: &Engine,
+        compiled: &Compiled,
+        parameters: &HashMap<String, Vec<String>>,
+        bound: u32,
+    ) -> Result<Self> {
         match compiled {
-            Compiled::Module(module) => Self::of_module(module, parameters),
-            Compiled::Component(component) => Self::of_component(engine, component),
+            // Its sections were counted, or it would not have been compiled.
+            Compiled::Module(module) => Ok(Self::of_module(module, parameters)),
+            Compiled::Component(component) => Self::of_component(engine, component, Counted::new(bound)),
         }
     }
 
@@ -183,15 +194,20 @@ impl Surface {
         Surface { kind, exports, imports, entries, initialize }
     }
 
-    fn of_component(engine: &Engine, component: &wasmtime::component::Component) -> Self {
+    fn of_component(engine: &Engine, component: &wasmtime::component::Component, mut counted: Counted) -> Result<Self> {
         let ty = component.component_type();
         let mut imports = Imports::default();
         for (name, import) in ty.imports(engine) {
             match import.ty {
                 ComponentItem::ComponentInstance(instance) => {
-                    let needed =
-                        instance.exports(engine).filter(|(_, item)| !matches!(item.ty, ComponentItem::Type(_)));
-                    let items: Vec<_> = needed.map(|(item, _)| item.to_owned()).collect();
+                    let mut items = Vec::new();
+                    for (item, import) in instance.exports(engine) {
+                        // Types count as well: many imports may share one long list of them.
+                        counted.imports(1)?;
+                        if !matches!(import.ty, ComponentItem::Type(_)) {
+                            items.push(item.to_owned());
+                        }
+                    }
                     // An interface of nothing but types needs nothing from the host.
                     if !items.is_empty() {
                         imports.list.push(Import { name: name.to_owned(), items });
@@ -206,6 +222,7 @@ impl Surface {
         for (name, export) in ty.exports(engine) {
             match export.ty {
                 ComponentItem::ComponentFunc(func) => {
+                    counted.exports(1)?;
                     if let Some(index) = component.get_export_index(None, name) {
                         let signature = signature(&func, &mut budget);
                         function(&func, name.to_owned(), index, signature, &mut exports, &mut entries);
@@ -220,6 +237,7 @@ impl Surface {
                     }
                     let command = name.starts_with("wasi:cli/run@0.2");
                     for (item, export) in instance.exports(engine) {
+                        counted.exports(1)?;
                         let ComponentItem::ComponentFunc(func) = export.ty else { continue };
                         let Some(index) = component.get_export_index(Some(&parent), item) else { continue };
                         if command && item == "run" {
@@ -234,7 +252,39 @@ impl Surface {
                 _ => {}
             }
         }
-        Surface { kind: Kind::Component, exports, imports: imports.list, entries, initialize: None }
+        Ok(Surface { kind: Kind::Component, exports, imports: imports.list, entries, initialize: None })
+    }
+}
+
+/// Exports and imports so far.
+pub(crate) struct Counted {
+    imports: u32,
+    exports: u32,
+    bound: u32,
+}
+
+impl Counted {
+    pub(crate) fn new(bound: u32) -> Self {
+        Counted { imports: 0, exports: 0, bound }
+    }
+
+    pub(crate) fn imports(&mut self, more: u32) -> Result<()> {
+        self.imports = self.imports.saturating_add(more);
+        self.check(self.imports, "imports")
+    }
+
+    pub(crate) fn exports(&mut self, more: u32) -> Result<()> {
+        self.exports = self.exports.saturating_add(more);
+        self.check(self.exports, "exports")
+    }
+
+    fn check(&self, found: u32, what: &str) -> Result<()> {
+        match found > self.bound {
+            true => {
+                Err(Error::exceeded(format!("the module has at least {found} {what}, the bound is {}", self.bound)))
+            }
+            false => Ok(()),
+        }
     }
 }
 

@@ -2,7 +2,10 @@
 //! bodies. It counts and decides nothing.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::Context;
 use std::time::Duration;
+
+use futures::task::AtomicWaker;
 
 /// The shared numbers of one call, one allocation for all of them.
 #[derive(Debug, Default)]
@@ -16,6 +19,11 @@ pub(crate) struct Tally {
     pub(crate) output: Allowance,
     /// Set before the store goes, and an HTTP body with it: that end of the body is no end of the response.
     broken: AtomicBool,
+    /// Whether the guest has returned from a request. What it has not sent by then it never will, though it may hold on to
+    /// the other end.
+    left: AtomicBool,
+    /// Whoever waits for its answer.
+    waiting: AtomicWaker,
 }
 
 impl Tally {
@@ -24,6 +32,7 @@ impl Tally {
         self.in_host.store(false, Ordering::Relaxed);
         self.slept.store(0, Ordering::Relaxed);
         self.broken.store(false, Ordering::Release);
+        self.left.store(false, Ordering::Release);
         self.input.allow(input_bytes);
         self.output.allow(output_bytes);
     }
@@ -46,6 +55,17 @@ impl Tally {
 
     pub(crate) fn set_broken(&self) {
         self.broken.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn set_left(&self) {
+        self.left.store(true, Ordering::Release);
+        self.waiting.wake();
+    }
+
+    /// Whether the guest has returned; who is told no is woken when it does.
+    pub(crate) fn has_left(&self, cx: &Context<'_>) -> bool {
+        self.waiting.register(cx.waker());
+        self.left.load(Ordering::Acquire)
     }
 
     pub(crate) fn slept(&self) -> Duration {

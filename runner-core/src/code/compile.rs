@@ -302,6 +302,9 @@ impl Compiler {
     }
 
     async fn place(&self, bounds: &Bounds) -> Result<OwnedSemaphorePermit> {
+        if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
+            return Ok(place);
+        }
         let waiting = self.waiting.fetch_add(1, Ordering::AcqRel) + 1;
         let _leave = Leave(&self.waiting);
         if waiting > bounds.compile_queue {

@@ -30,8 +30,8 @@ pub(crate) fn core_from_json(ty: &Type, value: &Value, path: &Path<'_>) -> Resul
             let wide = integer_from_json(value, i64::MIN.into(), u64::MAX.into(), path)?;
             Val::I64(wide as u64 as i64)
         }
-        Type::F32 => Val::F32((float_from_json(value, f32::MAX.into(), path)? as f32).to_bits()),
-        Type::F64 => Val::F64(float_from_json(value, f64::MAX, path)?.to_bits()),
+        Type::F32 => Val::F32((float_from_json(value, true, path)? as f32).to_bits()),
+        Type::F64 => Val::F64(float_from_json(value, false, path)?.to_bits()),
         other => return Err(mismatch(path, &format!("a value of type `{other}`, which has no form in JSON"), value)),
     })
 }

@@ -74,8 +74,8 @@ pub(crate) fn from_json(ty: &Type, value: &Value, path: &Path<'_>) -> Result<Val
         Type::U32 => integer!(U32, u32),
         Type::S64 => integer!(S64, i64),
         Type::U64 => integer!(U64, u64),
-        Type::F32 => Val::Float32(float_from_json(value, f32::MAX.into(), path)? as f32),
-        Type::F64 => Val::Float64(float_from_json(value, f64::MAX, path)?),
+        Type::F32 => Val::Float32(float_from_json(value, true, path)? as f32),
+        Type::F64 => Val::Float64(float_from_json(value, false, path)?),
         Type::Char => Val::Char(one_char(value).ok_or_else(|| mismatch(path, "a string of one character", value))?),
         Type::String => Val::String(value.as_str().ok_or_else(|| mismatch(path, "a string", value))?.to_owned()),
         Type::List(inner) if **inner == Type::U8 && value.is_object() => Val::List(bytes_from_json(value, path)?),
@@ -120,11 +120,16 @@ pub(crate) fn from_json(ty: &Type, value: &Value, path: &Path<'_>) -> Result<Val
             _ => return Err(mismatch(path, "{\"ok\": ..} or {\"err\": ..}", value)),
         },
         Type::Flags(names) => {
-            let chosen = array(value, None, path)?;
-            let chosen = chosen.iter().enumerate();
-            Val::Flags(
-                chosen.map(|(index, value)| one_of(names, value, &Path::Item(path, index))).collect::<Result<_>>()?,
-            )
+            let mut chosen = Vec::new();
+            for (index, value) in array(value, None, path)?.iter().enumerate() {
+                let path = Path::Item(path, index);
+                let name = one_of(names, value, &path)?;
+                if chosen.contains(&name) {
+                    return Err(mismatch(&path, "each flag once", value));
+                }
+                chosen.push(name);
+            }
+            Val::Flags(chosen)
         }
         Type::Opaque(name) => {
             return Err(mismatch(path, &format!("a value of type `{name}`, which has no form in JSON"), value));
@@ -242,10 +247,10 @@ pub(crate) fn wide_to_json(value: i128) -> Value {
     }
 }
 
-/// A float no larger than `max`, or one of the three that JSON has no numbers for.
-pub(crate) fn float_from_json(value: &Value, max: f64, path: &Path<'_>) -> Result<f64> {
+/// A float that its precision can hold once rounded, or one of the three that JSON has no numbers for.
+pub(crate) fn float_from_json(value: &Value, single: bool, path: &Path<'_>) -> Result<f64> {
     let found = match value {
-        Value::Number(number) => number.as_f64().filter(|float| float.abs() <= max),
+        Value::Number(number) => number.as_f64().filter(|float| !single || (*float as f32).is_finite()),
         Value::String(text) => match text.as_str() {
             "NaN" => Some(f64::NAN),
             "Infinity" => Some(f64::INFINITY),
@@ -254,6 +259,7 @@ pub(crate) fn float_from_json(value: &Value, max: f64, path: &Path<'_>) -> Resul
         },
         _ => None,
     };
+    let max = if single { f64::from(f32::MAX) } else { f64::MAX };
     found.ok_or_else(|| {
         mismatch(path, &format!("a number up to {max:e}, \"NaN\", \"Infinity\" or \"-Infinity\""), value)
     })

@@ -433,3 +433,63 @@ async fn a_host_that_is_none_is_the_caller_s_mistake() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_request_without_an_answer_commits_nothing() {
+    for stream in [HELD, STREAMED] {
+        for (path, expected) in [("/silent", "failed no_response"), ("/error", "failed http")] {
+            let kv = Publisher::open();
+            let (_executor, program) = kv.program(stream).await;
+            match program.http(get(path)).send().await.expect("the host does its part") {
+                HttpReply::Unanswered(outcome) => assert_eq!(told(&outcome.ending), expected, "{path}"),
+                _ => panic!("{path} was answered"),
+            }
+            assert_eq!(kv.log(), [format!("path {path}"), format!("closing {expected}"), "closed".to_owned()]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_held_response_that_is_not_whole_commits_nothing() {
+    let small_output = || Limits { output_bytes: 20, ..Limits::default() };
+    for (path, limits) in [("/cut", Limits::default()), ("/whole", small_output())] {
+        let kv = Publisher::open();
+        let (_executor, program) = kv.program(HELD).await;
+        match program.http(get(path)).limits(limits).send().await.expect("the host does its part") {
+            HttpReply::Unanswered(outcome) => {
+                assert!(!outcome.ending.is_returned(), "{path}: {:?}", outcome.ending);
+                let seen = format!("closing {}", told(&outcome.ending));
+                assert_eq!(kv.log(), [format!("path {path}"), seen, "closed".to_owned()]);
+            }
+            _ => panic!("{path} was answered"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_guest_that_keeps_what_its_caller_waits_for_keeps_nobody_waiting() {
+    for stream in [HELD, STREAMED] {
+        for live in [false, true] {
+            let kv = Publisher::open();
+            let (_executor, program) = kv.program(stream).await;
+            let send = async |path: &str| match live {
+                false => program.http(get(path)).send().await.expect("it is sent"),
+                true => {
+                    let instance = program.instance().start().await.expect("it starts");
+                    instance.http(get(path)).send().await.expect("it is sent")
+                }
+            };
+            let HttpReply::Unanswered(outcome) = send("/keep").await else { panic!("nothing was answered") };
+            assert_eq!(told(&outcome.ending), "failed no_response");
+            match (stream, send("/keep-half").await) {
+                (HELD, HttpReply::Unanswered(outcome)) => assert_eq!(told(&outcome.ending), "failed unfinished"),
+                (STREAMED, HttpReply::Answered { response, ended }) => {
+                    let error = response.into_body().collect().await.err().expect("half a body");
+                    assert_eq!(error.kind(), ErrorKind::Unavailable);
+                    ended.outcome().await.expect("it has ended");
+                }
+                _ => panic!("an answer that is not whole is seen only where it streams"),
+            }
+        }
+    }
+}

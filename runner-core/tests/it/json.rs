@@ -351,6 +351,7 @@ async fn what_comes_out_goes_in_again() {
     let types = program("types.wasm").await;
     for (ty, given) in [
         ("f32", json!(f32::MIN_POSITIVE)),
+        ("f32", json!(f32::MAX)),
         ("f64", json!(f64::MAX)),
         ("f64", json!("NaN")),
         ("s64", json!(i64::MIN)),
@@ -373,4 +374,33 @@ async fn a_type_without_parts_does_not_load() {
         let error = shared().load(component.as_bytes(), &Grants::none()).await.expect_err(ty);
         assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
     }
+}
+
+#[tokio::test]
+async fn an_enum_s_case_is_the_failure_s_code() {
+    let types = program("types.wasm").await;
+    let found = ending(&types, "echo-result-err".to_owned(), &json!({ "err": "green" })).await.expect("it runs");
+    let Ending::Failed(failure) = found else { panic!("{found:?}") };
+    assert_eq!((failure.code.as_str(), failure.value), ("green", Some(json!("green"))));
+}
+
+#[tokio::test]
+async fn a_flag_that_is_named_twice_is_refused() {
+    let types = program("types.wasm").await;
+    let error =
+        ending(&types, "echo-permissions".to_owned(), &json!(["read", "write", "read"])).await.expect_err("refused");
+    assert!(error.to_string().contains("v[2]`: expected each flag once, found `\"read\"`"), "{error}");
+}
+
+#[tokio::test]
+async fn a_record_s_fields_come_in_their_declared_order() {
+    let types = program("types.wasm").await;
+    let home = json!({ "y": 2, "x": 1 });
+    let person = json!({ "tags": [], "name": "Ada", "home": home, "age": 36 });
+    let Ending::Returned(found) = ending(&types, "echo-person".to_owned(), &person).await.expect("it runs") else {
+        panic!("it gives it back");
+    };
+    let names = |value: &Value| value.as_object().expect("a record").keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&found), ["name", "age", "home", "tags", "nickname"]);
+    assert_eq!(names(&found["home"]), ["x", "y"]);
 }
