@@ -484,7 +484,7 @@ async fn a_guest_that_keeps_what_its_caller_waits_for_keeps_nobody_waiting() {
             match (stream, send("/keep-half").await) {
                 (HELD, HttpReply::Unanswered(outcome)) => assert_eq!(told(&outcome.ending), "failed unfinished"),
                 (STREAMED, HttpReply::Answered { response, ended }) => {
-                    let error = response.into_body().collect().await.err().expect("half a body");
+                    let error = response.into_body().collect().await.expect_err("half a body");
                     assert_eq!(error.kind(), ErrorKind::Unavailable);
                     ended.outcome().await.expect("it has ended");
                 }
