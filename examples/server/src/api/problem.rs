@@ -112,7 +112,7 @@ impl From<store::Error> for Problem {
         match error {
             store::Error::NotFound(_) => Problem::not_found(detail),
             store::Error::InUse { .. } => Problem::new(StatusCode::CONFLICT, "conflict", detail),
-            store::Error::Full { .. } => Problem::exceeded(detail),
+            store::Error::Full { .. } | store::Error::NamesTaken { .. } => Problem::exceeded(detail),
             store::Error::Io(cause) => {
                 tracing::error!(error = %cause, "the data directory fails");
                 Problem::internal(detail)

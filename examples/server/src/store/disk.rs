@@ -87,6 +87,9 @@ impl Disk {
     ) -> Result<(Stored, bool), Error> {
         let mut holdings = self.lock();
         let created = clock::date();
+        if let Some(name) = name {
+            self.check_name(name)?;
+        }
         let known = self.files.blob(id)?;
         let is_new = known.is_none();
         let more = Holdings {
@@ -104,8 +107,10 @@ impl Disk {
             Some(blob) => blob,
             None => {
                 let blob = BlobFile { kind: kind.to_owned(), size_bytes: bytes.len() as u64, created: created.clone() };
-                self.files.write(&self.files.blobs, id.hex(), bytes)?;
-                self.files.write(&self.files.blobs, &format!("{}.json", id.hex()), &json(&blob)?)?;
+                self.put_blob(id, bytes, &blob)?;
+                // Counted as soon as it is there: whatever fails from here on leaves it.
+                holdings.modules += 1;
+                holdings.bytes += blob.size_bytes;
                 blob
             }
         };
@@ -114,22 +119,42 @@ impl Disk {
         let stored = match name {
             Some(name) => {
                 let version = self.put_version(name, id, &created)?;
+                holdings.modules += 1;
                 Stored { label: Some((name.clone(), version)), created, ..stored }
             }
             None => stored,
         };
-        *holdings = more;
         Ok((stored, is_new))
+    }
+
+    /// Whether a name is taken already, or may be.
+    fn check_name(&self, name: &Name) -> Result<(), Error> {
+        let max = self.capacity.modules_max;
+        match self.files.name_dir(name)?.is_none() && self.files.names.entries()?.count() as u64 >= max {
+            true => Err(Error::NamesTaken { max }),
+            false => Ok(()),
+        }
+    }
+
+    /// Keeps bytes and what they are, or neither.
+    fn put_blob(&self, id: &ModuleId, bytes: &[u8], blob: &BlobFile) -> Result<(), Error> {
+        let (blobs, described) = (&self.files.blobs, format!("{}.json", id.hex()));
+        let description = json(blob)?;
+        let kept = self.files.write(blobs, id.hex(), bytes);
+        let kept = kept.and_then(|()| self.files.write(blobs, &described, &description));
+        if kept.is_err() {
+            // Nobody counts them: a full disk must not keep them.
+            for file in [described.as_str(), id.hex()] {
+                let _ = blobs.remove_file(file);
+            }
+        }
+        Ok(kept?)
     }
 
     fn put_version(&self, name: &Name, id: &ModuleId, created: &str) -> Result<u32, Error> {
         let dir = match self.files.name_dir(name)? {
             Some(dir) => dir,
             None => {
-                let names_max = self.capacity.modules_max;
-                if self.files.names.entries()?.count() as u64 >= names_max {
-                    return Err(Error::Full { what: "names", max: names_max });
-                }
                 self.files.names.create_dir(name.as_str())?;
                 sync(&self.files.names)?;
                 self.files.names.open_dir(name.as_str())?
@@ -214,7 +239,7 @@ impl Disk {
                 self.files.blobs.remove_file(format!("{}.json", id.hex()))?;
                 self.files.blobs.remove_file(id.hex())?;
                 sync(&self.files.blobs)?;
-                holdings.modules -= 1;
+                holdings.modules = holdings.modules.saturating_sub(1);
                 holdings.bytes = holdings.bytes.saturating_sub(blob.size_bytes);
             }
             Reference::Newest(name) | Reference::Version(name, _) => {
@@ -238,7 +263,7 @@ impl Disk {
                     dir.remove_file(&version.file)?;
                 }
                 sync(&dir)?;
-                holdings.modules -= removed;
+                holdings.modules = holdings.modules.saturating_sub(removed);
                 if removed == 0 {
                     return Err(lacking());
                 }

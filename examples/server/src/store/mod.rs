@@ -24,6 +24,11 @@ pub(crate) enum Error {
     InUse { id: ModuleId, by: String },
     #[error("the server keeps {max} {what} already: delete some")]
     Full { what: &'static str, max: u64 },
+    #[error(
+        "all {max} names are taken, deleted ones too, since their numbers are never used again: store under one of them, \
+         by content (`POST /v1/modules`), or start the server with a larger `--modules`"
+    )]
+    NamesTaken { max: u64 },
     #[error("the data directory cannot be read or written")]
     Io(#[from] std::io::Error),
 }

@@ -234,6 +234,45 @@ async fn a_full_store_takes_no_more_until_something_goes() {
 }
 
 #[tokio::test]
+async fn where_all_names_are_taken_nothing_is_kept_uncounted() {
+    let site = Site::with(|wants| wants.capacity.modules_max = 3);
+    let delete = async |reference: &str| site.ask("DELETE", &format!("/v1/modules/{reference}"), Body::empty()).await;
+    for name in ["a", "b", "c"] {
+        site.put(name, runner_guests::wat("gcd")).await;
+        assert_eq!(delete(name).await.status, 204);
+    }
+    let blobs = || std::fs::read_dir(site.data().join("modules/blobs")).unwrap().count();
+    let before = blobs();
+    let refused = site.ask("PUT", "/v1/modules/d", runner_guests::wat("divide")).await;
+    refused.is_problem(413, "exceeded", "all 3 names are taken, deleted ones too");
+    assert_eq!(blobs(), before);
+    assert_eq!(labels(&site.get("/v1/modules").await.json()).len(), 1);
+    // What the refusal offers.
+    assert_eq!(site.put("a", runner_guests::wat("gcd")).await["version"], 2);
+    let added = site.ask("POST", "/v1/modules", runner_guests::wat("divide")).await;
+    assert_eq!(added.status, 201);
+    assert!(site.get("/metrics").await.body.contains("runner_modules 3\n"));
+    assert_eq!(delete(added.json()["id"].as_str().unwrap()).await.status, 204);
+    assert!(site.get("/metrics").await.body.contains("runner_modules 2\n"));
+}
+
+#[tokio::test]
+async fn bytes_whose_version_cannot_be_kept_are_counted() {
+    let site = Site::new();
+    let name = site.data().join("modules/names/math");
+    std::fs::create_dir(&name).unwrap();
+    std::fs::write(name.join(format!("{}-deleted", u32::MAX)), "").unwrap();
+    let refused = site.ask("PUT", "/v1/modules/math", runner_guests::wat("gcd")).await;
+    refused.is_problem(413, "exceeded", "versions of that name");
+    let id = runner_core::ModuleId::of(runner_guests::wat("gcd").as_bytes());
+    for modules in [1, 0] {
+        let metrics = site.get("/metrics").await.body;
+        assert!(metrics.contains(&format!("runner_modules {modules}\n")), "{metrics}");
+        site.ask("DELETE", &format!("/v1/modules/{id}"), Body::empty()).await;
+    }
+}
+
+#[tokio::test]
 async fn a_directory_serves_one_server_at_a_time() {
     let site = Site::new();
     let dir = crate::support::dir(&site.data().join("modules"));
