@@ -18,8 +18,10 @@ use crate::api::{Object, Problem};
 
 /// A call's JSON. Larger inputs go to a handler, which streams them.
 pub(crate) const JSON_BYTES_MAX: usize = 16 << 20;
-/// What all requests hold at once: eight modules of the largest size. Loading copies a module twice.
+/// What all requests hold at once: four modules of the largest size.
 const HELD_BYTES_MAX: usize = 512 << 20;
+/// What a byte of a module takes while it is loaded: the executor has a copy.
+const MODULE_WEIGHT: usize = 2;
 /// What a byte of JSON may take once it is parsed: `[[],[],..]` is the dearest, with a value of 32 bytes for 3.
 const JSON_WEIGHT: usize = 8;
 /// What one place stands for.
@@ -31,7 +33,7 @@ const SILENCE_MAX: Duration = Duration::from_secs(15);
 /// How long a sender may take for the whole: 64 MiB over a slow line.
 const TRANSFER_MAX: Duration = Duration::from_secs(300);
 
-/// The memory for request bodies. Cheap to clone.
+/// A share of memory for request bodies, or for stored modules that are read. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Bodies(Arc<Semaphore>);
 
@@ -52,9 +54,23 @@ impl Bodies {
         self.read(request, bytes_max).await
     }
 
-    /// Reads a body of so many bytes at most.
+    /// Reads a body of so many bytes at most that is a module, or has one in it.
     pub(crate) async fn read(&self, request: Request, bytes_max: usize) -> Result<Held, Problem> {
-        self.read_weighed(request, bytes_max, 1).await
+        self.read_weighed(request, bytes_max, MODULE_WEIGHT).await
+    }
+
+    /// Takes the place for a module of so many bytes that comes from elsewhere.
+    pub(crate) async fn place_of_module(&self, bytes: u64) -> Result<OwnedSemaphorePermit, Problem> {
+        self.place(usize::try_from(bytes).unwrap_or(usize::MAX).saturating_mul(MODULE_WEIGHT)).await
+    }
+
+    async fn place(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Problem> {
+        let wanted = bytes.div_ceil(PLACE_BYTES).min(HELD_BYTES_MAX / PLACE_BYTES);
+        let place = Arc::clone(&self.0).acquire_many_owned(u32::try_from(wanted).unwrap_or(u32::MAX));
+        match timeout(PLACE_PATIENCE, place).await {
+            Ok(Ok(place)) => Ok(place),
+            _ => Err(Problem::unavailable("other requests hold all the memory for bodies and modules")),
+        }
     }
 
     async fn read_weighed(&self, request: Request, bytes_max: usize, weight: usize) -> Result<Held, Problem> {
@@ -64,16 +80,11 @@ impl Bodies {
         if length.is_some_and(|length| length > bytes_max) {
             return Err(too_large(bytes_max));
         }
-        let wanted = (length.unwrap_or(bytes_max) * weight).div_ceil(PLACE_BYTES).min(HELD_BYTES_MAX / PLACE_BYTES);
-        let place = Arc::clone(&self.0).acquire_many_owned(u32::try_from(wanted).unwrap_or(u32::MAX));
-        let mut place = match timeout(PLACE_PATIENCE, place).await {
-            Ok(Ok(place)) => place,
-            _ => return Err(Problem::unavailable("other requests hold all the memory for bodies")),
-        };
+        let mut place = self.place(length.unwrap_or(bytes_max).saturating_mul(weight)).await?;
         let bytes = timeout(TRANSFER_MAX, collect(request.into_body(), length.unwrap_or(0), bytes_max)).await;
         let bytes = bytes.map_err(|_| Problem::too_slow(format!("the body took longer than {TRANSFER_MAX:?}")))??;
         // A body that did not say its length had a place for the longest.
-        let unused = place.num_permits().saturating_sub((bytes.len() * weight).div_ceil(PLACE_BYTES));
+        let unused = place.num_permits().saturating_sub(bytes.len().saturating_mul(weight).div_ceil(PLACE_BYTES));
         drop(place.split(unused));
         Ok(Held { bytes, _place: place })
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use cap_std::fs::Dir;
 use quick_cache::sync::Cache;
 use runner_core::{Executor, Explanation, Grants, Metering, ModuleId, Program};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::task::TaskTracker;
 
 use crate::api::Problem;
@@ -13,7 +14,7 @@ use crate::clock;
 use crate::guard::Guard;
 use crate::metrics::Metrics;
 use crate::settings::Settings;
-use crate::store::Store;
+use crate::store::{Reference, Store, Stored};
 
 /// The parts of a server.
 pub struct Server {
@@ -44,6 +45,8 @@ pub(crate) struct Shared {
     pub(crate) store: Store,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) bodies: Bodies,
+    /// The memory for stored modules on their way from the disk. Of its own: a call waits for it while it holds a body.
+    modules: Bodies,
     programs: Arc<Cache<(ModuleId, Metering), Program>>,
     pub(crate) page: Option<Arc<Dir>>,
     pub(crate) guests: Option<Arc<Dir>>,
@@ -59,6 +62,7 @@ impl From<Server> for Shared {
             store: server.store,
             metrics: Arc::new(Metrics::new()),
             bodies: Bodies::new(),
+            modules: Bodies::new(),
             programs: Arc::new(Cache::new(PROGRAMS_MAX)),
             page: server.page.map(Arc::new),
             guests: server.guests.map(Arc::new),
@@ -73,10 +77,23 @@ impl Shared {
         let key = (id.clone(), metering);
         // Whoever wants the same module meanwhile waits for this one answer.
         let program = self.programs.get_or_insert_async(&key, async {
-            let bytes = self.store.read(id.clone()).await?;
+            let stored = self.store.find(Reference::Id(id.clone())).await?;
+            let (bytes, _place) = self.read(&stored).await?;
             self.load(&bytes, metering).await
         });
         program.await
+    }
+
+    /// Says what a stored module exports and needs.
+    pub(crate) async fn explain_stored(&self, stored: &Stored) -> Result<Explanation, Problem> {
+        let (bytes, _place) = self.read(stored).await?;
+        self.explain(&bytes).await
+    }
+
+    /// A stored module's bytes, and their place in memory, to be kept beside them.
+    async fn read(&self, stored: &Stored) -> Result<(Vec<u8>, OwnedSemaphorePermit), Problem> {
+        let place = self.modules.place_of_module(stored.size_bytes).await?;
+        Ok((self.store.read(stored.id.clone()).await?, place))
     }
 
     /// Makes a module ready to run, with nothing granted: this server has no capabilities to lend.

@@ -110,8 +110,7 @@ pub(super) async fn list(
 ))]
 pub(super) async fn describe(State(shared): State<Shared>, Target(reference): Target) -> Result<Json<Module>, Problem> {
     let stored = shared.store.find(reference).await?;
-    let bytes = shared.store.read(stored.id.clone()).await?;
-    let explanation = shared.explain(&bytes).await?;
+    let explanation = shared.explain_stored(&stored).await?;
     Ok(Json(Module::new(stored, explanation)))
 }
 

@@ -129,6 +129,29 @@ async fn an_idle_server_holds_25_mib_at_most_before_and_after_a_thousand_calls()
 }
 
 #[tokio::test]
+async fn many_who_read_a_large_module_at_once_share_a_bound_on_memory() {
+    const MODULE_BYTES: usize = 60 << 20;
+    const READERS: usize = 20;
+    // 512 MiB of modules on their way, and the server itself.
+    const KIB_MAX: u64 = 640 << 10;
+    let data = TempDir::new().unwrap();
+    let running = Running::start(&mut program(data.path())).await;
+    let mut module = wasm_encoder::Module::new();
+    module.section(&wasm_encoder::CustomSection { name: "large".into(), data: vec![0; MODULE_BYTES].into() });
+    let module = module.finish();
+    let put = running.client.put(running.url("/v1/modules/large")).body(module).send().await.unwrap();
+    assert_eq!(put.status(), StatusCode::CREATED);
+    let read = || running.client.get(running.url("/v1/modules/large")).send();
+    let answers = futures::future::join_all((0..READERS).map(|_| read())).await;
+    let statuses: Vec<_> = answers.into_iter().map(|answer| answer.unwrap().status()).collect();
+    // On a slow machine some may wait longer than they are patient.
+    assert!(statuses.iter().all(|status| [StatusCode::OK, StatusCode::SERVICE_UNAVAILABLE].contains(status)));
+    assert!(statuses.contains(&StatusCode::OK), "{statuses:?}");
+    let peak = running.memory_kib("VmHWM");
+    assert!(peak <= KIB_MAX, "{peak} KiB");
+}
+
+#[tokio::test]
 async fn a_server_that_is_killed_while_it_stores_keeps_what_it_confirmed_and_nothing_half() {
     const BYTES: usize = 256 << 10;
     let data = TempDir::new().unwrap();
