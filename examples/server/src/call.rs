@@ -1,11 +1,12 @@
 //! From a request to an outcome: which export is meant, how it is called, within which limits.
 
+use futures::FutureExt;
 use runner_core::{Export, ExportKind, Limits, Program};
 use tracing::Instrument;
 
+use crate::account::Account;
 use crate::api::{Outcome, Problem, Request};
 use crate::server::Shared;
-use crate::traces;
 
 /// What is called.
 enum Target {
@@ -30,13 +31,14 @@ pub(crate) async fn call(shared: &Shared, program: &Program, name: &str, request
     request.check()?;
     let limits = request.limits.within(shared.executor.limits(), &shared.settings.limits_max)?;
     let target = target(program.exports(), request.function.as_deref())?;
-    let span = traces::call(&program.id(), target.as_str());
-    let ended = match target {
-        Target::Function(function) => run_function(program, function, limits, request)?.instrument(span.clone()).await,
-        Target::Command => run_command(program, name, limits, request)?.instrument(span.clone()).await,
+    let called = target.as_str().to_owned();
+    let run = match target {
+        Target::Function(function) => run_function(program, function, limits, request)?.left_future(),
+        Target::Command => run_command(program, name, limits, request)?.right_future(),
     };
-    shared.metrics.called(ended.as_ref());
-    traces::ended(&span, ended.as_ref());
+    let account = Account::open(&shared.metrics, &program.id(), &called);
+    let ended = run.instrument(account.span()).await;
+    account.settle(ended.as_ref());
     Ok((&ended?).into())
 }
 

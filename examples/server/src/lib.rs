@@ -3,6 +3,7 @@
 //! [`app`] makes the routes of a [`Server`]; tests call them without a port. [`serve`] puts them behind a listener that
 //! ends gracefully. The API is described at `/openapi.json`.
 
+mod account;
 mod api;
 mod body;
 mod call;

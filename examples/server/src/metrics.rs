@@ -137,14 +137,14 @@ impl Metrics {
     }
 
     /// A call that the host could not do its part in.
-    pub(crate) fn failed(&self, error: &Error) {
+    fn failed(&self, error: &Error) {
         self.calls.get_or_create(&Ended { ending: "error" }).inc();
         if let Some(outcome) = error.outcome() {
             self.spent(outcome);
         }
     }
 
-    pub(crate) fn ended<T>(&self, outcome: &Outcome<T>) {
+    fn ended<T>(&self, outcome: &Outcome<T>) {
         if let Ending::Exhausted(limit) = &outcome.ending {
             self.limits.get_or_create(&Met { limit: limit.kind.as_str() }).inc();
         }
@@ -152,8 +152,9 @@ impl Metrics {
         self.spent(outcome);
     }
 
-    /// A call whose caller went away before it ended.
-    pub(crate) fn abandoned(&self) {
+    /// A call whose caller went away after so long, before it ended: what it cost beside is known to nobody.
+    pub(crate) fn abandoned(&self, after: Duration) {
+        self.call.observe(after.as_secs_f64());
         self.calls.get_or_create(&Ended { ending: "cancelled" }).inc();
     }
 

@@ -175,6 +175,13 @@ pub(crate) fn ended<T>(span: &Span, ended: Result<&Outcome<T>, &Error>) {
     spent(span, usage);
 }
 
+/// Says that nobody waited for a call's end.
+pub(crate) fn abandoned(span: &Span) {
+    if !span.is_disabled() {
+        span.set_attribute("runner.ending", "cancelled");
+    }
+}
+
 fn spent(span: &Span, usage: &Usage) {
     let whole = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     let micros = |time: Duration| i64::try_from(time.as_micros()).unwrap_or(i64::MAX);

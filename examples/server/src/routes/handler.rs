@@ -1,21 +1,18 @@
 //! A stored module's own HTTP handler: a request goes in, its answer comes out, and both stream.
 
-use std::sync::Arc;
-
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use http::StatusCode;
-use runner_core::{Ending, Error, HttpReply, LimitKind, Metering, Outcome};
+use runner_core::{Ending, HttpReply, LimitKind, Metering, Outcome};
 use serde_json::Value;
 use tracing::Instrument;
 
 use super::{Target, modules};
+use crate::account::Account;
 use crate::api::{Problem, Refusals};
-use crate::metrics::Metrics;
 use crate::server::Shared;
 use crate::stranger::{inward, outward};
-use crate::traces;
 
 /// Sends the request to the module's own HTTP handler, in a fresh instance.
 ///
@@ -41,35 +38,21 @@ pub(super) async fn http(
     let (id, _) = modules::find(&shared, reference).await?;
     let program = shared.program(&id, Metering::Epochs).await?;
     let (place, request) = inward(request)?;
-    let span = traces::call(&program.id(), "wasi:http/incoming-handler");
-    match program.http(request).send().instrument(span.clone()).await {
+    let account = Account::open(&shared.metrics, &program.id(), "wasi:http/incoming-handler");
+    match program.http(request).send().instrument(account.span()).await {
         Ok(HttpReply::Answered { response, ended }) => {
-            let metrics = Arc::clone(&shared.metrics);
-            shared.accounts.spawn(async move {
-                let ended = ended.outcome().await;
-                count(&metrics, ended.as_ref());
-                traces::ended(&span, ended.as_ref());
-            });
+            shared.accounts.spawn(async move { account.settle(ended.outcome().await.as_ref()) });
             outward(response.map(Body::new), &place)
         }
         Ok(HttpReply::Unanswered(outcome)) => {
-            shared.metrics.ended(&outcome);
-            traces::ended(&span, Ok(&outcome));
+            account.settle(Ok(&outcome));
             Err(unanswered(outcome))
         }
         Ok(_) => Err(Problem::internal("the handler was answered in a way that this server does not know")),
         Err(error) => {
-            shared.metrics.failed(&error);
-            traces::ended::<()>(&span, Err(&error));
+            account.settle::<()>(Err(&error));
             Err(error.into())
         }
-    }
-}
-
-fn count(metrics: &Metrics, ended: Result<&Outcome<()>, &Error>) {
-    match ended {
-        Ok(outcome) => metrics.ended(outcome),
-        Err(_) => metrics.abandoned(),
     }
 }
 
