@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use axum::response::{Html, IntoResponse, Response};
 use cap_std::fs::Dir;
+use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 
 use crate::api::Problem;
@@ -30,23 +31,30 @@ const TYPES: &[(&str, &str)] = &[
     ("woff2", "font/woff2"),
 ];
 
-/// Said at `/` where no page was built.
-const NO_PAGE: &str = "<!doctype html><html lang=en><meta charset=utf-8><title>Runner</title>\
-    <h1>Runner is running</h1>\
-    <p>Its page was not built. <code>npm ci &amp;&amp; npm run build</code> in <code>examples/web</code> builds it; \
-    start the server again then, or with <code>--page DIR</code>.\
-    <p>The API works: <code>curl --data-binary @sum.wasm '/v1/run?args=[20,22]'</code>, \
-    <a href=/v1/examples>modules to try</a>, <a href=/openapi.json>its description</a>, <a href=/healthz>health</a>.";
+/// Said at `/` where no page was built, to whoever found the server under this name.
+fn no_page(host: &str) -> String {
+    format!(
+        "<!doctype html><html lang=en><meta charset=utf-8><title>Runner</title>\
+        <h1>Runner is running</h1>\
+        <p>Its page was not built. <code>npm ci &amp;&amp; npm run build</code> in <code>examples/web</code> builds it; \
+        start the server again then, or with <code>--page DIR</code>.\
+        <p>The API works: \
+        <code>curl -g --data-binary @examples/guests/wat/sum_of_2_ints.wat 'http://{host}/v1/run?args=[20,22]'</code>, \
+        <a href=/v1/examples>modules to try</a>, <a href=/openapi.json>its description</a>, <a href=/healthz>health</a>."
+    )
+}
 
-/// Answers a path with a file of the page.
-pub(crate) async fn serve(page: Option<Arc<Dir>>, method: &Method, path: &str) -> Response {
+/// Answers a path with a file of the page. The request's `Host` is one that the guard let in.
+pub(crate) async fn serve(page: Option<Arc<Dir>>, request: &Parts) -> Response {
+    let (method, path) = (&request.method, request.uri.path());
     if method != Method::GET && method != Method::HEAD {
         return Problem::new(StatusCode::METHOD_NOT_ALLOWED, "invalid", format!("`{path}` has no method {method}"))
             .into_response();
     }
     let lacking = || Problem::not_found(format!("no page `{path}`")).into_response();
     let Some(page) = page else {
-        return if path == "/" { (guards(), Html(NO_PAGE)).into_response() } else { lacking() };
+        let host = request.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+        return if path == "/" { (guards(), Html(no_page(host))).into_response() } else { lacking() };
     };
     let file = match path.trim_start_matches('/') {
         "" => "index.html".to_owned(),

@@ -66,7 +66,7 @@ pub fn limits_max() -> Limits {
         host_bytes: 4 << 30,
         handles: 10_000,
         input_bytes: 64 << 20,
-        output_bytes: 32 << 20, // held in memory until it is sent
+        output_bytes: 32 << 20, // as the guest wrote it; in JSON up to six times that, in memory until it is sent
     }
 }
 

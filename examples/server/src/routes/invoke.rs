@@ -40,8 +40,9 @@ struct OneShotParts {
 
 /// Calls a module that comes along and is not kept.
 ///
-/// The body is the module: `curl --data-binary @sum.wasm 'http://127.0.0.1:8080/v1/run?args=[1,2]'`. Or it is
-/// `multipart/form-data`, with the module in one part and a whole request in the other.
+/// The body is the module. In a clone, `curl -g --data-binary @examples/guests/wat/sum_of_2_ints.wat
+/// 'http://127.0.0.1:8080/v1/run?args=[20,22]'` calls one. Or the body is `multipart/form-data`, with the module in one
+/// part and a whole request in the other.
 #[utoipa::path(post, path = "/v1/run", tag = "calls", params(OneShot), request_body(description = "The module, or the module and a request", content(
     (Wasm = "application/wasm"), (String = "text/plain"), (OneShotParts = "multipart/form-data")
 )), responses(

@@ -62,7 +62,7 @@ async fn fallback(State(shared): State<Shared>, request: Request) -> Response {
     if path == "/v1" || path.starts_with("/v1/") {
         return Problem::not_found(format!("no route `{path}`: `/openapi.json` lists them")).into_response();
     }
-    page::serve(shared.page, request.method(), path).await
+    page::serve(shared.page, &request.into_parts().0).await
 }
 
 async fn method_not_allowed(request: Request) -> Problem {

@@ -1,5 +1,7 @@
 //! What operators and tools ask: health, metrics, the description.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::support::Site;
@@ -36,6 +38,26 @@ async fn a_call_is_counted_by_route_ending_and_cost() {
     }
     let fuel = answer.body.lines().find_map(|line| line.strip_prefix("runner_fuel_total ")).unwrap();
     assert!(fuel.parse::<u64>().unwrap() > 0);
+}
+
+#[tokio::test]
+async fn a_call_that_nobody_waits_for_is_counted() {
+    let site = Site::new();
+    site.put("spin", runner_guests::wat("spin")).await;
+    site.put("hello", runner_guests::get("http-hello.wasm")).await;
+    let calls = [("POST", "/v1/modules/spin/call"), ("GET", "/v1/modules/hello/http/spin")];
+    for (cancelled, (method, path)) in (1..).zip(calls) {
+        // Its deadline would be 5 s.
+        let call = tokio::time::timeout(Duration::from_secs(1), site.ask(method, path, ""));
+        assert!(call.await.is_err(), "{path}");
+        let metrics = site.get("/metrics").await.body;
+        for line in [
+            format!("runner_calls_total{{ending=\"cancelled\"}} {cancelled}"),
+            format!("runner_call_seconds_count {cancelled}"),
+        ] {
+            assert!(metrics.lines().any(|it| it == line), "{path}: {line} in {metrics}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -89,6 +111,28 @@ async fn the_description_has_every_route_with_its_problems_and_every_shape_that_
     assert_eq!(api["components"]["securitySchemes"]["bearer"]["scheme"], "bearer");
     assert_eq!(api["security"], json!([{ "bearer": [] }]));
     check_references(&api, &api);
+}
+
+#[tokio::test]
+async fn commands_that_are_shown_can_be_typed() {
+    let site = Site::new();
+    let api = site.get("/openapi.json").await.json();
+    let described = api["paths"]["/v1/run"]["post"]["description"].as_str().unwrap().to_owned();
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    for shown in [described, site.get("/").await.body, include_str!("../../README.md").to_owned()] {
+        let mut commands = shown.split("curl ").skip(1).peekable();
+        assert!(commands.peek().is_some(), "{shown}");
+        for command in commands {
+            let words: Vec<_> = command.split_whitespace().collect();
+            // Without it, curl takes `[20,22]` for a range.
+            let address = words.iter().find(|word| word.contains("http://")).unwrap();
+            assert!(words[0] == "-g" || !address.contains('['), "{command}");
+            if let Some(file) = words.iter().find_map(|word| word.strip_prefix('@')) {
+                assert!(root.join(file).is_file(), "`{file}` is not there");
+            }
+        }
+    }
+    assert!(site.get("/").await.body.contains(&format!("'http://{}/v1/run", crate::support::HOST)));
 }
 
 fn check_references(api: &Value, part: &Value) {

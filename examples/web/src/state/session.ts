@@ -11,7 +11,7 @@ import { loadLabels, saveLabels } from './labels';
 import { type Result, type Run, sentenceOf } from './run';
 import { createStore, draftKey, initialState, labelOf, refOf, type State, type Store } from './store';
 
-// Uploads at a time: the server compiles one module at a time anyway.
+// Uploads at a time: the server compiles as many as it has cores, and others want some of them.
 const UPLOADS_AT_ONCE = 2;
 
 export class Session {
