@@ -190,7 +190,7 @@ async fn run(program: &Program, entry: &Entry, args: &Arguments, setting: &Setti
 /// How much more than its JSON a result of this entry may weigh in the engine's values.
 pub(crate) fn expansion(entry: &Entry) -> u64 {
     match entry {
-        Entry::Component { signature, .. } => signature.results.iter().map(crate::Type::expansion).max().unwrap_or(1),
+        Entry::Component { expansion, .. } => *expansion,
         _ => 1,
     }
 }

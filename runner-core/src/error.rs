@@ -1,7 +1,9 @@
 //! What the host could not do. A guest that fails, traps or meets a limit is no error: see [`Ending`](crate::Ending).
 
+use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
+use std::sync::Arc;
 
 use crate::outcome::Outcome;
 
@@ -50,14 +52,16 @@ impl fmt::Display for ErrorKind {
 }
 
 /// What the host could not do, and what to do about it.
-#[derive(Debug)]
+///
+/// A clone says the same: those that waited for one answer are told of one failure.
+#[derive(Clone, Debug)]
 pub struct Error(Box<Inner>);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Inner {
     kind: ErrorKind,
     message: String,
-    source: Option<Box<dyn StdError + Send + Sync>>,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
     outcome: Option<Outcome>,
 }
 
@@ -92,7 +96,7 @@ impl Error {
     /// Adds the error that caused this one.
     #[must_use]
     pub fn source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        self.0.source = Some(source.into());
+        self.0.source = Some(source.into().into());
         self
     }
 
@@ -134,5 +138,25 @@ impl fmt::Display for Error {
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.0.source.as_deref().map(|source| source as _)
+    }
+}
+
+/// A name that a guest chose, short enough for a message.
+pub(crate) fn short(name: &str) -> Cow<'_, str> {
+    const BYTES_MAX: usize = 256;
+    match name.len() > BYTES_MAX {
+        true => Cow::Owned(format!("{}..", &name[..name.floor_char_boundary(BYTES_MAX)])),
+        false => Cow::Borrowed(name),
+    }
+}
+
+/// The first of some names, for a message.
+pub(crate) fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    const SHOWN_MAX: usize = 20;
+    let mut names = names.into_iter();
+    let shown: Vec<_> = names.by_ref().take(SHOWN_MAX).map(|name| format!("`{}`", short(name))).collect();
+    match names.count() {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
     }
 }

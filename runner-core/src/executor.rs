@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use tokio_util::task::TaskTracker;
@@ -14,7 +15,9 @@ use wasmtime::{Engine, WasmRet, WasmTyList};
 use crate::admission::Admission;
 use crate::capability::{Capability, Grants, Lender, Registered};
 use crate::clock::{Ticker, now};
-use crate::code::{self, Compile, CompileJob, Compiled, Compiler, LocalStore, Store, VerifiedStore, Work};
+use crate::code::{
+    self, Attempts, Compile, CompileJob, Compiled, Compiler, Digesting, LocalStore, Store, VerifiedStore, Work,
+};
 use crate::engine::{Built, Engines};
 use crate::error::{Error, ErrorKind, Result};
 use crate::host_fn::HostFunctions;
@@ -22,7 +25,7 @@ use crate::limits::{Bounds, Limits, Metering};
 use crate::link::{self, LinkerCache, Service};
 use crate::load::{self, Form};
 use crate::program::{Code, Program};
-use crate::signature::{Export, Kind, Surface};
+use crate::signature::{Export, Kind, ParameterNames, Surface};
 
 /// Runs modules. Cheap to clone; every clone is the same executor.
 ///
@@ -41,6 +44,7 @@ struct Inner {
     compiler: Compiler,
     store: Store,
     codes: Cache<CodeName, Arc<Code>, CodeWeight>,
+    attempts: Attempts<CodeName>,
     lenders: Vec<Arc<dyn Lender>>,
     linkers: LinkerCache,
     call_ids: AtomicU64,
@@ -62,7 +66,7 @@ struct CodeWeight;
 impl Weighter<CodeName, Arc<Code>> for CodeWeight {
     fn weight(&self, _name: &CodeName, code: &Arc<Code>) -> u64 {
         // Code that weighs nothing would never be dropped.
-        code.compiled.bytes().max(1)
+        (code.compiled.bytes() + code.surface.bytes).max(1)
     }
 }
 
@@ -97,7 +101,8 @@ impl Executor {
 
     /// Makes a module ready whose compiled code is already in memory or in the store, without its bytes.
     ///
-    /// Parameters of core functions are then named `p0`, `p1`, ..: their names stand in the bytes.
+    /// Parameters of core functions are then named `p0`, `p1`, .., and [`Program::is_wrapped`] is `false`, unless the module
+    /// is still in memory: both stand in the bytes.
     ///
     /// # Errors
     /// `NotFound` where its code is not there; otherwise as [`Executor::load`].
@@ -172,16 +177,19 @@ impl Executor {
 
     /// The compiled code of a module.
     async fn code(&self, module: &[u8], metering: Metering) -> Result<Arc<Code>> {
-        let text = load::is_text(module, &self.0.bounds)?;
-        let bytes: Arc<[u8]> = module.into();
-        let hashed = Arc::clone(&bytes);
-        let digest = aside(bytes.len(), move || code::digest(&hashed)).await?;
+        load::check_size(module.len(), &self.0.bounds)?;
+        let mut digesting = Digesting::default();
+        in_turns(module, |part| digesting.update(part)).await;
+        let digest = digesting.digest();
         let key = CodeName { digest: Arc::clone(&digest), metering, named: true };
-        // Whoever asks for the same module meanwhile waits for this one answer.
         let made = async {
             let Built { engine, keys } = self.0.engines.get(metering)?;
             let code_key = keys.key(&digest);
-            let binary = match text {
+            let mut bytes = Vec::with_capacity(module.len());
+            in_turns(module, |part| bytes.extend_from_slice(part)).await;
+            let bytes = Bytes::from(bytes);
+            let looked_at = bytes.clone();
+            let binary = match aside(bytes.len(), move || load::is_text(&looked_at)).await?? {
                 true => self.translate(bytes).await?,
                 false => bytes,
             };
@@ -191,10 +199,10 @@ impl Executor {
                 Some(compiled) => (compiled, Duration::ZERO),
                 None => {
                     let from = now();
-                    let (bytes, bounds) = (Arc::clone(&source.bytes), self.0.bounds.clone());
+                    let (bytes, bounds) = (source.bytes.clone(), self.0.bounds.clone());
                     aside(size, move || load::check_bounds(&bytes, &bounds)).await??;
                     let work = Work::Compile { form: source.form, metering };
-                    let artefact = self.job(Arc::clone(&source.bytes), work).await?;
+                    let artefact = self.job(source.bytes.clone(), work).await?;
                     let compiled = self.0.store.put(engine, &code_key, artefact).await?;
                     (compiled, now() - from)
                 }
@@ -205,21 +213,48 @@ impl Executor {
                 move || made_up(&engine, &digest, metering, source.form, compiled, &source.parameters, bound);
             let code = aside(size, describe).await??;
             code.bill(took);
-            Ok::<_, Error>(Arc::new(code))
+            Ok(code)
         };
-        self.0.codes.get_or_insert_async(&key, made).await
+        self.once(&key, made).await
     }
 
-    async fn translate(&self, text: Arc<[u8]>) -> Result<Arc<[u8]>> {
+    /// Code from memory, or made once for all that ask for it meanwhile: they wait for the one answer, also where it is an
+    /// error.
+    async fn once(&self, key: &CodeName, made: impl Future<Output = Result<Code>>) -> Result<Arc<Code>> {
+        if let Some(code) = self.0.codes.get(key) {
+            return Ok(code);
+        }
+        let attempt = self.0.attempts.join(key);
+        let patience = self.0.bounds.compile;
+        let turn = tokio::time::timeout(patience, self.0.codes.get_value_or_guard_async(key)).await;
+        let place = match turn {
+            Ok(Ok(code)) => return Ok(code),
+            Ok(Err(place)) => place,
+            Err(_) => return Err(Error::unavailable(format!("another load of this module took over {patience:?}"))),
+        };
+        if let Some(error) = attempt.get() {
+            return Err(error.clone());
+        }
+        let code = made.await.inspect_err(|error| {
+            // Only he whose turn it is sets it.
+            let _ = attempt.set(error.clone());
+        })?;
+        let code = Arc::new(code);
+        // Where there is no room for it, it is not kept.
+        let _ = place.insert(Arc::clone(&code));
+        Ok(code)
+    }
+
+    async fn translate(&self, text: Bytes) -> Result<Bytes> {
         /// A text that even the slowest way through the translator has done in a few milliseconds.
         const AT_ONCE_BYTES: usize = 32 << 10;
         match text.len() <= AT_ONCE_BYTES {
-            true => load::translate(&text).map(Arc::from),
-            false => self.job(text, Work::Translate).await.map(Arc::from),
+            true => load::translate(&text).map(Bytes::from),
+            false => self.job(text, Work::Translate).await.map(Bytes::from),
         }
     }
 
-    async fn job(&self, bytes: Arc<[u8]>, work: Work) -> Result<Vec<u8>> {
+    async fn job(&self, bytes: Bytes, work: Work) -> Result<Vec<u8>> {
         self.0.compiler.compile(CompileJob { bytes, work, bounds: self.0.bounds.clone() }).await
     }
 
@@ -239,16 +274,28 @@ impl Executor {
                 Compiled::Component(_) => Form::Component,
             };
             let bound = self.0.bounds.exports;
-            Ok(Arc::new(made_up(engine, &id.0, metering, form, compiled, &Default::default(), bound)?))
+            made_up(engine, &id.0, metering, form, compiled, &ParameterNames::default(), bound)
         };
-        self.0.codes.get_or_insert_async(&key, made).await
+        self.once(&key, made).await
+    }
+}
+
+/// About a tenth of a millisecond of hashing.
+const AT_ONCE_BYTES: usize = 128 << 10;
+
+/// Goes over a module's bytes where they are: a thread of its own would need a copy. Between its steps others have their
+/// turn.
+async fn in_turns(bytes: &[u8], mut step: impl FnMut(&[u8])) {
+    for (at, part) in bytes.chunks(AT_ONCE_BYTES).enumerate() {
+        if at > 0 {
+            tokio::task::yield_now().await;
+        }
+        step(part);
     }
 }
 
 /// Does work over a module's bytes: at once where they are few, else on a thread where it blocks nobody's calls.
 pub(crate) async fn aside<T: Send + 'static>(bytes: usize, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-    /// About a tenth of a millisecond of hashing.
-    const AT_ONCE_BYTES: usize = 128 << 10;
     match bytes <= AT_ONCE_BYTES {
         true => Ok(work()),
         false => {
@@ -264,7 +311,7 @@ fn made_up(
     metering: Metering,
     form: Form,
     compiled: Compiled,
-    parameters: &std::collections::HashMap<String, Vec<String>>,
+    parameters: &ParameterNames,
     exports_bound: u32,
 ) -> Result<Code> {
     let surface = Surface::read(engine, &compiled, parameters, exports_bound)?;
@@ -548,6 +595,7 @@ impl Builder {
             admission: Admission::new(bounds.calls, bounds.queue),
             compiler: Compiler::new(compile),
             codes: Cache::with_weighter(CODES_EXPECTED, bounds.code_bytes, CodeWeight),
+            attempts: Attempts::default(),
             bounds,
             limits,
             ticker,

@@ -5,12 +5,14 @@ use smallvec::{SmallVec, smallvec};
 use wasmtime::component::Val as ComponentVal;
 use wasmtime::{Store, Val};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, short};
 use crate::host::Host;
 use crate::outcome::{Ending, Failure};
 use crate::program::{Linked, Program};
 use crate::signature::{Entry, Signature};
 use crate::types::{Path, Type, core_from_json, core_to_json, from_json, to_json};
+
+pub(crate) use crate::types::weight;
 
 /// An instance in a store.
 #[derive(Clone, Copy)]
@@ -52,8 +54,11 @@ fn each<V>(
 ) -> Result<SmallVec<[V; FEW]>> {
     let parameters = &signature.parameters;
     let shown = || {
-        let shown: Vec<_> = parameters.iter().map(|(name, ty)| format!("{name}: {ty}")).collect();
-        format!("({})", shown.join(", "))
+        const SHOWN_MAX: usize = 20;
+        let shown = parameters.iter().take(SHOWN_MAX);
+        let shown: Vec<_> = shown.map(|(name, ty)| format!("{}: {}", short(name), short(&ty.to_string()))).collect();
+        let more = if parameters.len() > SHOWN_MAX { ", .." } else { "" };
+        format!("({}{more})", shown.join(", "))
     };
     match args {
         Value::Array(values) if values.len() == parameters.len() => {
@@ -62,14 +67,20 @@ fn each<V>(
         Value::Null if parameters.is_empty() => Ok(SmallVec::new()),
         Value::Object(fields) => {
             if let Some(unknown) = fields.keys().find(|name| parameters.iter().all(|(known, _)| known != *name)) {
-                return Err(Error::invalid(format!("argument `{unknown}` is unknown: the parameters are {}", shown())));
+                return Err(Error::invalid(format!(
+                    "argument `{}` is unknown: the parameters are {}",
+                    short(unknown),
+                    shown()
+                )));
             }
             let value = |name: &String, ty: &Type| match (fields.get(name), ty) {
                 (Some(value), _) => Ok(value),
                 (None, Type::Option(_)) => Ok(&Value::Null),
-                (None, _) => {
-                    Err(Error::invalid(format!("argument `{name}` is missing: the parameters are {}", shown())))
-                }
+                (None, _) => Err(Error::invalid(format!(
+                    "argument `{}` is missing: the parameters are {}",
+                    short(name),
+                    shown()
+                ))),
             };
             parameters.iter().map(|(name, ty)| read(ty, value(name, ty)?, &Path::Argument(name))).collect()
         }
@@ -130,7 +141,7 @@ pub(crate) async fn invoke(
             start.call_async(&mut *store, ()).await?;
             Ok(Some(Ending::Returned(Value::Null)))
         }
-        (Live::Component(instance), Entry::Component { index, signature }, Arguments::Component(args)) => {
+        (Live::Component(instance), Entry::Component { index, signature, .. }, Arguments::Component(args)) => {
             let func = instance.get_func(&mut *store, index).ok_or_else(|| gone("function"))?;
             let mut results: SmallVec<[ComponentVal; 1]> =
                 smallvec![ComponentVal::Bool(false); signature.results.len()];
@@ -171,7 +182,8 @@ fn gone(what: &str) -> wasmtime::Error {
 
 /// A top-level result is unwrapped: its `ok` is the value, its `err` the guest's word for no.
 fn returned(ty: &Type, value: &ComponentVal, output_bytes: u64) -> Option<Ending> {
-    let mut left = output_bytes;
+    // A result of null alone takes nothing.
+    let mut left = output_bytes.max(weight(&Value::Null));
     let (Type::Result(ok, err), ComponentVal::Result(result)) = (ty, value) else {
         return to_json(ty, value, &mut left).map(Ending::Returned);
     };
@@ -210,19 +222,6 @@ fn failure(ty: Option<&Type>, value: Option<Value>) -> Failure {
         retryable: field("retryable").and_then(Value::as_bool).unwrap_or(false),
         exit_code: None,
         value,
-    }
-}
-
-/// About how many bytes a value takes as JSON, cheaply.
-pub(crate) fn weight(value: &Value) -> u64 {
-    match value {
-        Value::Null | Value::Bool(_) => 4,
-        Value::Number(_) => 8,
-        Value::String(text) => text.len() as u64 + 2,
-        Value::Array(items) => items.iter().map(|item| weight(item) + 1).sum::<u64>() + 2,
-        Value::Object(fields) => {
-            fields.iter().map(|(name, value)| name.len() as u64 + 4 + weight(value)).sum::<u64>() + 2
-        }
     }
 }
 

@@ -201,11 +201,11 @@ impl Meter {
     }
 
     /// Bounds what the engine copies out of the guest: for a host call as much as capabilities may move, for the result as
-    /// much as one of its type may weigh. Gives the latter.
+    /// much as one of its type may weigh, and never more than the guest's own memory. Gives the latter.
     pub(crate) fn bound_copies(&mut self, limits: &Limits, expansion: u64) -> usize {
         let bytes = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
         self.argument_bytes = bytes(limits.host_bytes.min(ARGUMENT_BYTES_MAX));
-        self.result_bytes = bytes(limits.output_bytes.saturating_mul(expansion));
+        self.result_bytes = bytes(limits.output_bytes.saturating_mul(expansion).min(limits.memory_bytes));
         self.result_bytes
     }
 

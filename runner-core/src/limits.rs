@@ -18,7 +18,8 @@ pub struct Limits {
     pub deadline: Duration,
     /// Linear memory of all memories together, those that it starts with included. Default 256 MiB.
     ///
-    /// `memory.grow` beyond it answers -1; a guest that then traps ends as `Exhausted`.
+    /// `memory.grow` beyond it answers -1; a guest that then traps ends as `Exhausted`. The host takes no more than this for
+    /// the values of a result either, some 40 bytes for each element of a list: see [`output_bytes`](Limits::output_bytes).
     pub memory_bytes: u64,
     /// Elements of all tables together. Default 100,000. `table.grow` beyond it answers -1.
     pub table_elements: u64,
@@ -41,6 +42,8 @@ pub struct Limits {
     /// Result, standard output, standard error and HTTP response body together; the result of a typed call has as much for
     /// itself. Default 8 MiB.
     pub output_bytes: u64,
+    ///
+    /// A result is also over it whose values take more than [`memory_bytes`](Limits::memory_bytes) before they are JSON.
 }
 
 impl Default for Limits {

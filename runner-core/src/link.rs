@@ -8,7 +8,7 @@ use wasmtime::Engine;
 use wasmtime_wasi::I32Exit;
 
 use crate::capability::{Grants, Lender, Loan, serves};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, short};
 use crate::host::Host;
 use crate::limits::Metering;
 use crate::signature::Import;
@@ -95,8 +95,9 @@ fn missing(name: &str, lender: Option<&Arc<dyn Lender>>) -> Service {
         None => Service::Missing {
             capability: None,
             advice: format!(
-                "nothing that this host lends serves it; an embedder adds a capability that names `{name}` in `serves`, or a \
-                 host function"
+                "nothing that this host lends serves it; an embedder adds a capability that names `{}` in `serves`, or a \
+                 host function",
+                short(name)
             ),
         },
     }
@@ -178,11 +179,11 @@ fn make(engine: &Engine, loans: &[Loan]) -> wasmtime::Result<Linkers> {
 /// An import with the first of its items: a core module's interface alone says little.
 fn shown(import: &Import) -> String {
     const ITEMS_SHOWN: usize = 3;
-    let items: Vec<_> = import.items.iter().take(ITEMS_SHOWN).map(|item| format!("`{item}`")).collect();
+    let items: Vec<_> = import.items.iter().take(ITEMS_SHOWN).map(|item| format!("`{}`", short(item))).collect();
     let more = if import.items.len() > ITEMS_SHOWN { ", .." } else { "" };
     match items.is_empty() {
-        true => format!("`{}`", import.name),
-        false => format!("`{}` ({}{more})", import.name, items.join(", ")),
+        true => format!("`{}`", short(&import.name)),
+        false => format!("`{}` ({}{more})", short(&import.name), items.join(", ")),
     }
 }
 

@@ -3,14 +3,15 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use wasmparser::{
     Chunk, ComponentExternalKind, ExternalKind, IndirectNaming, KnownCustom, Name, Parser, Payload, TypeRef,
 };
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, short};
 use crate::limits::Bounds;
-use crate::signature::Counted;
+use crate::signature::{Counted, ParameterNames};
 
 /// How a module is compiled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,10 +27,10 @@ pub(crate) enum Form {
 
 /// A module in binary, and what could be read from it without compiling.
 pub(crate) struct Source {
-    pub(crate) bytes: Arc<[u8]>,
+    pub(crate) bytes: Bytes,
     pub(crate) form: Form,
-    /// Parameter names of exported core functions, from the module's name section.
-    pub(crate) parameters: HashMap<String, Vec<String>>,
+    /// From the module's name section.
+    pub(crate) parameters: ParameterNames,
 }
 
 /// The adapter that turns preview 1 imports into preview 2, of the engine's own version.
@@ -43,13 +44,19 @@ const COMPONENT: &[u8] = &[0x0d, 0, 1, 0];
 const NAME_BYTES_MAX: usize = 128;
 /// As many parameters as a function may have (WebAssembly JavaScript interface, implementation limits).
 const PARAMETERS_MAX: usize = 1_000;
+/// Names kept of one module; types of more parameters are not described either.
+const NAMES_MAX: usize = 100_000;
+
+/// Refuses a module by its size alone.
+pub(crate) fn check_size(found: usize, bounds: &Bounds) -> Result<()> {
+    match bounds.module_bytes {
+        bound if found > bound => Err(Error::exceeded(format!("the module has {found} bytes, the bound is {bound}"))),
+        _ => Ok(()),
+    }
+}
 
 /// Whether the bytes are WebAssembly text, which is translated first; an error where they are neither text nor binary.
-pub(crate) fn is_text(bytes: &[u8], bounds: &Bounds) -> Result<bool> {
-    if bytes.len() > bounds.module_bytes {
-        let (found, bound) = (bytes.len(), bounds.module_bytes);
-        return Err(Error::exceeded(format!("the module has {found} bytes, the bound is {bound}")));
-    }
+pub(crate) fn is_text(bytes: &[u8]) -> Result<bool> {
     if bytes.starts_with(MAGIC) {
         return Ok(false);
     }
@@ -63,7 +70,7 @@ pub(crate) fn translate(bytes: &[u8]) -> Result<Vec<u8>> {
 }
 
 /// Reads what a binary is. Cheap: function bodies are skipped.
-pub(crate) fn read(bytes: Arc<[u8]>, bounds: &Bounds) -> Result<Source> {
+pub(crate) fn read(bytes: Bytes, bounds: &Bounds) -> Result<Source> {
     let form = match bytes.get(4..8) {
         Some(CORE) => Form::Core,
         Some(COMPONENT) => Form::Component,
@@ -74,7 +81,7 @@ pub(crate) fn read(bytes: Arc<[u8]>, bounds: &Bounds) -> Result<Source> {
         }
         None => return Err(truncated(bytes.len())),
     };
-    let mut source = Source { bytes: Arc::clone(&bytes), form, parameters: HashMap::new() };
+    let mut source = Source { bytes: bytes.clone(), form, parameters: HashMap::new() };
     sections(&bytes, &mut source, bounds)?;
     Ok(source)
 }
@@ -125,6 +132,7 @@ fn truncated(len: usize) -> Error {
 fn sections(bytes: &[u8], source: &mut Source, bounds: &Bounds) -> Result<()> {
     // Functions by index with the names that they are exported by.
     let mut exported: HashMap<u32, Vec<String>> = HashMap::new();
+    let mut names_left = NAMES_MAX;
     // A component may have any number of sections of each kind: what counts is the sum.
     let mut counted = Counted::new(bounds.exports);
     let (mut parser, mut at) = (Parser::new(0), 0);
@@ -187,9 +195,12 @@ fn sections(bytes: &[u8], source: &mut Source, bounds: &Bounds) -> Result<()> {
                     for name in names.into_iter().flatten() {
                         if let Name::Local(functions) = name {
                             for function in functions.into_iter().flatten() {
-                                for export in exported.get(&function.index).into_iter().flatten() {
-                                    source.parameters.insert(export.clone(), parameters(&function));
-                                }
+                                // Taken out: what is named again keeps its first names.
+                                let Some(exports) = exported.remove(&function.index) else { continue };
+                                let names = parameters(&function, names_left);
+                                names_left -= names.len();
+                                let names = exports.into_iter().map(|export| (export, Arc::clone(&names)));
+                                source.parameters.extend(names);
                             }
                         }
                     }
@@ -208,10 +219,10 @@ fn sections(bytes: &[u8], source: &mut Source, bounds: &Bounds) -> Result<()> {
 }
 
 /// The names of a function's first locals, which are its parameters; a gap ends what can be named.
-fn parameters(function: &IndirectNaming<'_>) -> Vec<String> {
+fn parameters(function: &IndirectNaming<'_>, names_max: usize) -> Arc<[String]> {
     let named = function.names.clone().into_iter().flatten().enumerate();
     named
-        .take(PARAMETERS_MAX)
+        .take(names_max.min(PARAMETERS_MAX))
         .take_while(|(at, naming)| naming.index as usize == *at && naming.name.len() <= NAME_BYTES_MAX)
         .map(|(_, naming)| naming.name.to_owned())
         .collect()
@@ -237,6 +248,19 @@ pub(crate) fn check_bounds(bytes: &[u8], bounds: &Bounds) -> Result<()> {
                     if found > bound as u64 {
                         return Err(Error::exceeded(format!(
                             "the module has a table of {found} elements, the bound is {bound}"
+                        )));
+                    }
+                }
+            }
+            Payload::MemorySection(memories) => {
+                for memory in memories {
+                    let ty = memory.map_err(|error| malformed(&error))?;
+                    // 64 KiB, unless the module says otherwise.
+                    let page_bytes = 1_u64.checked_shl(ty.page_size_log2.unwrap_or(16)).unwrap_or(u64::MAX);
+                    let (found, bound) = (ty.initial.saturating_mul(page_bytes), bounds.memory_bytes);
+                    if found > bound {
+                        return Err(Error::exceeded(format!(
+                            "the module has a memory of {found} bytes, the bound is {bound}"
                         )));
                     }
                 }
@@ -280,7 +304,10 @@ fn newer_wasi(name: &str) -> Result<()> {
     match name.split_once("@0.3") {
         Some((interface, _)) if interface.starts_with("wasi:") => Err(Error::new(
             ErrorKind::Invalid,
-            format!("the component uses `{name}`: WASI 0.3 is not supported, build it for WASI 0.2 (`wasm32-wasip2`)"),
+            format!(
+                "the component uses `{}`: WASI 0.3 is not supported, build it for WASI 0.2 (`wasm32-wasip2`)",
+                short(name)
+            ),
         )),
         _ => Ok(()),
     }

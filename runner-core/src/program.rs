@@ -12,7 +12,7 @@ use wasmtime_wasi_http::p2::bindings::ProxyPre;
 use crate::call::{Call, Command};
 use crate::capability::Loan;
 use crate::code::Compiled;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, listed, short};
 use crate::executor::{Executor, ModuleId};
 use crate::host::Host;
 use crate::http::HttpCall;
@@ -99,6 +99,8 @@ impl Program {
     }
 
     /// Whether it is a core module that was wrapped into a component.
+    ///
+    /// Compiled code does not tell: of a program that [`Executor::load_compiled`] found in the store it is `false`.
     pub fn is_wrapped(&self) -> bool {
         self.0.code.wrapped
     }
@@ -196,9 +198,12 @@ impl Program {
         }
         match self.exports().iter().find(|export| export.name == name).map(|export| &export.kind) {
             Some(ExportKind::Unsupported(reason)) => {
-                Err(Error::invalid(format!("export `{name}` cannot be called: {reason}")))
+                Err(Error::invalid(format!("export `{}` cannot be called: {reason}", short(name))))
             }
-            _ => Err(Error::new(ErrorKind::NotFound, format!("no export `{name}`: {}", self.shown_exports()))),
+            _ => {
+                let message = format!("no export `{}`: {}", short(name), self.shown_exports());
+                Err(Error::new(ErrorKind::NotFound, message))
+            }
         }
     }
 
@@ -211,13 +216,9 @@ impl Program {
     }
 
     fn shown_exports(&self) -> String {
-        const SHOWN_MAX: usize = 20;
-        let exports = self.exports();
-        let shown: Vec<_> = exports.iter().take(SHOWN_MAX).map(|export| format!("`{}`", export.name)).collect();
-        match exports.len() {
-            0 => "it exports nothing that can be called".to_owned(),
-            count if count > SHOWN_MAX => format!("it exports {} and {} more", shown.join(", "), count - SHOWN_MAX),
-            _ => format!("it exports {}", shown.join(", ")),
+        match self.exports() {
+            [] => "it exports nothing that can be called".to_owned(),
+            exports => format!("it exports {}", listed(exports.iter().map(|export| export.name.as_str()))),
         }
     }
 }

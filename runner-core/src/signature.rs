@@ -1,15 +1,16 @@
 //! What a module exports and imports, read from the module itself. It describes; it runs nothing.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use indexmap::IndexMap;
 use serde_json::Value;
 use wasmtime::component::ComponentExportIndex;
 use wasmtime::component::types::ComponentItem;
-use wasmtime::{Engine, ExternType, ModuleExport};
+use wasmtime::{Engine, ExternType, FuncType, ModuleExport};
 
 use crate::code::Compiled;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, short};
 use crate::types::{Budget, Type, core_type, from_wasmtime, schema};
 
 /// What kind of module it is.
@@ -52,7 +53,7 @@ pub struct Export {
 #[non_exhaustive]
 pub enum ExportKind {
     /// A function, called by its types.
-    Function(Signature),
+    Function(Arc<Signature>),
     /// A command: arguments, environment and standard input to an exit code and output.
     Command,
     /// A `wasi:http/incoming-handler`: a request to a response.
@@ -90,7 +91,8 @@ impl Signature {
 
     fn opaque(&self) -> Option<String> {
         let parameter = self.parameters.iter().find_map(|(name, ty)| {
-            ty.opaque().map(|opaque| format!("parameter `{name}` has type `{opaque}`, which has no form in JSON"))
+            ty.opaque()
+                .map(|opaque| format!("parameter `{}` has type `{opaque}`, which has no form in JSON", short(name)))
         });
         parameter.or_else(|| {
             let opaque = self.results.iter().find_map(Type::opaque)?;
@@ -111,8 +113,16 @@ pub struct Import {
 /// Where an export lies in the compiled code.
 #[derive(Clone)]
 pub(crate) enum Entry {
-    Core { index: ModuleExport, signature: Signature },
-    Component { index: ComponentExportIndex, signature: Signature },
+    Core {
+        index: ModuleExport,
+        signature: Arc<Signature>,
+    },
+    Component {
+        index: ComponentExportIndex,
+        signature: Arc<Signature>,
+        /// How many bytes of the engine's values one byte of a result's JSON may take.
+        expansion: u64,
+    },
     Start(ModuleExport),
     Run(ComponentExportIndex),
     Http,
@@ -126,30 +136,32 @@ pub(crate) struct Surface {
     pub(crate) entries: IndexMap<String, Entry>,
     /// A preview 1 reactor's or library's `_initialize`, run before the first call.
     pub(crate) initialize: Option<ModuleExport>,
+    /// About how many bytes it takes.
+    pub(crate) bytes: u64,
 }
+
+/// Names of the parameters of exported core functions, by the names of the exports.
+pub(crate) type ParameterNames = HashMap<String, Arc<[String]>>;
 
 impl Surface {
     /// Reads it all.
     ///
     /// # Errors
-    /// `Exceeded` where it exports or imports more than `bound`, through however many sections, instances and types.
-    pub(crate) fn read(
-        engine: &Engine,
-        compiled: &Compiled,
-        parameters: &HashMap<String, Vec<String>>,
-        bound: u32,
-    ) -> Result<Self> {
+    /// `Exceeded` where it exports or imports more than `bound`, through however many sections, instances and types, or
+    /// where their names are too long.
+    pub(crate) fn read(engine: &Engine, compiled: &Compiled, parameters: &ParameterNames, bound: u32) -> Result<Self> {
+        let counted = Counted::new(bound);
         match compiled {
-            // Its sections were counted, or it would not have been compiled.
-            Compiled::Module(module) => Ok(Self::of_module(module, parameters)),
-            Compiled::Component(component) => Self::of_component(engine, component, Counted::new(bound)),
+            Compiled::Module(module) => Self::of_module(module, parameters, counted),
+            Compiled::Component(component) => Self::of_component(engine, component, counted),
         }
     }
 
-    fn of_module(module: &wasmtime::Module, parameters: &HashMap<String, Vec<String>>) -> Self {
+    /// Its exports and imports were counted as it was read, or it would not have been compiled; their names were not.
+    fn of_module(module: &wasmtime::Module, parameters: &ParameterNames, mut counted: Counted) -> Result<Self> {
         let mut imports = Imports::default();
         for import in module.imports() {
-            imports.add(import.module(), import.name());
+            imports.add(import.module(), import.name(), &mut counted)?;
         }
         let imports = imports.list;
         let wasi = imports.iter().any(|import| import.name == "wasi_snapshot_preview1");
@@ -160,9 +172,13 @@ impl Surface {
             (false, _) => Kind::Core,
         };
         let (mut exports, mut entries, mut initialize) = (Vec::new(), IndexMap::new(), None);
-        let names: Vec<_> = module.exports().map(|export| (export.name().to_owned(), export.ty())).collect();
-        for (name, ty) in names {
-            let (ExternType::Func(ty), Some(index)) = (ty, module.get_export_index(&name)) else { continue };
+        let mut budget = Budget::new();
+        for export in module.exports() {
+            let (ExternType::Func(ty), Some(index)) = (export.ty(), module.get_export_index(export.name())) else {
+                continue;
+            };
+            counted.name(export.name())?;
+            let name = export.name().to_owned();
             let takes_nothing = ty.params().len() + ty.results().len() == 0;
             if name == "_initialize" && takes_nothing {
                 initialize = Some(index);
@@ -173,25 +189,14 @@ impl Surface {
                 exports.push(Export { name, kind: ExportKind::Command });
                 continue;
             }
-            let named = parameters.get(&name);
-            let signature = Signature {
-                parameters: ty
-                    .params()
-                    .enumerate()
-                    .map(|(at, ty)| {
-                        let name = named.and_then(|names| names.get(at)).cloned();
-                        (name.unwrap_or_else(|| format!("p{at}")), core_type(&ty))
-                    })
-                    .collect(),
-                results: ty.results().map(|ty| core_type(&ty)).collect(),
-            };
-            let kind = exported(&signature);
-            if matches!(kind, ExportKind::Function(_)) {
-                entries.insert(name.clone(), Entry::Core { index, signature });
+            let kind = exported(core_signature(&ty, parameters.get(&name), &mut budget));
+            if let ExportKind::Function(signature) = &kind {
+                entries.insert(name.clone(), Entry::Core { index, signature: Arc::clone(signature) });
             }
             exports.push(Export { name, kind });
         }
-        Surface { kind, exports, imports, entries, initialize }
+        let bytes = budget.spent() + counted.bytes();
+        Ok(Surface { kind, exports, imports, entries, initialize, bytes })
     }
 
     fn of_component(engine: &Engine, component: &wasmtime::component::Component, mut counted: Counted) -> Result<Self> {
@@ -205,17 +210,19 @@ impl Surface {
                         // Types count as well: many imports may share one long list of them.
                         counted.imports(1)?;
                         if !matches!(import.ty, ComponentItem::Type(_)) {
+                            counted.name(item)?;
                             items.push(item.to_owned());
                         }
                     }
                     // An interface of nothing but types needs nothing from the host.
                     if !items.is_empty() {
+                        counted.name(name)?;
                         imports.list.push(Import { name: name.to_owned(), items });
                     }
                 }
                 // A type alone needs nothing from the host.
                 ComponentItem::Type(_) => {}
-                _ => imports.add(name, name),
+                _ => imports.add(name, name, &mut counted)?,
             }
         }
         let (mut exports, mut entries, mut budget) = (Vec::new(), IndexMap::new(), Budget::new());
@@ -223,6 +230,7 @@ impl Surface {
             match export.ty {
                 ComponentItem::ComponentFunc(func) => {
                     counted.exports(1)?;
+                    counted.name(name)?;
                     if let Some(index) = component.get_export_index(None, name) {
                         let signature = signature(&func, &mut budget);
                         function(&func, name.to_owned(), index, signature, &mut exports, &mut entries);
@@ -230,6 +238,7 @@ impl Surface {
                 }
                 ComponentItem::ComponentInstance(instance) => {
                     let Some(parent) = component.get_export_index(None, name) else { continue };
+                    counted.name(name)?;
                     if name.starts_with("wasi:http/incoming-handler@0.2") {
                         entries.insert(name.to_owned(), Entry::Http);
                         exports.push(Export { name: name.to_owned(), kind: ExportKind::Http });
@@ -244,6 +253,8 @@ impl Surface {
                             entries.insert(name.to_owned(), Entry::Run(index));
                             exports.push(Export { name: name.to_owned(), kind: ExportKind::Command });
                         } else {
+                            counted.name(name)?;
+                            counted.name(item)?;
                             let signature = signature(&func, &mut budget);
                             function(&func, format!("{name}#{item}"), index, signature, &mut exports, &mut entries);
                         }
@@ -252,20 +263,42 @@ impl Surface {
                 _ => {}
             }
         }
-        Ok(Surface { kind: Kind::Component, exports, imports: imports.list, entries, initialize: None })
+        let bytes = budget.spent() + counted.bytes();
+        Ok(Surface { kind: Kind::Component, exports, imports: imports.list, entries, initialize: None, bytes })
     }
 }
 
-/// Exports and imports so far.
+/// Exports and imports so far, and what was copied of their names.
 pub(crate) struct Counted {
     imports: u32,
     exports: u32,
     bound: u32,
+    name_bytes: usize,
 }
 
 impl Counted {
     pub(crate) fn new(bound: u32) -> Self {
-        Counted { imports: 0, exports: 0, bound }
+        Counted { imports: 0, exports: 0, bound, name_bytes: 0 }
+    }
+
+    /// A name that is about to be copied: the engine shares those that are used twice.
+    fn name(&mut self, name: &str) -> Result<()> {
+        /// About 800 bytes for each of 20,000 exports.
+        const BYTES_MAX: usize = 16 << 20;
+        self.name_bytes = self.name_bytes.saturating_add(name.len());
+        match self.name_bytes > BYTES_MAX {
+            true => Err(Error::exceeded(format!(
+                "the names of the module's exports and imports have at least {} bytes, the bound is {BYTES_MAX}",
+                self.name_bytes
+            ))),
+            false => Ok(()),
+        }
+    }
+
+    /// About how many bytes the lists of exports and imports take; exports stand in two.
+    fn bytes(&self) -> u64 {
+        let each = size_of::<Export>() + size_of::<Entry>() + 2 * size_of::<String>();
+        (self.exports as usize + self.imports as usize) as u64 * each as u64 + 2 * self.name_bytes as u64
     }
 
     pub(crate) fn imports(&mut self, more: u32) -> Result<()> {
@@ -290,10 +323,26 @@ impl Counted {
 
 /// The types of a component's function; `None` where they are too many to describe.
 fn signature(func: &wasmtime::component::types::ComponentFunc, budget: &mut Budget) -> Option<Signature> {
-    let parameters = func.params().map(|(name, ty)| Some((name.to_owned(), from_wasmtime(&ty, budget)?)));
+    let parameters = func.params().map(|(name, ty)| Some((budget.name(name)?, from_wasmtime(&ty, budget)?)));
     let parameters = parameters.collect::<Option<_>>()?;
     let results = func.results().map(|ty| from_wasmtime(&ty, budget)).collect::<Option<_>>()?;
     Some(Signature { parameters, results })
+}
+
+/// The types of a core function, likewise.
+fn core_signature(ty: &FuncType, named: Option<&Arc<[String]>>, budget: &mut Budget) -> Option<Signature> {
+    budget.types(ty.params().len() + ty.results().len())?;
+    let parameters = ty.params().enumerate().map(|(at, ty)| {
+        let name = match named.and_then(|names| names.get(at)) {
+            Some(name) => budget.name(name)?,
+            None => budget.name(&format!("p{at}"))?,
+        };
+        Some((name, core_type(&ty)))
+    });
+    Some(Signature {
+        parameters: parameters.collect::<Option<_>>()?,
+        results: ty.results().map(|ty| core_type(&ty)).collect(),
+    })
 }
 
 fn function(
@@ -310,19 +359,22 @@ fn function(
         _ if name.contains("#[") || name.starts_with('[') => {
             unsupported("it is a constructor or method of a resource, which has no form in JSON")
         }
-        None => unsupported("the module's types are too many to describe"),
-        Some(signature) => exported(&signature),
+        signature => exported(signature),
     };
     if let ExportKind::Function(signature) = &kind {
-        entries.insert(name.clone(), Entry::Component { index, signature: signature.clone() });
+        let expansion = signature.results.iter().map(Type::expansion).max().unwrap_or(1);
+        entries.insert(name.clone(), Entry::Component { index, signature: Arc::clone(signature), expansion });
     }
     exports.push(Export { name, kind });
 }
 
-fn exported(signature: &Signature) -> ExportKind {
+fn exported(signature: Option<Signature>) -> ExportKind {
+    let Some(signature) = signature else {
+        return ExportKind::Unsupported("the module's types are too many to describe".to_owned());
+    };
     match signature.opaque() {
         Some(reason) => ExportKind::Unsupported(reason),
-        None => ExportKind::Function(signature.clone()),
+        None => ExportKind::Function(Arc::new(signature)),
     }
 }
 
@@ -334,15 +386,18 @@ struct Imports {
 }
 
 impl Imports {
-    fn add(&mut self, name: &str, item: &str) {
+    fn add(&mut self, name: &str, item: &str, counted: &mut Counted) -> Result<()> {
+        counted.name(item)?;
         let at = match self.at.get(name) {
             Some(at) => *at,
             None => {
+                counted.name(name)?;
                 self.at.insert(name.to_owned(), self.list.len());
                 self.list.push(Import { name: name.to_owned(), items: Vec::new() });
                 self.list.len() - 1
             }
         };
         self.list[at].items.push(item.to_owned());
+        Ok(())
     }
 }

@@ -12,6 +12,7 @@ use crate::engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{Bounds, Metering};
 use crate::load::{Form, translate, wrap};
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::Child;
@@ -24,7 +25,7 @@ const STACK_BYTES: usize = 16 << 20;
 
 /// Work whose time and memory a stranger decides by what he sends.
 pub(crate) struct CompileJob {
-    pub(crate) bytes: Arc<[u8]>,
+    pub(crate) bytes: Bytes,
     pub(crate) work: Work,
     pub(crate) bounds: Bounds,
 }
@@ -177,7 +178,7 @@ impl Header {
         Ok(line)
     }
 
-    fn into_job(self, bytes: Arc<[u8]>) -> CompileJob {
+    fn into_job(self, bytes: Bytes) -> CompileJob {
         let bounds = Bounds {
             stack_bytes: self.stack_bytes,
             memory_bytes: self.memory_bytes,
@@ -213,8 +214,7 @@ pub fn serve_compile() -> std::io::Result<()> {
             .map_err(|error| Error::internal("the job's header cannot be read").source(error))
             .and_then(|header| {
                 bound_address_space(header.address_space_bytes)?;
-                let bytes: Arc<[u8]> = input[end + 1..].into();
-                let job = header.into_job(bytes);
+                let job = header.into_job(Bytes::from(input).slice(end + 1..));
                 // The main thread's stack is whatever the system gives.
                 let worker = thread::Builder::new().stack_size(STACK_BYTES).spawn(move || run(&job, true));
                 let worker = worker.map_err(|error| Error::unavailable("no compiling thread").source(error))?;

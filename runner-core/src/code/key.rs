@@ -14,6 +14,20 @@ pub(crate) fn digest(bytes: &[u8]) -> Arc<str> {
     hex(&Sha256::digest(bytes)).into()
 }
 
+/// The same of bytes that come in parts.
+#[derive(Default)]
+pub(crate) struct Digesting(Sha256);
+
+impl Digesting {
+    pub(crate) fn update(&mut self, part: &[u8]) {
+        self.0.update(part);
+    }
+
+    pub(crate) fn digest(self) -> Arc<str> {
+        hex(&self.0.finalize()).into()
+    }
+}
+
 fn hex(bytes: &[u8]) -> String {
     use fmt::Write;
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {

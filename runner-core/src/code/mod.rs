@@ -3,6 +3,7 @@
 //! Deserializing is trusting: code from a store runs as it is. The local door maps files out of a directory that only
 //! this user can write; the verified door checks every byte before it puts anything there.
 
+mod attempts;
 mod compile;
 mod key;
 mod local;
@@ -11,9 +12,10 @@ mod verified;
 
 use std::sync::Arc;
 
+pub(crate) use self::attempts::Attempts;
 pub use self::compile::{Compile, CompilerProcess, serve_compile};
 pub(crate) use self::compile::{CompileJob, Compiler, Work};
-pub(crate) use self::key::{CodeKey, CodeKeys, digest};
+pub(crate) use self::key::{CodeKey, CodeKeys, Digesting, digest};
 pub use self::local::LocalStore;
 pub(crate) use self::trusted::Compiled;
 pub use self::verified::{CodeStore, DirectoryStore, VerifiedStore};
@@ -48,7 +50,7 @@ impl Store {
         match self {
             Store::None => trusted::from_own_compiler(engine, &artefact),
             Store::Local(store) => store.put(engine, key, artefact).await,
-            Store::Verified(store) => store.put(engine, key, artefact).await,
+            Store::Verified(store) => store.put(engine, key, artefact, janitor).await,
         }
     }
 }

@@ -6,14 +6,16 @@
 //! accepted; map = array of pairs.
 
 use std::fmt;
+use std::io::Read;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use serde_json::{Map, Number, Value, json};
+use base64::read::DecoderReader;
+use serde_json::{Map, Number, Value};
 use wasmtime::component::Val;
 
 use super::Type;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, listed, short};
 
 /// The largest integer that every JSON reader keeps (RFC 8259, section 6).
 const SAFE_INTEGER: i128 = (1 << 53) - 1;
@@ -29,8 +31,8 @@ pub(crate) enum Path<'a> {
 impl fmt::Display for Path<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Path::Argument(name) => f.write_str(name),
-            Path::Field(parent, name) => write!(f, "{parent}.{name}"),
+            Path::Argument(name) => f.write_str(&short(name)),
+            Path::Field(parent, name) => write!(f, "{parent}.{}", short(name)),
             Path::Item(parent, index) => write!(f, "{parent}[{index}]"),
         }
     }
@@ -137,86 +139,141 @@ pub(crate) fn from_json(ty: &Type, value: &Value, path: &Path<'_>) -> Result<Val
     })
 }
 
-/// Gives a value of a type, or `None` where it takes more bytes than are left: each part is weighed before it is built.
+/// Gives a value of a type, or `None` where it takes more bytes than are left. Each part spends what [`weight`] will count
+/// for it, before it is built: what is built is not much larger than what is left.
 pub(crate) fn to_json(ty: &Type, value: &Val, left: &mut u64) -> Option<Value> {
-    let mut spend = |bytes: usize| {
-        *left = left.checked_sub(bytes as u64)?;
-        Some(())
-    };
-    spend(1)?;
-    Some(match (ty, value) {
-        (_, Val::Bool(value)) => Value::from(*value),
-        (_, Val::S8(value)) => Value::from(*value),
-        (_, Val::U8(value)) => Value::from(*value),
-        (_, Val::S16(value)) => Value::from(*value),
-        (_, Val::U16(value)) => Value::from(*value),
-        (_, Val::S32(value)) => Value::from(*value),
-        (_, Val::U32(value)) => Value::from(*value),
-        (_, Val::S64(value)) => wide_to_json(i128::from(*value)),
-        (_, Val::U64(value)) => wide_to_json(i128::from(*value)),
-        (_, Val::Float32(value)) => float_to_json(f64::from(*value), true),
-        (_, Val::Float64(value)) => float_to_json(*value, false),
-        (_, Val::Char(value)) => Value::from(value.to_string()),
-        (_, Val::String(value)) => {
-            spend(value.len())?;
-            Value::from(value.as_str())
-        }
+    let small = |value: Value, left: &mut u64| spend(left, weight(&value)).map(|()| value);
+    match (ty, value) {
+        (_, Val::Bool(value)) => small(Value::from(*value), left),
+        (_, Val::S8(value)) => small(Value::from(*value), left),
+        (_, Val::U8(value)) => small(Value::from(*value), left),
+        (_, Val::S16(value)) => small(Value::from(*value), left),
+        (_, Val::U16(value)) => small(Value::from(*value), left),
+        (_, Val::S32(value)) => small(Value::from(*value), left),
+        (_, Val::U32(value)) => small(Value::from(*value), left),
+        (_, Val::S64(value)) => small(wide_to_json(i128::from(*value)), left),
+        (_, Val::U64(value)) => small(wide_to_json(i128::from(*value)), left),
+        (_, Val::Float32(value)) => small(float_to_json(f64::from(*value), true), left),
+        (_, Val::Float64(value)) => small(float_to_json(*value, false), left),
+        (_, Val::Char(value)) => small(Value::from(value.to_string()), left),
+        (_, Val::String(text)) | (_, Val::Enum(text)) => text_to_json(text, left),
         (Type::List(inner), Val::List(values)) if **inner == Type::U8 => {
-            spend(values.len() / 3 * 4)?;
-            let bytes: Vec<u8> = values.iter().map(|value| if let Val::U8(byte) = value { *byte } else { 0 }).collect();
-            json!({ "base64": BASE64.encode(bytes) })
+            let len = values.len().div_ceil(3) * 4;
+            spend(left, AROUND + name_weight("base64") + text_weight(len))?;
+            Some(single("base64", Value::from(base64_of(values, len))))
         }
         (Type::List(inner), Val::List(values)) | (Type::FixedList(inner, _), Val::FixedLengthList(values)) => {
-            values.iter().map(|value| to_json(inner, value, left)).collect::<Option<_>>()?
+            array_to_json(values, left, |value, left| to_json(inner, value, left))
         }
-        (Type::Map(key, inner), Val::Map(pairs)) => pairs
-            .iter()
-            .map(|(k, v)| Some(Value::Array(vec![to_json(key, k, left)?, to_json(inner, v, left)?])))
-            .collect::<Option<_>>()?,
+        (Type::Map(key, inner), Val::Map(pairs)) => array_to_json(pairs, left, |(k, v), left| {
+            spend(left, AROUND + 2)?;
+            Some(Value::Array(vec![to_json(key, k, left)?, to_json(inner, v, left)?]))
+        }),
         (Type::Record(fields), Val::Record(values)) => {
-            spend(fields.iter().map(|(name, _)| name.len() + 4).sum())?;
-            let fields = fields.iter().zip(values);
-            let fields = fields.map(|((name, ty), (_, value))| Some((name.clone(), to_json(ty, value, left)?)));
-            Value::Object(fields.collect::<Option<_>>()?)
+            spend(left, AROUND + fields.iter().map(|(name, _)| name_weight(name)).sum::<u64>())?;
+            let mut object = Map::with_capacity(fields.len());
+            for ((name, ty), (_, value)) in fields.iter().zip(values) {
+                object.insert(name.clone(), to_json(ty, value, left)?);
+            }
+            Some(Value::Object(object))
         }
         (Type::Tuple(types), Val::Tuple(values)) => {
-            types.iter().zip(values).map(|(ty, value)| to_json(ty, value, left)).collect::<Option<_>>()?
+            let mut types = types.iter();
+            array_to_json(values, left, |value, left| to_json(types.next()?, value, left))
         }
         (Type::Variant(cases), Val::Variant(name, inner)) => {
-            spend(name.len())?;
             let ty = cases.iter().find(|(case, _)| case == name).and_then(|(_, ty)| ty.as_ref());
             match (ty, inner) {
-                (Some(ty), Some(inner)) => single(name, to_json(ty, inner, left)?),
-                _ => Value::from(name.as_str()),
+                (Some(ty), Some(inner)) => single_to_json(name, ty, inner, left),
+                _ => text_to_json(name, left),
             }
         }
-        (_, Val::Enum(name)) => {
-            spend(name.len())?;
-            Value::from(name.as_str())
-        }
-        (_, Val::Option(None)) => Value::Null,
         (Type::Option(ty), Val::Option(Some(inner))) if matches!(**ty, Type::Option(_)) => {
-            single("some", to_json(ty, inner, left)?)
+            single_to_json("some", ty, inner, left)
         }
-        (Type::Option(ty), Val::Option(Some(inner))) => to_json(ty, inner, left)?,
+        (Type::Option(ty), Val::Option(Some(inner))) => to_json(ty, inner, left),
         (Type::Result(ok, err), Val::Result(result)) => {
             let (name, ty, inner) = match result {
                 Ok(inner) => ("ok", ok, inner),
                 Err(inner) => ("err", err, inner),
             };
-            let inner = match (ty, inner) {
-                (Some(ty), Some(inner)) => to_json(ty, inner, left)?,
-                _ => Value::Null,
-            };
-            single(name, inner)
+            match (ty, inner) {
+                (Some(ty), Some(inner)) => single_to_json(name, ty, inner, left),
+                _ => small(single(name, Value::Null), left),
+            }
         }
-        (_, Val::Flags(names)) => {
-            spend(names.iter().map(|name| name.len() + 3).sum())?;
-            names.iter().map(|name| Value::from(name.as_str())).collect()
+        (_, Val::Flags(names)) => array_to_json(names, left, |name, left| text_to_json(name, left)),
+        // Absent; beside it, the engine checks types, and `Type` is read from the engine: no other pair can meet.
+        _ => small(Value::Null, left),
+    }
+}
+
+/// About how many bytes a value takes as JSON, cheaply.
+pub(crate) fn weight(value: &Value) -> u64 {
+    match value {
+        Value::Null | Value::Bool(_) => 4,
+        Value::Number(_) => 8,
+        Value::String(text) => text_weight(text.len()),
+        Value::Array(items) => items.iter().map(|item| weight(item) + 1).sum::<u64>() + AROUND,
+        Value::Object(fields) => {
+            fields.iter().map(|(name, value)| name_weight(name) + weight(value)).sum::<u64>() + AROUND
         }
-        // The engine checks types, and `Type` is read from the engine: no other pair can meet.
-        _ => Value::Null,
-    })
+    }
+}
+
+/// The brackets around an array or an object.
+const AROUND: u64 = 2;
+
+fn text_weight(len: usize) -> u64 {
+    len as u64 + 2
+}
+
+/// A field's name with its quotes, colon and comma.
+fn name_weight(name: &str) -> u64 {
+    name.len() as u64 + 4
+}
+
+fn spend(left: &mut u64, bytes: u64) -> Option<()> {
+    *left = left.checked_sub(bytes)?;
+    Some(())
+}
+
+fn text_to_json(text: &str, left: &mut u64) -> Option<Value> {
+    spend(left, text_weight(text.len()))?;
+    Some(Value::from(text))
+}
+
+fn array_to_json<T>(
+    values: &[T],
+    left: &mut u64,
+    mut item: impl FnMut(&T, &mut u64) -> Option<Value>,
+) -> Option<Value> {
+    spend(left, AROUND + values.len() as u64)?;
+    // The least that an item takes is an empty text.
+    let mut items = Vec::with_capacity(values.len().min(usize::try_from(*left / text_weight(0)).unwrap_or(0)));
+    for value in values {
+        items.push(item(value, left)?);
+    }
+    Some(Value::Array(items))
+}
+
+fn single_to_json(name: &str, ty: &Type, value: &Val, left: &mut u64) -> Option<Value> {
+    spend(left, AROUND + name_weight(name))?;
+    Some(single(name, to_json(ty, value, left)?))
+}
+
+/// The text of a list of bytes, without a copy of the bytes.
+fn base64_of(values: &[Val], len: usize) -> String {
+    /// Divisible by three: only the last part is padded.
+    const PART: usize = 768;
+    let (mut text, mut part) = (String::with_capacity(len), [0; PART]);
+    for values in values.chunks(PART) {
+        for (byte, value) in part.iter_mut().zip(values) {
+            *byte = if let Val::U8(byte) = value { *byte } else { 0 };
+        }
+        BASE64.encode_string(&part[..values.len()], &mut text);
+    }
+    text
 }
 
 /// An integer within bounds, as a number or a string of digits.
@@ -293,10 +350,18 @@ fn bytes_from_json(value: &Value, path: &Path<'_>) -> Result<Vec<Val>> {
     let Some(("base64", Value::String(text))) = only_field(value) else {
         return Err(mismatch(path, "{\"base64\": \"..\"} or an array of bytes", value));
     };
-    let bytes = BASE64
-        .decode(text)
-        .map_err(|error| Error::invalid(format!("argument `{path}`: `base64` does not decode")).source(error))?;
-    Ok(bytes.into_iter().map(Val::U8).collect())
+    // A value is many times larger than its byte: room for those that there are, and no copy of the bytes beside them.
+    let mut values = Vec::with_capacity(text.len() / 4 * 3);
+    let (mut decoder, mut part) = (DecoderReader::new(text.as_bytes(), &BASE64), [0; 1 << 10]);
+    loop {
+        let read = decoder
+            .read(&mut part)
+            .map_err(|error| Error::invalid(format!("argument `{path}`: `base64` does not decode")).source(error))?;
+        match read {
+            0 => return Ok(values),
+            read => values.extend(part[..read].iter().copied().map(Val::U8)),
+        }
+    }
 }
 
 fn record_from_json(types: &[(String, Type)], value: &Value, path: &Path<'_>) -> Result<Vec<(String, Val)>> {
@@ -310,7 +375,11 @@ fn record_from_json(types: &[(String, Type)], value: &Value, path: &Path<'_>) ->
                 (Some(value), _) => value,
                 (None, Type::Option(_)) => &Value::Null,
                 (None, _) => {
-                    return Err(Error::invalid(format!("argument `{path}`: field `{name}` ({ty}) is missing")));
+                    return Err(Error::invalid(format!(
+                        "argument `{path}`: field `{}` ({}) is missing",
+                        short(name),
+                        short(&ty.to_string())
+                    )));
                 }
             };
             Ok((name.clone(), from_json(ty, value, &Path::Field(path, name))?))
@@ -320,13 +389,11 @@ fn record_from_json(types: &[(String, Type)], value: &Value, path: &Path<'_>) ->
 
 fn refuse_unknown(fields: &Map<String, Value>, types: &[(String, Type)], path: &Path<'_>) -> Result<()> {
     match fields.keys().find(|name| types.iter().all(|(known, _)| known != *name)) {
-        Some(name) => {
-            let known: Vec<_> = types.iter().map(|(name, _)| format!("`{name}`")).collect();
-            Err(Error::invalid(format!(
-                "argument `{path}`: field `{name}` is unknown, the fields are {}",
-                known.join(", ")
-            )))
-        }
+        Some(name) => Err(Error::invalid(format!(
+            "argument `{path}`: field `{}` is unknown, the fields are {}",
+            short(name),
+            listed(types.iter().map(|(name, _)| name.as_str()))
+        ))),
         None => Ok(()),
     }
 }
@@ -345,12 +412,15 @@ fn variant_from_json(cases: &[(String, Option<Type>)], value: &Value, path: &Pat
         }
         (Some((_, None)), None | Some(Value::Null)) => Ok(Val::Variant(name.to_owned(), None)),
         (Some((_, Some(ty))), None) => {
-            Err(mismatch(path, &format!("{{\"{name}\": {ty}}}, the case has a value"), value))
+            let (name, ty) = (short(name), ty.to_string());
+            Err(mismatch(path, &format!("{{\"{name}\": {}}}, the case has a value", short(&ty)), value))
         }
-        (Some((_, None)), Some(_)) => Err(mismatch(path, &format!("\"{name}\", the case has no value"), value)),
+        (Some((_, None)), Some(_)) => {
+            Err(mismatch(path, &format!("\"{}\", the case has no value", short(name)), value))
+        }
         (None, _) => {
-            let names: Vec<_> = cases.iter().map(|(name, _)| format!("`{name}`")).collect();
-            Err(mismatch(path, &format!("one of the cases {}", names.join(", ")), value))
+            let names = listed(cases.iter().map(|(name, _)| name.as_str()));
+            Err(mismatch(path, &format!("one of the cases {names}"), value))
         }
     }
 }
@@ -366,8 +436,8 @@ fn payload(ty: Option<&Type>, value: &Value, path: &Path<'_>) -> Result<Option<B
 fn one_of(names: &[String], value: &Value, path: &Path<'_>) -> Result<String> {
     let found = value.as_str().filter(|text| names.iter().any(|name| name == text));
     found.map(str::to_owned).ok_or_else(|| {
-        let names: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
-        mismatch(path, &format!("one of {}", names.join(", ")), value)
+        let names = listed(names.iter().map(String::as_str));
+        mismatch(path, &format!("one of {names}"), value)
     })
 }
 

@@ -2,6 +2,7 @@
 //!
 //! One tree serves the signature, the JSON Schemas and the mapping between JSON and values. It knows nothing of calls.
 
+mod budget;
 mod core;
 mod json;
 mod schema;
@@ -9,11 +10,12 @@ mod wit;
 
 use std::fmt;
 
+pub(crate) use self::budget::Budget;
 pub(crate) use self::core::{core_from_json, core_to_json, core_type};
-pub(crate) use self::json::{Path, from_json, to_json};
+pub(crate) use self::json::{Path, from_json, to_json, weight};
 pub use self::schema::schema;
 pub(crate) use self::schema::tuple as schema_of_arguments;
-pub(crate) use self::wit::{Budget, from_wasmtime};
+pub(crate) use self::wit::from_wasmtime;
 
 /// A type of the component model, or of core WebAssembly in the nearest words of the component model.
 ///

@@ -2,24 +2,11 @@
 
 use wasmtime::component::types;
 
-use super::Type;
+use super::{Budget, Type};
 
-/// How many types may still be copied. The engine shares types that are used twice; our tree does not, so that a small
-/// module could otherwise describe a tree of any size.
-pub(crate) struct Budget(usize);
-
-impl Budget {
-    /// Enough for the largest interfaces in use, some thousand types, several times over.
-    const TYPES: usize = 100_000;
-
-    pub(crate) fn new() -> Self {
-        Budget(Self::TYPES)
-    }
-}
-
-/// Copies a type out of the engine; `None` where the module has described more types than its budget.
+/// Copies a type out of the engine; `None` where the module has described more than its budget.
 pub(crate) fn from_wasmtime(ty: &types::Type, budget: &mut Budget) -> Option<Type> {
-    budget.0 = budget.0.checked_sub(1)?;
+    budget.types(1)?;
     let mut boxed = |ty: &types::Type| from_wasmtime(ty, budget).map(Box::new);
     Some(match ty {
         types::Type::Bool => Type::Bool,
@@ -41,7 +28,7 @@ pub(crate) fn from_wasmtime(ty: &types::Type, budget: &mut Budget) -> Option<Typ
         types::Type::Record(record) => Type::Record(
             record
                 .fields()
-                .map(|field| Some((field.name.to_owned(), from_wasmtime(&field.ty, budget)?)))
+                .map(|field| Some((budget.name(field.name)?, from_wasmtime(&field.ty, budget)?)))
                 .collect::<Option<_>>()?,
         ),
         types::Type::Tuple(tuple) => {
@@ -51,15 +38,16 @@ pub(crate) fn from_wasmtime(ty: &types::Type, budget: &mut Budget) -> Option<Typ
             variant
                 .cases()
                 .map(|case| {
+                    let name = budget.name(case.name)?;
                     let ty = match &case.ty {
                         Some(ty) => Some(from_wasmtime(ty, budget)?),
                         None => None,
                     };
-                    Some((case.name.to_owned(), ty))
+                    Some((name, ty))
                 })
                 .collect::<Option<_>>()?,
         ),
-        types::Type::Enum(names) => Type::Enum(names.names().map(str::to_owned).collect()),
+        types::Type::Enum(names) => Type::Enum(names.names().map(|name| budget.name(name)).collect::<Option<_>>()?),
         types::Type::Option(option) => Type::Option(boxed(&option.ty())?),
         types::Type::Result(result) => {
             let mut side = |ty: Option<types::Type>| match ty {
@@ -68,7 +56,7 @@ pub(crate) fn from_wasmtime(ty: &types::Type, budget: &mut Budget) -> Option<Typ
             };
             Type::Result(side(result.ok())?, side(result.err())?)
         }
-        types::Type::Flags(names) => Type::Flags(names.names().map(str::to_owned).collect()),
+        types::Type::Flags(names) => Type::Flags(names.names().map(|name| budget.name(name)).collect::<Option<_>>()?),
         types::Type::Own(_) => Type::Opaque("own<resource>".to_owned()),
         types::Type::Borrow(_) => Type::Opaque("borrow<resource>".to_owned()),
         types::Type::Future(_) => Type::Opaque("future".to_owned()),

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use futures::FutureExt;
-use runner_core::{Bounds, Call, Ending, ErrorKind, Executor, Grants, Limits, Program};
+use runner_core::{
+    Bounds, Call, Compile, CompilerProcess, Ending, ErrorKind, Executor, ExportKind, Grants, Limits, Program,
+};
 use serde_json::json;
 
 use crate::support::{executor, guest, mover_within, small, turns, value};
@@ -13,7 +15,11 @@ fn bounded(bounds: Bounds) -> Executor {
 }
 
 async fn check_refused(bounds: Bounds, module: &[u8], words: &str) {
-    let error = bounded(bounds).load(module, &Grants::none()).await.expect_err("the module is over a bound");
+    check_refused_by(&bounded(bounds), module, words).await;
+}
+
+async fn check_refused_by(executor: &Executor, module: &[u8], words: &str) {
+    let error = executor.load(module, &Grants::none()).await.expect_err("the module is over a bound");
     assert_eq!(error.kind(), ErrorKind::Exceeded, "{error}");
     assert!(error.to_string().contains(words), "`{error}` does not say `{words}`");
 }
@@ -46,9 +52,21 @@ async fn a_module_over_its_bound_is_refused_before_it_compiles() {
     let bounds = Bounds { body_bytes: 100_000, ..small() };
     check_refused(bounds, &module_of(1, 200_000), "the module has a function of 200").await;
     check_refused(small(), guest("big_table.wat"), "a table of 10000000 elements, the bound is 1000000").await;
-    let huge = b"(module (memory 40000) (func (export \"f\")))";
+    // With a compiler that is not there, what is refused has not got that far.
     let bounds = Bounds { memory_bytes: 1 << 30, ..small() };
-    check_refused(bounds, huge, "larger than an instance of this executor's pool may be").await;
+    let compile = Compile::OutOfProcess(CompilerProcess::new("/nonexistent/compiler", ["x"]));
+    let executor = Executor::builder().bounds(bounds).compile(compile).build().expect("an executor starts");
+    for (memory, found) in [
+        ("(memory 40000)", 40_000_u64 << 16),
+        ("(memory i64 40000)", 40_000 << 16),
+        ("(memory i64 0x1000000000000)", u64::MAX),
+    ] {
+        let module = format!("(module {memory} (func (export \"f\")))");
+        let words = format!("a memory of {found} bytes, the bound is 1073741824");
+        check_refused_by(&executor, module.as_bytes(), &words).await;
+        let nested = format!("(component (core module {memory}))");
+        check_refused_by(&executor, nested.as_bytes(), &words).await;
+    }
     let exports: String = (0..100).map(|n| format!("(export \"f{n}\" (func 0))")).collect();
     let exporting = format!("(module (func) {exports})");
     let bounds = Bounds { exports: 99, ..small() };
@@ -175,10 +193,9 @@ async fn each_bound_of_a_module_is_met_at_its_number() {
     let table = "(module (table 1000 funcref) (func (export \"f\")))";
     check_exact(table.as_bytes(), 1_000, table_elements, "a table of 1000 elements, the bound is BOUND").await;
     let pages = |n| Bounds { memory_bytes: n * (64 << 10), ..small() };
-    let larger = "larger than an instance of this executor's pool may be";
     for memory in ["(memory 16)", "(memory i64 16)"] {
         let memory = format!("(module {memory} (func (export \"f\")))");
-        check_exact(memory.as_bytes(), 16, pages, larger).await;
+        check_exact(memory.as_bytes(), 16, pages, "a memory of 1048576 bytes, the bound is").await;
     }
 }
 
@@ -326,4 +343,110 @@ async fn what_is_nested_is_bounded_where_it_is_exported() {
         wrong.push((component.split_at(60).0.to_owned(), described));
     }
     assert!(wrong.is_empty(), "described beyond the bound of 99: {wrong:?}");
+}
+
+/// A module that exports one function of so many parameters so many times.
+fn wide(exports: u32, parameters: usize) -> Vec<u8> {
+    use wasm_encoder::{
+        CodeSection, ExportKind, ExportSection, Function, FunctionSection, Instruction, Module, TypeSection, ValType,
+    };
+    let (mut types, mut functions, mut code) = (TypeSection::new(), FunctionSection::new(), CodeSection::new());
+    types.ty().function(vec![ValType::I32; parameters], []);
+    functions.function(0);
+    let mut function = Function::new([]);
+    function.instruction(&Instruction::End);
+    code.function(&function);
+    let mut exported = ExportSection::new();
+    for n in 0..exports {
+        exported.export(&format!("f{n}"), ExportKind::Func, 0);
+    }
+    let mut module = Module::new();
+    module.section(&types).section(&functions).section(&exported).section(&code);
+    module.finish()
+}
+
+#[tokio::test]
+async fn parameters_of_a_core_module_are_described_up_to_a_bound() {
+    let program = executor().load(&wide(990, 1_000), &Grants::none()).await.expect("it loads");
+    let described = |kind: &ExportKind| match kind {
+        ExportKind::Function(signature) => signature.parameters.len(),
+        _ => 0,
+    };
+    assert_eq!(program.exports().iter().map(|export| described(&export.kind)).sum::<usize>(), 100_000);
+    let shown = program.exports().last().expect("it exports").to_string();
+    assert_eq!(shown, "f989: cannot be called, the module's types are too many to describe");
+    let error = program.call("f989").run().await.expect_err("its parameters are not known");
+    assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+}
+
+#[tokio::test]
+async fn what_is_described_takes_room_beside_the_code() {
+    // Both have a page of machine code; the second's parameters take some megabytes.
+    for (exports, kept) in [(1, true), (90, false)] {
+        let executor = bounded(Bounds { code_bytes: 4 << 20, ..small() });
+        let id = executor.load(&wide(exports, 1_000), &Grants::none()).await.expect("it loads").id();
+        assert_eq!(executor.load_compiled(&id, &Grants::none()).await.is_ok(), kept, "{exports} exports");
+    }
+}
+
+/// A name of so many bytes that may stand in a component.
+fn long(first: char, bytes: usize) -> String {
+    format!("{first}{}", "a".repeat(bytes - 1))
+}
+
+#[tokio::test]
+async fn names_of_cases_are_copied_up_to_a_bound() {
+    // One enum of a megabyte, shared by the engine; each parameter would be a copy of it.
+    let cases: String = ('a'..='j').map(|first| format!(" \"{}\"", long(first, 90_000))).collect();
+    let parameters: String = (0..30).map(|n| format!("(param \"p{n}\" $t)")).collect();
+    let text = format!(
+        "(component (type $e (enum{cases})) (export $t \"t\" (type $e))
+            (core module $m (memory (export \"memory\") 1) (func (export \"f\") (param i32)) (func (export \"g\"))
+                (func (export \"realloc\") (param i32 i32 i32 i32) (result i32) (i32.const 0)))
+            (core instance $i (instantiate $m))
+            (func (export \"f\") {parameters}
+                (canon lift (core func $i \"f\") (memory (core memory $i \"memory\")) (realloc (core func $i \"realloc\"))))
+            (func (export \"g\") (canon lift (core func $i \"g\"))))"
+    );
+    let program = executor().load(text.as_bytes(), &Grants::none()).await.expect("it loads");
+    let shown: Vec<_> = program.exports().iter().map(ToString::to_string).collect();
+    assert_eq!(shown, ["f: cannot be called, the module's types are too many to describe", "g: func()"]);
+}
+
+#[tokio::test]
+async fn names_of_what_is_imported_and_exported_are_copied_up_to_a_bound() {
+    let (name, words) = (long('a', 90_000), "the names of the module's exports and imports have at least 16");
+    let times = |part: fn(u32) -> String| (0..200).map(part).collect::<String>();
+    let imports = times(|n| format!("(import \"i{n}\" (instance (type $t)))"));
+    let importing = format!("(component (type $t (instance (export \"{name}\" (func)))) {imports})");
+    let exports = times(|n| format!("(export \"i{n}\" (instance $x))"));
+    let exporting = format!(
+        "(component (core module $m (func (export \"f\"))) (core instance $i (instantiate $m))
+            (func $f (canon lift (core func $i \"f\"))) (instance $x (export \"{name}\" (func $f))) {exports})"
+    );
+    for component in [importing, exporting] {
+        check_refused(small(), component.as_bytes(), words).await;
+    }
+}
+
+#[tokio::test]
+async fn a_message_holds_the_start_of_a_long_name() {
+    const MESSAGE_BYTES_MAX: usize = 6_000;
+    let short = |error: &runner_core::Error, start: &str| {
+        let message = error.to_string();
+        assert!(message.len() < MESSAGE_BYTES_MAX, "{} bytes", message.len());
+        assert!(message.contains(start) && message.contains("a..`"), "{message}");
+    };
+    let exports: String = (0..30).map(|n| format!("(export \"f{n}{}\" (func 0))", long('a', 90_000))).collect();
+    let module = format!("(module (func (param i32)) {exports})");
+    let program = executor().load(module.as_bytes(), &Grants::none()).await.expect("it loads");
+    let error = program.call("nothing").run().await.expect_err("it is not there");
+    short(&error, "no export `nothing`: it exports `f0aaa");
+    assert!(error.to_string().ends_with(" and 10 more"), "{error}");
+    let name = long('a', 90_000);
+    let error = program.call(&name).run().await.expect_err("it is not there");
+    short(&error, "no export `aaa");
+    let module = format!("(module (import \"{name}\" \"{name}\" (func)))");
+    let error = executor().load(module.as_bytes(), &Grants::none()).await.expect_err("nobody serves it");
+    short(&error, "import `aaa");
 }

@@ -1,9 +1,9 @@
 //! Functions by their real types, core and component, with JSON in and out.
 
-use runner_core::{Ending, ErrorKind};
+use runner_core::{Ending, ErrorKind, Grants, LimitKind, Limits};
 use serde_json::{Value, json};
 
-use crate::support::{call, program, value};
+use crate::support::{assert_exhausted, call, program, shared, value};
 
 async fn check(guest: &str, function: &str, args: Value, expected: Value) {
     assert_eq!(value(call(guest, function, args).await), expected, "{guest} {function}");
@@ -242,4 +242,36 @@ async fn the_bill_says_what_a_call_cost() {
 async fn a_fresh_instance_remembers_nothing() {
     check("counter.wat", "next", json!([]), json!(1)).await;
     check("counter.wat", "next", json!([]), json!(1)).await;
+}
+
+/// A component that returns so many bytes of its memory.
+fn list_of(bytes: usize) -> String {
+    format!(
+        "(component
+            (core module $m (memory (export \"memory\") 16)
+                (func (export \"f\") (result i32) (i32.store (i32.const 4) (i32.const {bytes})) (i32.const 0)))
+            (core instance $i (instantiate $m))
+            (func (export \"f\") (result (list u8))
+                (canon lift (core func $i \"f\") (memory (core memory $i \"memory\")))))"
+    )
+}
+
+#[tokio::test]
+async fn the_values_of_a_result_take_no_more_than_the_guests_own_memory() {
+    // Each byte of a list is a value of some 40 bytes to the engine.
+    let limits = Limits { memory_bytes: 1 << 20, ..Limits::default() };
+    for (bytes, fits) in [(20_000, true), (33_000, false), (1_000_000, false)] {
+        let program = shared().load(list_of(bytes).as_bytes(), &Grants::none()).await.expect("it loads");
+        let run = async |limits| program.call("f").limits(limits).run().await.expect("it runs").ending;
+        match run(limits.clone()).await {
+            Ending::Returned(value) => assert!(fits, "{bytes} bytes: {} of base64", value["base64"].to_string().len()),
+            ending => {
+                assert!(!fits, "{bytes} bytes: {ending:?}");
+                assert_exhausted(&ending, LimitKind::Output);
+            }
+        }
+        let Ending::Returned(value) = run(Limits::default()).await else { panic!("{bytes} bytes fit the default") };
+        let text = value["base64"].as_str().expect("a text").len();
+        assert_eq!(text, bytes.div_ceil(3) * 4);
+    }
 }

@@ -94,6 +94,49 @@ async fn as_many_modules_wait_for_the_compiler_as_the_bound_says() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_compiled_is_tried_once_for_all_that_wait() {
+    let directory = tempfile::TempDir::new().expect("a directory");
+    let (pipe, started) = (directory.path().join("pipe"), directory.path().join("started"));
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("it runs").success());
+    let script = format!("echo >> {}; : < {}; exit 1", started.display(), pipe.display());
+    let compile = Compile::OutOfProcess(CompilerProcess::new("/bin/sh", ["-c", &script]));
+    let executor = Executor::builder().bounds(small()).compile(compile).build().expect("it starts");
+    let load = || {
+        let executor = executor.clone();
+        async move { executor.load(guest("gcd.wat"), &Grants::none()).await.map(drop) }
+    };
+    let running = || std::fs::read_to_string(&started).unwrap_or_default().len();
+    let waiting: Vec<_> = (0..10).map(|_| tokio::spawn(load())).collect();
+    turns().await;
+    while running() < 1 {
+        tokio::task::yield_now().await;
+    }
+    let _open = OpenOptions::new().write(true).open(&pipe).expect("it opens");
+    for load in waiting {
+        let error = load.await.expect("no panic").expect_err("this compiler always fails");
+        assert_eq!(error.kind(), ErrorKind::Exceeded);
+        assert!(error.message().contains("crashed its compiler (exit status: 1)"), "{error}");
+    }
+    assert_eq!(running(), 1);
+    // Who comes later has a try of his own.
+    load().await.expect_err("this compiler always fails");
+    assert_eq!(running(), 2);
+}
+
+#[tokio::test]
+async fn a_load_that_was_given_up_leaves_its_turn_to_the_next() {
+    let executor = Executor::builder().bounds(small()).build().expect("it starts");
+    let load = || {
+        let executor = executor.clone();
+        async move { executor.load(&module_of(20_000, 0), &Grants::none()).await.map(drop) }
+    };
+    let (first, second) = (tokio::spawn(load()), tokio::spawn(load()));
+    turns().await;
+    first.abort();
+    second.await.expect("no panic").expect("it compiles");
+}
+
+#[tokio::test]
 async fn a_load_that_failed_is_tried_again() {
     let bounds = Bounds { functions: 10, ..small() };
     let executor = Executor::builder().bounds(bounds).build().expect("it starts");

@@ -180,6 +180,9 @@ async fn bytes_come_as_base64_and_as_numbers() {
     check_refused(&[
         ("bytes", json!("AAEC"), "v`: expected an array, found `\"AAEC\"`"),
         ("bytes", json!([256]), "v[0]`: expected an integer between 0 and 255, found `256`"),
+        // Padding ends a text, wherever the parts of a long one begin and end.
+        ("bytes", bytes("QQ==QQ=="), undecodable),
+        ("bytes", bytes(&format!("{}QQ==QUJD", "QUJD".repeat(1_000))), undecodable),
         ("bytes", json!({ "base64": 1 }), &format!("{object} `{{\"base64\":1}}`")),
         ("bytes", json!({ "base64": "", "x": 1 }), &format!("{object} `{{\"base64\":\"\",\"x\":1}}`")),
         ("bytes", json!({}), &format!("{object} `{{}}`")),

@@ -1,5 +1,6 @@
 //! Any module is welcome; anything else is an error that says what was found.
 
+use futures::FutureExt;
 use runner_core::{ErrorKind, ExportKind, Grants, Kind, Service};
 use serde_json::json;
 
@@ -137,6 +138,65 @@ async fn parameters_carry_the_names_that_the_module_gives() {
     let nameless = b"(module (func (export \"f\") (param i64 f32)))";
     let nameless = shared().load(nameless, &Grants::none()).await.expect("it loads");
     assert_eq!(nameless.exports()[0].to_string(), "f: func(p0: s64, p1: f32)");
+}
+
+/// A module whose one function of two parameters is exported so many times, and whose name section has these local maps.
+fn named(exports: usize, maps: &[[&str; 2]]) -> Vec<u8> {
+    use wasm_encoder::{
+        CodeSection, ExportKind, ExportSection, Function, FunctionSection, IndirectNameMap, Instruction, Module,
+        NameMap, NameSection, TypeSection, ValType,
+    };
+    let (mut types, mut functions, mut code) = (TypeSection::new(), FunctionSection::new(), CodeSection::new());
+    types.ty().function([ValType::I32, ValType::I32], []);
+    functions.function(0);
+    let mut function = Function::new([]);
+    function.instruction(&Instruction::End);
+    code.function(&function);
+    let mut exported = ExportSection::new();
+    for n in 0..exports {
+        exported.export(&format!("f{n}"), ExportKind::Func, 0);
+    }
+    let mut locals = IndirectNameMap::new();
+    for names in maps {
+        let mut map = NameMap::new();
+        for (at, name) in (0..).zip(names).filter(|(_, name)| !name.is_empty()) {
+            map.append(at, name);
+        }
+        locals.append(0, &map);
+    }
+    let mut names = NameSection::new();
+    names.locals(&locals);
+    let mut module = Module::new();
+    // The section twice: the format has nothing against it.
+    module.section(&types).section(&functions).section(&exported).section(&code).section(&names).section(&names);
+    module.finish()
+}
+
+#[tokio::test]
+async fn a_function_is_named_once() {
+    let module = named(2, &[["a", "b"], ["c", "d"]]);
+    let program = shared().load(&module, &Grants::none()).await.expect("it loads");
+    let shown: Vec<_> = program.exports().iter().map(ToString::to_string).collect();
+    assert_eq!(shown, ["f0: func(a: s32, b: s32)", "f1: func(a: s32, b: s32)"]);
+}
+
+#[tokio::test]
+async fn a_function_that_is_named_and_exported_thousands_of_times_costs_no_more_than_its_bytes() {
+    // Each mention times each export would be a billion names, on this thread: the module is small.
+    let mut maps = vec![["a", "b"]];
+    maps.resize(25_000, ["", ""]);
+    let module = named(10_000, &maps);
+    assert!(module.len() < 256 << 10, "{}", module.len());
+    let program = shared().load(&module, &Grants::none()).await.expect("it loads");
+    assert_eq!(program.exports()[9_999].to_string(), "f9999: func(a: s32, b: s32)");
+}
+
+#[tokio::test]
+async fn a_large_module_is_not_looked_at_in_one_go() {
+    // Its loading gives way to others before it is known for white space.
+    let nothing = vec![b' '; 1 << 20];
+    assert!(shared().load(&nothing, &Grants::none()).into_future().now_or_never().is_none());
+    check_refused(&nothing, ErrorKind::Invalid, "white space only").await;
 }
 
 #[tokio::test]

@@ -149,8 +149,11 @@ impl From<runner_core::Export> for Export {
                 },
                 params: signature
                     .parameters
-                    .into_iter()
-                    .map(|(name, ty)| Param { name, typed: Typed { schema: schema(&ty), ty: ty.to_string() } })
+                    .iter()
+                    .map(|(name, ty)| Param {
+                        name: name.clone(),
+                        typed: Typed { schema: schema(ty), ty: ty.to_string() },
+                    })
                     .collect(),
             },
             ExportKind::Command => ExportIs::Command,

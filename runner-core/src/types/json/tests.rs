@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use wasmtime::component::Val;
 
-use super::{Path, from_json, to_json};
+use super::{Path, from_json, to_json, weight};
 use crate::types::{Type, schema};
 
 const CASES: u32 = 2_000;
@@ -33,7 +33,13 @@ fn a_value_of_any_type_survives_json() {
 }
 
 fn json(ty: &Type, value: &Val) -> serde_json::Value {
-    to_json(ty, value, &mut u64::MAX.clone()).expect("there is room")
+    let mut left = u64::MAX;
+    let json = to_json(ty, value, &mut left).expect("there is room");
+    let needed = weight(&json);
+    assert_eq!(u64::MAX - left, needed, "{json} spends what it weighs");
+    assert_eq!(to_json(ty, value, &mut needed.clone()).as_ref(), Some(&json));
+    assert_eq!(to_json(ty, value, &mut (needed - 1)), None);
+    json
 }
 
 /// A value as text, with every NaN alike.
