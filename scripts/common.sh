@@ -2,13 +2,13 @@
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-ROOT=$(pwd)
+ROOT=$(pwd -P)
 
 CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/runner
 # Outside the clone, so that the next clone starts warm. A help, never required.
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$CACHE/target}
 # One build of the guests for every profile and tool.
-export RUNNER_GUESTS_TARGET_DIR=${RUNNER_GUESTS_TARGET_DIR:-$CACHE/guests}
+export RUNNER_GUESTS_TARGET_DIR=${RUNNER_GUESTS_TARGET_DIR:-$CARGO_TARGET_DIR/guests}
 WEB=$ROOT/examples/web
 
 fail() {
@@ -18,6 +18,11 @@ fail() {
 
 need() {
     command -v "$1" >/dev/null 2>&1 || fail "\`$1\` is not here: $2"
+}
+
+# at_least NAME FOUND EXPECTED NEXT-STEP
+at_least() {
+    [ "$(printf '%s\n' "$3" "$2" | sort -V | head -n 1)" = "$3" ] || fail "\`$1\` is $2, expected $3 or newer: $4"
 }
 
 as_root() {
@@ -36,16 +41,58 @@ debian() {
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 }
 
-wasm_targets() {
+# Rust of the version that the manifest names, with the guests' targets.
+rust_toolchain() {
+    local expected have missing=()
     need cargo "install Rust with rustup, https://rustup.rs"
-    local have missing=()
+    expected=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml)
+    at_least rustc "$(rustc --version | cut -d ' ' -f 2)" "$expected" "\`rustup update stable\` brings it"
     have=$(rustup target list --installed 2>/dev/null || true)
     for target in wasm32-unknown-unknown wasm32-wasip1 wasm32-wasip2; do
         grep -qx "$target" <<<"$have" || missing+=("$target")
     done
     [ ${#missing[@]} -eq 0 ] && return
-    need rustup "it installs the wasm targets ${missing[*]}"
+    need rustup "it installs the wasm targets ${missing[*]}: https://rustup.rs"
     rustup target add "${missing[@]}"
+}
+
+# What a minimal profile of rustup leaves out.
+rust_tools() {
+    local missing=()
+    cargo fmt --version >/dev/null 2>&1 || missing+=(rustfmt)
+    cargo clippy --version >/dev/null 2>&1 || missing+=(clippy)
+    [ ${#missing[@]} -eq 0 ] && return
+    need rustup "it installs ${missing[*]}: https://rustup.rs"
+    rustup component add "${missing[@]}"
+}
+
+# Clones share the target directories, for third-party crates compile long. Ours must not be shared: cargo names a member by
+# its path inside the workspace and looks at times alone, so that an older clone would run a newer one's code. Where another
+# clone built last, what it made of the members goes. As long as the script runs, no other clone's script begins.
+own_targets() {
+    local owner=$CARGO_TARGET_DIR/.runner-clone
+    mkdir -p "$CARGO_TARGET_DIR" "$RUNNER_GUESTS_TARGET_DIR"
+    exec 9>>"$owner"
+    flock --shared 9
+    while [ "$(cat "$owner")" != "$ROOT" ]; do
+        flock --nonblock 9 || { echo "waiting for another clone, which builds in $CARGO_TARGET_DIR" >&2; flock 9; }
+        if [ "$(cat "$owner")" != "$ROOT" ]; then
+            clean_members
+            echo "$ROOT" >"$owner"
+        fi
+        # One lock is given back before the other is had, and another clone may have come between: look again.
+        flock --shared 9
+    done
+}
+
+clean_members() {
+    local target
+    cargo clean --quiet --locked --workspace
+    cargo clean --quiet --locked --workspace --release
+    for target in wasm32-unknown-unknown wasm32-wasip1 wasm32-wasip2; do
+        (cd examples/guests && cargo clean --quiet --locked --workspace --release --target "$target" \
+            --target-dir "$RUNNER_GUESTS_TARGET_DIR")
+    done
 }
 
 # Every guest in one folder, for the server's examples.
@@ -60,7 +107,13 @@ compiler() {
 
 # The page's packages, exactly those of the lock file, again only when it changed.
 web_packages() {
-    need npm "install Node.js 20 or newer"
+    local expected get="install Node.js, https://nodejs.org/en/download"
+    expected=$(sed -n 's/.*"node": ">=\(.*\)".*/\1/p' "$WEB/package.json")
+    need node "$get"
+    at_least node "$(node --version | tr -d v)" "$expected" "$get"
+    need npm "it comes with Node.js: $get"
+    # The first that reads this lock file.
+    at_least npm "$(npm --version)" 7 "\`npm install -g npm\` brings it"
     local stamp=$WEB/node_modules/.runner-lock
     if ! cmp -s "$WEB/package-lock.json" "$stamp"; then
         (cd "$WEB" && npm ci --no-audit --no-fund --loglevel=error)

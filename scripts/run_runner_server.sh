@@ -3,10 +3,13 @@
 #   ./scripts/run_runner_server.sh --listen 127.0.0.1:9000
 source "$(dirname "$0")/common.sh"
 
-wasm_targets
+rust_toolchain
 compiler
 web_packages
+own_targets
 (cd "$WEB" && npm run --silent build)
 cargo build --release --locked -p runner-server
 guests
-exec "$CARGO_TARGET_DIR/release/runner-server" --page "$WEB/dist" --guests "$GUESTS" "$@"
+# A copy: the server starts its program again for each compilation, and another clone may have built meanwhile.
+install -D -m 755 "$CARGO_TARGET_DIR/release/runner-server" "$ROOT/.runner/runner-server"
+exec "$ROOT/.runner/runner-server" --page "$WEB/dist" --guests "$GUESTS" "$@" 9>&-

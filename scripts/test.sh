@@ -2,43 +2,48 @@
 # Installs what the tests need and runs all of them. `--long` adds what takes long; `--only STAGE` runs one stage.
 source "$(dirname "$0")/common.sh"
 
+STAGES=(fmt clippy rust docs web browser benches package)
+LONG_STAGES=(dev verified)
 LONG=0 ONLY=
 while [ $# -gt 0 ]; do
     case $1 in
         --long) LONG=1 ;;
-        --only) ONLY=${2:?a stage}; shift ;;
+        --only) ONLY=${2:-no stage}; shift $(($# > 1)) ;;
         *) fail "unknown argument \`$1\`: expected --long or --only STAGE" ;;
     esac
     shift
 done
-export RUNNER_LONG=$LONG RUST_BACKTRACE=${RUST_BACKTRACE:-0} CARGO_TERM_COLOR=never
+export RUST_BACKTRACE=${RUST_BACKTRACE:-0} CARGO_TERM_COLOR=never
 SUMMARY=()
 
 # Runs one stage and notes its minutes.
 stage() {
     local name=$1 start=$SECONDS
-    [ -z "$ONLY" ] || [ "$ONLY" = "$name" ] || return 0
     echo
     echo "=== $name"
-    shift
-    "$@"
+    "$name"
     SUMMARY+=("$(printf '%5.1f min  %s' "$(awk "BEGIN { print ($SECONDS - $start) / 60 }")" "$name")")
 }
 
-install() {
-    wasm_targets
+setup() {
+    rust_toolchain
+    rust_tools
     compiler
     debian chromium fonts-dejavu-core
     web_packages
+    own_targets
 }
 
-formatted() {
+fmt() {
     cargo fmt --all --check
     (cd examples/guests && cargo fmt --all --check)
 }
 
-linted() {
+clippy() {
     cargo clippy --release --locked --workspace --all-targets -- -D warnings
+    # The guests of every target are Rust that this one has, too.
+    (cd examples/guests && CARGO_TARGET_DIR=$RUNNER_GUESTS_TARGET_DIR \
+        cargo clippy --release --locked --workspace --target wasm32-wasip2 -- -D warnings)
 }
 
 rust() {
@@ -73,22 +78,31 @@ benches() {
     cargo bench --locked -p runner-benches --no-run
 }
 
-# The crate as a registry would build it, from its package alone.
-packaged() {
+# The crate as a registry would get it.
+package() {
+    cargo package --locked --allow-dirty --no-verify -p runner-core
+}
+
+# As a registry would build it, from its package alone, in the profile that nothing else here builds.
+verified() {
     cargo package --locked --allow-dirty -p runner-core
 }
 
-stage install install
-stage fmt formatted
-stage clippy linted
-stage rust rust
-stage docs docs
-stage web web
-stage browser browser
-stage benches benches
-if [ "$LONG" = 1 ]; then
-    stage package packaged
+# What plain `cargo test` does.
+dev() {
+    cargo test --locked -p runner-core --lib --tests
+}
+
+if [ -n "$ONLY" ]; then
+    [[ " ${STAGES[*]} ${LONG_STAGES[*]} " == *" $ONLY "* ]] ||
+        fail "unknown stage \`$ONLY\`: expected one of ${STAGES[*]} ${LONG_STAGES[*]}"
+    STAGES=("$ONLY")
+elif [ "$LONG" = 1 ]; then
+    STAGES+=("${LONG_STAGES[@]}")
 fi
+for name in setup "${STAGES[@]}"; do
+    stage "$name"
+done
 echo
 echo "=== minutes per stage"
 printf '%s\n' "${SUMMARY[@]}"

@@ -59,13 +59,30 @@ fn mentions(folder: &str, words: &[&str], except: &[&str]) -> Vec<String> {
             continue;
         }
         for (number, line) in text.lines().enumerate() {
-            let code = line.split("//").next().unwrap_or_default();
-            if words.iter().any(|word| code.contains(word)) {
+            if words.iter().any(|word| code(line).contains(word)) {
                 found.push(format!("{}:{}: {}", path.display(), number + 1, line.trim()));
             }
         }
     }
     found
+}
+
+/// A line without its comment. Before the `//` of an address in a string stands no space.
+fn code(line: &str) -> &str {
+    let begins = |at: usize| line[..at].chars().next_back().is_none_or(char::is_whitespace);
+    line.match_indices("//").find(|(at, _)| begins(*at)).map_or(line, |(at, _)| &line[..at])
+}
+
+#[test]
+fn code_behind_an_address_is_read_and_a_comment_is_not() {
+    for (line, expected) in [
+        (r#"get("http://localhost"); std::fs::read(path)"#, r#"get("http://localhost"); std::fs::read(path)"#),
+        ("let a = 1; // std::fs", "let a = 1; "),
+        ("    /// std::fs", "    "),
+        ("//! std::fs", ""),
+    ] {
+        assert_eq!(code(line), expected);
+    }
 }
 
 #[track_caller]
@@ -170,7 +187,9 @@ fn every_guest_is_named_by_a_test_or_a_bench() {
 #[test]
 fn nothing_names_a_registry_or_a_path_of_a_machine() {
     let output = Command::new("git").args(["ls-files", "-z"]).current_dir(root()).output().expect("git runs");
+    assert!(output.status.success(), "the rule reads a clone: {}", String::from_utf8_lossy(&output.stderr));
     let files = String::from_utf8(output.stdout).expect("names are text");
+    assert!(files.split('\0').any(|file| file == "README.md"), "git lists other files: {files}");
     let home = ["/ro", "ot/"].concat();
     let work = ["/wo", "rk/"].concat();
     for file in files.split('\0').filter(|file| !file.is_empty()) {
@@ -195,5 +214,14 @@ fn every_library_crate_packages() {
         for file in ["Cargo.toml", "README.md", "LICENSE-APACHE", "LICENSE-MIT", "examples/run.rs", "src/lib.rs"] {
             assert!(files.lines().any(|line| line == file), "the package of `{package}` lacks `{file}`:\n{files}");
         }
+    }
+}
+
+#[test]
+fn a_stage_that_does_not_exist_is_no_test_that_passed() {
+    for arguments in [&["--only", "typo"][..], &["--only"], &["rust"]] {
+        let output = Command::new(root().join("scripts/test.sh")).args(arguments).output().expect("bash runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.contains("expected"), "{arguments:?}: {said}");
     }
 }
