@@ -12,6 +12,8 @@
 //! * [`Capability`] is what the host can lend; nothing is lent that was not granted.
 //!
 //! What the guest did is a value; what the host could not do is an [`Error`].
+//!
+//! It needs a tokio runtime with its clock on, as `#[tokio::main]` has it (calls made outside of one panic), and a Unix.
 
 mod admission;
 mod call;

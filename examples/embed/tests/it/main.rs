@@ -19,6 +19,20 @@ fn run_shows_a_signature_an_answer_and_a_bill() {
 }
 
 #[test]
+fn the_front_pages_show_the_program_that_runs() {
+    let program = include_str!("../../src/bin/run.rs");
+    for page in [include_str!("../../../../README.md"), include_str!("../../../../runner-core/README.md")] {
+        let shown = page.split("```rust\n").nth(1).and_then(|rest| rest.split("```").next());
+        assert_eq!(shown, Some(program));
+        let git = concat!("runner-core = { git = \"", env!("CARGO_PKG_REPOSITORY"), "\" }");
+        assert!(page.contains(git), "`{git}` is not there");
+        for (needed, version) in [("tokio", "tokio = { version = \"1\""), ("serde_json", "serde_json = \"1\"")] {
+            assert!(page.contains(version), "`{needed}` is not among the dependencies");
+        }
+    }
+}
+
+#[test]
 fn limits_names_each_limit_that_was_met() {
     let shown = stdout(env!("CARGO_BIN_EXE_limits"));
     let lines: Vec<_> = shown.lines().collect();
