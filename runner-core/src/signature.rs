@@ -157,10 +157,10 @@ impl Surface {
         }
     }
 
-    /// Its exports and imports were counted as it was read, or it would not have been compiled; their names were not.
     fn of_module(module: &wasmtime::Module, parameters: &ParameterNames, mut counted: Counted) -> Result<Self> {
         let mut imports = Imports::default();
         for import in module.imports() {
+            counted.imports(1)?;
             imports.add(import.module(), import.name(), &mut counted)?;
         }
         let imports = imports.list;
@@ -177,6 +177,7 @@ impl Surface {
             let (ExternType::Func(ty), Some(index)) = (export.ty(), module.get_export_index(export.name())) else {
                 continue;
             };
+            counted.exports(1)?;
             counted.name(export.name())?;
             let name = export.name().to_owned();
             let takes_nothing = ty.params().len() + ty.results().len() == 0;

@@ -381,10 +381,10 @@ async fn parameters_of_a_core_module_are_described_up_to_a_bound() {
 
 #[tokio::test]
 async fn what_is_described_takes_room_beside_the_code() {
-    // Both have a page of machine code; the second's parameters take some megabytes.
-    for (exports, kept) in [(1, true), (90, false)] {
+    // All have a page of machine code; many parameters take some megabytes, and so do many exports.
+    for (exports, parameters, kept) in [(1, 1_000, true), (90, 1_000, false), (20_000, 0, false)] {
         let executor = bounded(Bounds { code_bytes: 4 << 20, ..small() });
-        let id = executor.load(&wide(exports, 1_000), &Grants::none()).await.expect("it loads").id();
+        let id = executor.load(&wide(exports, parameters), &Grants::none()).await.expect("it loads").id();
         assert_eq!(executor.load_compiled(&id, &Grants::none()).await.is_ok(), kept, "{exports} exports");
     }
 }
