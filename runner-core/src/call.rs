@@ -174,9 +174,9 @@ async fn run(program: &Program, entry: &Entry, args: &Arguments, setting: &Setti
     let mut took = Default::default();
     let ran = session
         .watch(async |store, started| {
-            let live = instantiate(program, store).await?;
+            let live = instantiate(program, store).await;
             took = now() - started;
-            invoke(live, store, entry, args, setting.limits.output_bytes).await
+            invoke(live?, store, entry, args, setting.limits.output_bytes).await
         })
         .await;
     session.instantiated(took);

@@ -77,7 +77,7 @@ pub trait Capability: Send + Sync + 'static {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct CallContext {
-    /// Counts the calls of one executor, from 1; stands in logs.
+    /// Tells this opening from every other of the executor; stands in logs.
     pub call_id: u64,
     /// The module's SHA-256, in hexadecimal.
     pub program: Arc<str>,

@@ -148,8 +148,9 @@ impl Executor {
 
     /// Turns away new calls, waits until those under way have ended and every capability is closed.
     ///
-    /// Each call under way has a deadline, so this ends. Live instances that nobody calls are not waited for; what they
-    /// opened is closed when they are dropped.
+    /// Each call under way has a deadline, and each close a grace, so this ends; but not before a program that was loaded with
+    /// [`Metering::None`] gives its thread back. Live instances that nobody calls are not waited for; what they opened is
+    /// closed when they are dropped.
     pub async fn shutdown(&self) {
         self.0.ticker.close();
         self.0.admission.close();
@@ -203,7 +204,7 @@ impl Executor {
                     aside(size, move || load::check_bounds(&bytes, &bounds)).await??;
                     let work = Work::Compile { form: source.form, metering };
                     let artefact = self.job(source.bytes.clone(), work).await?;
-                    let compiled = self.0.store.put(engine, &code_key, artefact).await?;
+                    let compiled = self.0.store.put(engine, &code_key, artefact, &self.0.janitor).await?;
                     (compiled, now() - from)
                 }
             };
@@ -594,8 +595,8 @@ impl Builder {
             engines: Engines::new(bounds.clone(), pooling, Arc::clone(&ticker)),
             admission: Admission::new(bounds.calls, bounds.queue),
             compiler: Compiler::new(compile),
-            codes: Cache::with_weighter(CODES_EXPECTED, bounds.code_bytes, CodeWeight),
             attempts: Attempts::default(),
+            codes: Cache::with_weighter(CODES_EXPECTED, bounds.code_bytes, CodeWeight),
             bounds,
             limits,
             ticker,

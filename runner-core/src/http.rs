@@ -66,7 +66,8 @@ pub enum HttpReply {
 pub struct HttpEnded {
     ended: oneshot::Receiver<Ended>,
     tally: Arc<Tally>,
-    output: Limit,
+    /// Where no capability was told how the call ended.
+    output: Option<Limit>,
     /// Closed once the body of a live instance's response was read or dropped.
     read: Option<oneshot::Receiver<()>>,
 }
@@ -76,6 +77,9 @@ type Ended = Result<(Outcome<()>, Option<Instance>)>;
 
 impl HttpEnded {
     /// Waits for the guest's end. Where the body was dropped before its end, that is [`Ending::Cancelled`].
+    ///
+    /// A body may turn out too long only when it is read, after the guest has ended: the reader has the error. The ending
+    /// says so too, unless capabilities were closed with another by then.
     ///
     /// # Errors
     /// What a capability says that does not close.
@@ -101,11 +105,10 @@ impl HttpEnded {
     }
 }
 
-/// A body may turn out too long only when it is read, after the guest has ended.
-fn judged(outcome: Outcome<()>, tally: &Tally, output: Limit) -> Outcome<()> {
-    match tally.output.is_over() && outcome.ending.is_returned() {
-        true => Outcome { ending: Ending::Exhausted(output), ..outcome },
-        false => outcome,
+fn judged(outcome: Outcome<()>, tally: &Tally, output: Option<Limit>) -> Outcome<()> {
+    match output.filter(|_| tally.output.is_over() && outcome.ending.is_returned()) {
+        Some(limit) => Outcome { ending: Ending::Exhausted(limit), ..outcome },
+        None => outcome,
     }
 }
 
@@ -236,6 +239,7 @@ where
     let holds = session.program.loans().iter().any(|loan| loan.commits);
     let tally = Arc::clone(&session.tally);
     let output = session.limits.allowed(LimitKind::Output, session.program.executor().bounds());
+    let output = session.program.loans().is_empty().then_some(output);
     let counted = Arc::clone(&tally);
     let request = request.map(|body| Counted {
         body: Box::pin(body.map_err(|error| HttpError::InternalError(Some(error.into().to_string())))),
@@ -341,11 +345,13 @@ async fn run(
     let ran = match ran {
         Ok(Ending::Returned(())) => {
             session.tally.set_left();
-            Ok(match verdict.await {
-                Ok(Ok(())) => Ending::Returned(()),
-                Ok(Err(failure)) => Ending::Failed(failure.into()),
+            // A caller that stopped polling is not waited for longer than a guest would be.
+            Ok(match tokio::time::timeout(session.limits.deadline, verdict).await {
+                Ok(Ok(Ok(()))) => Ending::Returned(()),
+                Ok(Ok(Err(failure))) => Ending::Failed(failure.into()),
                 // The caller went away before it had seen the answer.
-                Err(_) => Ending::Cancelled,
+                Ok(Err(_)) => Ending::Cancelled,
+                Err(_) => session.exhausted(LimitKind::Deadline),
             })
         }
         other => other,

@@ -210,12 +210,12 @@ impl Instance {
         call: impl AsyncFnOnce(&mut Store<Host>) -> wasmtime::Result<T>,
     ) -> Result<Ending<T>> {
         self.check_alive()?;
-        self.session.begin(limits.unwrap_or(&self.limits))?;
-        self.session.lend(None, None)?;
-        self.session.bound_copies(expansion);
+        let under_way = UnderWay(&mut self.session);
+        under_way.0.begin(limits.unwrap_or(&self.limits))?;
+        under_way.0.lend(None, None)?;
+        under_way.0.bound_copies(expansion);
         // A call that is dropped half-way leaves the guest in no state to go on from.
         self.ended = true;
-        let under_way = UnderWay(&mut self.session);
         let ran = under_way.0.watch(async |store, _| call(store).await).await;
         let ending = ran.map_err(|error| error.with_outcome(under_way.0.outcome(Ending::Cancelled)))?;
         self.ended = !matches!(ending, Ending::Returned(_));
@@ -266,7 +266,7 @@ impl Instance {
     fn check_alive(&self) -> Result<()> {
         match self.ended {
             true => {
-                let message = "the instance has ended: its last call trapped or met a limit; start another";
+                let message = "the instance has ended: its last call did not return; start another";
                 Err(Error::new(ErrorKind::Invalid, message))
             }
             false => Ok(()),

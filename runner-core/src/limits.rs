@@ -23,7 +23,7 @@ pub struct Limits {
     pub memory_bytes: u64,
     /// Elements of all tables together. Default 100,000. `table.grow` beyond it answers -1.
     pub table_elements: u64,
-    /// Core instances that one component may consist of. Default 64.
+    /// Core instances that one component may consist of. Default 64, which is also the most that the pool gives to one.
     pub instances: u32,
     /// Fuel: about one unit an instruction. Enforced for programs loaded with [`Metering::Fuel`](crate::Metering::Fuel).
     /// Default 10 billion.
@@ -35,15 +35,16 @@ pub struct Limits {
     pub host_bytes: u64,
     /// Resources (streams, pollables, files, requests, ..) that a component holds open at once. Default 1,000. One that is
     /// made of another, as a pollable is of its stream, may count twice.
+    /// The host holds up to 64 KiB for each.
     pub handles: u32,
     /// Arguments, environment, standard input and HTTP request (method, address, headers and body) together. Default 16 MiB.
     /// Arguments of typed calls are not weighed: they are the caller's own values, and the guest's memory is their limit.
     pub input_bytes: u64,
     /// Result, standard output, standard error and HTTP response body together; the result of a typed call has as much for
     /// itself. Default 8 MiB.
-    pub output_bytes: u64,
     ///
     /// A result is also over it whose values take more than [`memory_bytes`](Limits::memory_bytes) before they are JSON.
+    pub output_bytes: u64,
 }
 
 impl Default for Limits {
@@ -193,7 +194,8 @@ pub struct Bounds {
     pub compile_queue: u32,
     /// Compiled code kept in memory. Default 256 MiB.
     pub code_bytes: u64,
-    /// Time that the capabilities of one call may take to close. Default 5 s, outside the guest's deadline.
+    /// Time that the capabilities of one call may take to close, all together, outside the guest's deadline. Each has an
+    /// equal share, and what those before it left. Default 5 s.
     pub close_grace: Duration,
 }
 

@@ -131,7 +131,7 @@ pub struct Usage {
     pub wall: Duration,
     /// Time to compile, in the first call of code that was compiled; zero where it was cached.
     pub compile: Duration,
-    /// Time to instantiate.
+    /// Time to instantiate, the module's own start included. It is part of `guest`, and of `host` where it suspended.
     pub instantiate: Duration,
     /// Linear memory of all memories together at their largest.
     pub memory_peak_bytes: u64,

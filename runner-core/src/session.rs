@@ -120,24 +120,32 @@ impl Session {
         Ok(session)
     }
 
-    /// Opens the program's capabilities where they are not open.
+    /// Opens the program's capabilities where they are not open: all, or none.
     pub(crate) fn lend(&mut self, idempotency_key: Option<&str>, attempt: Option<u32>) -> Result<()> {
         if self.program.loans().is_empty() || !self.store().data().slots.is_empty() {
             return Ok(());
         }
-        let program = self.program.clone();
         let context = CallContext {
-            call_id: self.id,
-            program: program.digest().into(),
+            call_id: self.program.executor().next_call(),
+            program: self.program.digest().into(),
             deadline: self.limits.deadline,
             idempotency_key: idempotency_key.map(str::to_owned),
             attempt: attempt.unwrap_or(1),
         };
-        for loan in program.loans() {
-            // Where one does not open, those before it are closed as cancelled when the session is dropped.
-            let slot = loan.open(&context)?;
-            self.store().data_mut().slots.push(slot);
+        let mut slots = Vec::with_capacity(self.program.loans().len());
+        for loan in self.program.loans() {
+            match loan.open(&context) {
+                Ok(slot) => slots.push(slot),
+                Err(error) => {
+                    if let Some(closing) = Closing::of(slots, Ending::Cancelled, None) {
+                        // Nobody waits for it but `shutdown`.
+                        drop(self.start_closing(closing));
+                    }
+                    return Err(error);
+                }
+            }
         }
+        self.store().data_mut().slots = slots;
         Ok(())
     }
 
@@ -462,6 +470,9 @@ impl Closing {
         let mut first = None;
         let until = now() + grace;
         while let Some(mut slot) = self.slots.pop() {
+            // One that hangs takes its share of what is left, not that of those that come after it.
+            let from = now();
+            let until = from + until.saturating_duration_since(from) / (self.slots.len() as u32 + 1);
             let Some(state) = slot.state.take() else { continue };
             let id = slot.lender.id().to_owned();
             // A panic in one must not keep the others from closing.
@@ -473,7 +484,8 @@ impl Closing {
                 }),
             );
             let closed = closed.await.unwrap_or_else(|_| {
-                Err(Error::unavailable(format!("capability `{id}` did not close within {grace:?}")))
+                let share = until - from;
+                Err(Error::unavailable(format!("capability `{id}` did not close within {share:?}")))
             });
             if let Err(error) = closed {
                 tracing::warn!(capability = id, %error, "a capability did not close");

@@ -98,7 +98,11 @@ impl Wasi {
                 .monotonic_clock(CountingClock::starting(Duration::ZERO));
         }
         let face = match component {
-            true => Face::P2 { wasi: builder.build(), http: WasiHttpCtx::new(), closed: ClosedHttp },
+            true => {
+                let mut http = WasiHttpCtx::new();
+                http.set_field_size_limit(HTTP_BYTES_EACH);
+                Face::P2 { wasi: builder.build(), http, closed: ClosedHttp }
+            }
             false => Face::P1(builder.build_p1()),
         };
         Wasi { face, stdout, stderr }
@@ -152,6 +156,10 @@ impl Host {
 /// Outgoing HTTP as long as no capability serves it: every request is denied.
 struct ClosedHttp;
 
+/// What the host holds for one HTTP body at most, in two pieces that the reader has not taken yet, and for one set of
+/// headers: a guest may have as many of them as it has handles.
+const HTTP_BYTES_EACH: usize = 64 << 10;
+
 type Sent = wasmtime_wasi_http::Result<(
     http::Response<WasiBody>,
     Box<dyn Future<Output = wasmtime_wasi_http::Result<(), wasmtime_wasi_http::Error>> + Send>,
@@ -165,6 +173,14 @@ impl WasiHttpHooks for ClosedHttp {
         _sent: Box<dyn Future<Output = Result<(), wasmtime_wasi_http::Error>> + Send>,
     ) -> Box<dyn Future<Output = Sent> + Send> {
         Box::new(std::future::ready(Err(wasmtime_wasi_http::Error::HttpRequestDenied)))
+    }
+
+    fn p2_outgoing_body_buffer_chunks(&mut self) -> usize {
+        1
+    }
+
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        HTTP_BYTES_EACH / 2
     }
 }
 

@@ -81,7 +81,10 @@ impl LocalStore {
             let others_write = mode & 0o022 != 0 && mode & 0o1000 == 0;
             if others_write || (owner != user && owner != 0) {
                 let (above, mode) = (above.display(), mode & 0o7777);
-                return refuse(format!("can be replaced through `{above}`, of user {owner} with mode {mode:04o}"));
+                return refuse(format!(
+                    "can be replaced through `{above}`, of user {owner} with mode {mode:04o}: `chmod go-w` it, or choose \
+                     another place"
+                ));
             }
         }
         Ok(LocalStore(Arc::new(Inner { directory, bytes_max: Self::BYTES_MAX, unswept: AtomicU64::new(u64::MAX) })))
@@ -166,7 +169,11 @@ impl Inner {
             if bytes <= self.bytes_max && left <= FILES_MAX {
                 break;
             }
-            fs::remove_file(file)?;
+            match fs::remove_file(file) {
+                // Another process sweeps too.
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
             bytes -= len;
             left -= 1;
         }

@@ -46,7 +46,13 @@ impl Store {
     }
 
     /// Keeps an artefact, and gives it back mapped where the store can.
-    pub(crate) async fn put(&self, engine: &Engine, key: &CodeKey, artefact: Vec<u8>) -> Result<Compiled> {
+    pub(crate) async fn put(
+        &self,
+        engine: &Engine,
+        key: &CodeKey,
+        artefact: Vec<u8>,
+        janitor: &TaskTracker,
+    ) -> Result<Compiled> {
         match self {
             Store::None => trusted::from_own_compiler(engine, &artefact),
             Store::Local(store) => store.put(engine, key, artefact).await,

@@ -3,6 +3,7 @@
 //! What verifies runs, and enters the local store, to be mapped from there next time; what does not is compiled again.
 
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +29,8 @@ const REMOTE_TIME: Duration = Duration::from_secs(10);
 /// A place for sealed artefacts: an object store, a shared directory. It is not trusted.
 #[async_trait]
 pub trait CodeStore: Send + Sync + 'static {
-    /// The object under a name (64 hexadecimal digits), or `None`.
+    /// The object under a name (64 hexadecimal digits), or `None`. None is larger than 1 GiB: what is, is an error, before
+    /// it fills the memory.
     async fn get(&self, name: &str) -> io::Result<Option<Bytes>>;
 
     /// Puts an object under a name, replacing what was there.
@@ -37,15 +39,19 @@ pub trait CodeStore: Send + Sync + 'static {
 
 /// Compiled code from a place that is not trusted, let in through a local store.
 pub struct VerifiedStore {
-    remote: Box<dyn CodeStore>,
+    remote: Arc<dyn CodeStore>,
     key: Hmac<Sha256>,
     local: LocalStore,
     /// Places for artefacts that run already and are still being written.
     writes: Arc<Semaphore>,
 }
 
-/// Artefacts that are written beside the calls that run them; each is held in memory until then.
+/// Artefacts that are written beside the calls that run them, here or to the remote place; each is held in memory until
+/// then.
 const WRITES_MAX: usize = 4;
+
+/// The largest sealed artefact: more than the compiler may answer with.
+const SEALED_BYTES_MAX: u64 = 1 << 30;
 
 impl VerifiedStore {
     /// Joins a remote place, the secret that seals what lies there, and the local store that verified code enters.
@@ -58,7 +64,7 @@ impl VerifiedStore {
             return Err(Error::invalid(format!("the key of a verified store needs {SEAL_BYTES} bytes, found {found}")));
         }
         let key = Hmac::new_from_slice(key).map_err(|error| Error::invalid("the key does not fit").source(error))?;
-        Ok(VerifiedStore { remote: Box::new(remote), key, local, writes: Arc::new(Semaphore::new(WRITES_MAX)) })
+        Ok(VerifiedStore { remote: Arc::new(remote), key, local, writes: Arc::new(Semaphore::new(WRITES_MAX)) })
     }
 
     pub(super) async fn get(&self, engine: &Engine, key: &CodeKey, janitor: &TaskTracker) -> Option<Compiled> {
@@ -80,18 +86,31 @@ impl VerifiedStore {
         }
         let artefact = sealed.slice(SEAL_BYTES..);
         let (owner, bytes) = (engine.clone(), artefact.clone());
-        let compiled = aside(artefact.len(), move || trusted::from_own_compiler(&owner, &bytes)).await.ok()?.ok()?;
-        // It runs at once. Kept beside that, and where many are being kept, before it.
-        let (local, key) = (self.local.clone(), key.clone());
-        let place = Arc::clone(&self.writes).acquire_owned().await.ok()?;
-        janitor.spawn_blocking(move || {
-            local.keep(&key, &artefact);
-            drop(place);
-        });
+        let compiled =
+            aside(artefact.len(), move || trusted::from_own_compiler(&owner, &bytes)).await.and_then(|made| made);
+        let compiled = compiled
+            .inspect_err(
+                |error| tracing::warn!(%error, "code that verifies does not fit this engine, compiling instead"),
+            )
+            .ok()?;
+        // It runs at once, and is kept beside that; where many are being kept, another time.
+        if let Ok(place) = Arc::clone(&self.writes).try_acquire_owned() {
+            let (local, key) = (self.local.clone(), key.clone());
+            janitor.spawn_blocking(move || {
+                local.keep(&key, &artefact);
+                drop(place);
+            });
+        }
         Some(compiled)
     }
 
-    pub(super) async fn put(&self, engine: &Engine, key: &CodeKey, artefact: Vec<u8>) -> Result<Compiled> {
+    pub(super) async fn put(
+        &self,
+        engine: &Engine,
+        key: &CodeKey,
+        artefact: Vec<u8>,
+        janitor: &TaskTracker,
+    ) -> Result<Compiled> {
         let mac = self.mac(key);
         let (sealed, artefact) = aside(artefact.len(), move || {
             let mut sealed = Vec::with_capacity(SEAL_BYTES + artefact.len());
@@ -100,9 +119,20 @@ impl VerifiedStore {
             (sealed, artefact)
         })
         .await?;
-        let answered = tokio::time::timeout(REMOTE_TIME, self.remote.put(key.as_str(), sealed.into())).await;
-        if let Err(error) = answered.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
-            tracing::warn!(%error, "compiled code is not shared");
+        let (remote, name) = (Arc::clone(&self.remote), key.clone());
+        let share = async move {
+            let answered = tokio::time::timeout(REMOTE_TIME, remote.put(name.as_str(), sealed.into())).await;
+            if let Err(error) = answered.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+                tracing::warn!(%error, "compiled code is not shared");
+            }
+        };
+        // Beside the call that waits for the code; where many are being shared, before it.
+        match Arc::clone(&self.writes).try_acquire_owned() {
+            Ok(place) => drop(janitor.spawn(async move {
+                share.await;
+                drop(place);
+            })),
+            Err(_) => share.await,
         }
         self.local.put(engine, key, artefact).await
     }
@@ -134,7 +164,7 @@ impl DirectoryStore {
 impl CodeStore for DirectoryStore {
     async fn get(&self, name: &str) -> io::Result<Option<Bytes>> {
         let path = self.0.join(name);
-        let read = tokio::task::spawn_blocking(move || std::fs::read(path)).await?;
+        let read = tokio::task::spawn_blocking(move || read_file(&path)).await?;
         match read {
             Ok(bytes) => Ok(Some(bytes.into())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -152,4 +182,19 @@ impl CodeStore for DirectoryStore {
         })
         .await?
     }
+}
+
+/// Reads a file that anyone may have put there: a pipe would never end, a sparse file would fill the memory.
+fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    let nonblocking = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0);
+    let file = std::fs::OpenOptions::new().read(true).custom_flags(nonblocking).open(path)?;
+    let found = file.metadata()?;
+    if !found.is_file() || found.len() > SEALED_BYTES_MAX {
+        let what = format!("`{}` is not a file of at most {SEALED_BYTES_MAX} bytes", path.display());
+        return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+    }
+    let mut bytes = Vec::with_capacity(found.len() as usize);
+    // It may have grown since.
+    io::Read::read_to_end(&mut io::Read::take(file, found.len()), &mut bytes)?;
+    Ok(bytes)
 }

@@ -39,6 +39,13 @@ async fn compiled(executor: &Executor) -> Duration {
     compile
 }
 
+/// The same, and waits until what is written beside the call is there.
+async fn compiled_and_kept(executor: Executor) -> Duration {
+    let compile = compiled(&executor).await;
+    executor.shutdown().await;
+    compile
+}
+
 fn files(directory: &Path) -> Vec<PathBuf> {
     fs::read_dir(directory).expect("a directory").map(|entry| entry.expect("an entry").path()).collect()
 }
@@ -167,12 +174,10 @@ async fn an_artefact_of_another_engine_is_compiled_again() {
 async fn the_verified_door_shares_code_between_hosts() {
     let directory = TempDir::new().expect("a directory");
     let (shared, here, there) = places(&directory);
-    assert!(!compiled(&with_verified(&shared, &here, KEY)).await.is_zero());
+    assert!(!compiled_and_kept(with_verified(&shared, &here, KEY)).await.is_zero());
     // Another host: its local store is empty, the shared place is not.
-    let other = with_verified(&shared, &there, KEY);
-    assert!(compiled(&other).await.is_zero());
-    // It ran at once; that it is kept is the executor's to see to before it ends.
-    other.shutdown().await;
+    // It runs at once; that it is kept is the executor's to see to before it ends.
+    assert!(compiled_and_kept(with_verified(&shared, &there, KEY)).await.is_zero());
     assert_eq!(files(&there).len(), 1, "what verified has entered the local store");
     fs::remove_dir_all(&shared).expect("removed");
     assert!(compiled(&with_verified(&shared, &there, KEY)).await.is_zero(), "and is enough by itself");
@@ -200,12 +205,12 @@ async fn what_does_not_verify_is_compiled_again_never_run() {
     for (what, tamper) in tamperings {
         let directory = TempDir::new().expect("a directory");
         let (shared, here, there) = places(&directory);
-        compiled(&with_verified(&shared, &here, KEY)).await;
+        compiled_and_kept(with_verified(&shared, &here, KEY)).await;
         let path = files(&shared).remove(0);
         let mut sealed = fs::read(&path).expect("read");
         tamper(&mut sealed);
         fs::write(&path, &sealed).expect("written");
-        assert!(!compiled(&with_verified(&shared, &there, KEY)).await.is_zero(), "{what}");
+        assert!(!compiled_and_kept(with_verified(&shared, &there, KEY)).await.is_zero(), "{what}");
         // The good one has replaced it.
         assert_ne!(fs::read(&path).expect("read"), sealed, "{what}");
     }
@@ -215,7 +220,7 @@ async fn what_does_not_verify_is_compiled_again_never_run() {
 async fn what_was_sealed_with_another_key_or_for_another_module_is_compiled_again() {
     let directory = TempDir::new().expect("a directory");
     let (shared, here, there) = places(&directory);
-    compiled(&with_verified(&shared, &here, KEY)).await;
+    compiled_and_kept(with_verified(&shared, &here, KEY)).await;
     let other = b"another key of thirty-two bytes!!";
     assert!(!compiled(&with_verified(&shared, &there, other)).await.is_zero());
 
@@ -223,8 +228,9 @@ async fn what_was_sealed_with_another_key_or_for_another_module_is_compiled_agai
     let (shared, here, there) = places(&directory);
     let first = with_verified(&shared, &here, KEY);
     load(&first, "sum_of_2_ints.wat").await;
+    first.shutdown().await;
     let sum = files(&shared).remove(0);
-    compiled(&first).await;
+    compiled_and_kept(with_verified(&shared, &here, KEY)).await;
     let gcd = files(&shared).into_iter().find(|path| *path != sum).expect("two artefacts");
     // Good code, well sealed, under another module's name.
     fs::copy(&sum, &gcd).expect("copied");
@@ -253,4 +259,23 @@ async fn a_module_that_many_ask_for_at_once_compiles_once() {
     let loads = (0..20).map(|_| async { compiled(&executor).await });
     let times = futures::future::join_all(loads).await;
     assert_eq!(times.iter().filter(|time| !time.is_zero()).count(), 1);
+}
+
+#[tokio::test]
+async fn what_anyone_may_have_put_in_the_shared_place_costs_a_compilation_and_no_more() {
+    for put in [
+        // A pipe would never end.
+        |path: &Path| assert!(std::process::Command::new("mkfifo").arg(path).status().expect("it runs").success()),
+        // A sparse file would fill the memory.
+        |path: &Path| fs::File::create(path).and_then(|file| file.set_len(1 << 40)).expect("made"),
+        |path: &Path| fs::create_dir(path).expect("made"),
+    ] {
+        let directory = TempDir::new().expect("a directory");
+        let (shared, here, there) = places(&directory);
+        compiled_and_kept(with_verified(&shared, &here, KEY)).await;
+        let path = files(&shared).remove(0);
+        fs::remove_file(&path).expect("removed");
+        put(&path);
+        assert!(!compiled(&with_verified(&shared, &there, KEY)).await.is_zero());
+    }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use runner_core::{
     Bounds, CallContext, Capability, CapabilityUsage, Ending, Error, ErrorKind, Executor, Grants, HasView, Host,
-    LimitKind, Limits, Result, Service, View, async_trait, wasmtime,
+    LimitKind, Limits, Outcome, Result, Service, View, async_trait, wasmtime,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -370,4 +370,91 @@ async fn a_host_function_is_lent_in_five_lines() {
     assert_eq!(outcome.usage.capabilities[0].1.calls, 10);
     let error = executor.load(guest("host_call.wat"), &Grants::none()).await.expect_err("nothing is granted");
     assert!(error.to_string().contains("capability `bench` serves it: grant it with {\"bench\":null}"), "{error}");
+}
+
+/// One of several capabilities of the same kind, told apart by a number.
+#[derive(Clone)]
+struct Numbered<const N: usize> {
+    log: Arc<Mutex<Vec<String>>>,
+    opens: bool,
+    closes: bool,
+}
+
+struct Open<const N: usize>;
+
+const SERVED: [&str; 2] = ["two:of/first", "two:of/second"];
+
+#[async_trait]
+impl<const N: usize> Capability for Numbered<N> {
+    type Grant = ();
+    type State = Open<N>;
+
+    fn id(&self) -> &str {
+        SERVED[N]
+    }
+
+    fn serves(&self) -> &[&str] {
+        &SERVED[N..=N]
+    }
+
+    fn link(linker: &mut wasmtime::component::Linker<Host>) -> wasmtime::Result<()> {
+        linker.instance(SERVED[N])?.func_wrap("touch", |_, (): ()| Ok(()))
+    }
+
+    fn open(&self, (): &(), _call: &CallContext) -> Result<Open<N>> {
+        if self.opens { Ok(Open) } else { Err(Error::unavailable(format!("{N} is away"))) }
+    }
+
+    async fn close(&self, _state: Open<N>, ending: &Ending<()>) -> Result<()> {
+        if !self.closes {
+            std::future::pending::<()>().await;
+        }
+        self.log.lock().unwrap().push(format!("{N} closed, returned: {}", ending.is_returned()));
+        Ok(())
+    }
+}
+
+/// Runs a guest with two capabilities: what came of it, and what was closed when the executor had shut down.
+async fn run_two(second_opens: bool, second_closes: bool) -> (Result<Outcome>, Vec<String>) {
+    let component = format!(
+        r#"(component
+            (import "{}" (instance (export "touch" (func))))
+            (import "{}" (instance (export "touch" (func))))
+            (core module $m (func (export "run")))
+            (core instance $i (instantiate $m))
+            (func (export "run") (canon lift (core func $i "run"))))"#,
+        SERVED[0], SERVED[1]
+    );
+    let log = Arc::<Mutex<Vec<String>>>::default();
+    let first = Numbered::<0> { log: Arc::clone(&log), opens: true, closes: true };
+    let second = Numbered::<1> { log: Arc::clone(&log), opens: second_opens, closes: second_closes };
+    let bounds = Bounds { close_grace: Duration::from_secs(4), ..small() };
+    let executor = Executor::builder().bounds(bounds).capability(first).capability(second).build().expect("it starts");
+    let grants = SERVED.into_iter().fold(Grants::none(), |grants, id| grants.grant(id, json!(null)));
+    let program = executor.load(component.as_bytes(), &grants).await.expect("it loads");
+    tokio::time::pause();
+    let ran = program.call("run").run().await;
+    executor.shutdown().await;
+    tokio::time::resume();
+    let log = log.lock().unwrap().clone();
+    (ran, log)
+}
+
+#[tokio::test]
+async fn capabilities_open_all_or_none() {
+    let (ran, log) = run_two(false, true).await;
+    assert_eq!(ran.expect_err("the second does not open").message(), "1 is away");
+    assert_eq!(log, ["0 closed, returned: false"], "the first is closed, of a call that never ran");
+}
+
+#[tokio::test]
+async fn a_close_that_hangs_leaves_the_others_their_share_of_the_grace() {
+    let (ran, log) = run_two(true, false).await;
+    let error = ran.expect_err("the second does not close");
+    assert_eq!(error.message(), "capability `two:of/second` did not close within 2s");
+    assert!(error.outcome().expect("it ran").ending.is_returned());
+    assert_eq!(log, ["0 closed, returned: true"], "what the first had to commit is committed");
+    let (ran, log) = run_two(true, true).await;
+    assert!(ran.expect("it runs").ending.is_returned());
+    assert_eq!(log, ["1 closed, returned: true", "0 closed, returned: true"], "in reverse order");
 }

@@ -57,6 +57,16 @@ impl Guest for Writer {
                 whole(out);
             }
             "/echo" => echo(&request, out),
+            "/room" => {
+                let answer = start(out);
+                let room = answer.stream.check_write().expect("the caller still reads");
+                answer.finish(room.to_string().as_bytes());
+            }
+            "/large-header" => {
+                let answer = start(out);
+                let _ = Fields::new().append("x-large", &[b'x'; 70_000]);
+                answer.finish(b"the host took it");
+            }
             "/count" => {
                 let count = COUNT.fetch_add(1, Ordering::Relaxed) + 1;
                 start(out).finish(count.to_string().as_bytes());
