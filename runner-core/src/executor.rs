@@ -14,9 +14,9 @@ use wasmtime::{Engine, WasmRet, WasmTyList};
 
 use crate::admission::Admission;
 use crate::capability::{Capability, Grants, Lender, Registered};
-use crate::clock::{Ticker, now};
+use crate::clock::Ticker;
 use crate::code::{
-    self, Attempts, Compile, CompileJob, Compiled, Compiler, Digesting, LocalStore, Store, VerifiedStore, Work,
+    self, Attempts, Compile, CompileJob, Compiled, Compiler, Digesting, LocalStore, Made, Store, VerifiedStore, Work,
 };
 use crate::engine::{Built, Engines};
 use crate::error::{Error, ErrorKind, Result};
@@ -190,22 +190,21 @@ impl Executor {
             in_turns(module, |part| bytes.extend_from_slice(part)).await;
             let bytes = Bytes::from(bytes);
             let looked_at = bytes.clone();
-            let binary = match aside(bytes.len(), move || load::is_text(&looked_at)).await?? {
+            let (binary, translated) = match aside(bytes.len(), move || load::is_text(&looked_at)).await?? {
                 true => self.translate(bytes).await?,
-                false => bytes,
+                false => (bytes, Duration::ZERO),
             };
             let (size, bounds) = (binary.len(), self.0.bounds.clone());
             let source = aside(size, move || load::read(binary, &bounds)).await??;
             let (compiled, took) = match self.0.store.get(engine, &code_key, &self.0.janitor).await {
                 Some(compiled) => (compiled, Duration::ZERO),
                 None => {
-                    let from = now();
                     let (bytes, bounds) = (source.bytes.clone(), self.0.bounds.clone());
                     aside(size, move || load::check_bounds(&bytes, &bounds)).await??;
                     let work = Work::Compile { form: source.form, metering };
-                    let artefact = self.job(source.bytes.clone(), work).await?;
-                    let compiled = self.0.store.put(engine, &code_key, artefact, &self.0.janitor).await?;
-                    (compiled, now() - from)
+                    let made = self.job(source.bytes.clone(), work).await?;
+                    let compiled = self.0.store.put(engine, &code_key, made.bytes, &self.0.janitor).await?;
+                    (compiled, translated + made.took)
                 }
             };
             let engine = engine.clone();
@@ -246,16 +245,16 @@ impl Executor {
         Ok(code)
     }
 
-    async fn translate(&self, text: Bytes) -> Result<Bytes> {
+    async fn translate(&self, text: Bytes) -> Result<(Bytes, Duration)> {
         /// A text that even the slowest way through the translator has done in a few milliseconds.
         const AT_ONCE_BYTES: usize = 32 << 10;
         match text.len() <= AT_ONCE_BYTES {
-            true => load::translate(&text).map(Bytes::from),
-            false => self.job(text, Work::Translate).await.map(Bytes::from),
+            true => Ok((load::translate(&text)?.into(), Duration::ZERO)),
+            false => self.job(text, Work::Translate).await.map(|made| (made.bytes.into(), made.took)),
         }
     }
 
-    async fn job(&self, bytes: Bytes, work: Work) -> Result<Vec<u8>> {
+    async fn job(&self, bytes: Bytes, work: Work) -> Result<Made> {
         self.0.compiler.compile(CompileJob { bytes, work, bounds: self.0.bounds.clone() }).await
     }
 

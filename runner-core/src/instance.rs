@@ -11,7 +11,6 @@ use crate::call::{Chosen, expansion, refused, settings, within_output};
 use crate::clock::now;
 use crate::error::{Error, ErrorKind, Result};
 use crate::guest::{Arguments, Live, core_func, instantiate, invoke, weight};
-use crate::host::Host;
 use crate::http::InstanceHttp;
 use crate::limits::Limits;
 use crate::outcome::{Ending, Outcome};
@@ -202,24 +201,17 @@ impl Instance {
         self.session.close().await
     }
 
-    /// Runs one call in the session and keeps the books.
-    async fn run<T>(
-        &mut self,
-        limits: Option<&Limits>,
-        expansion: u64,
-        call: impl AsyncFnOnce(&mut Store<Host>) -> wasmtime::Result<T>,
-    ) -> Result<Ending<T>> {
+    /// Starts the account of one call.
+    fn begin(&mut self, limits: Option<&Limits>, expansion: u64) -> Result<UnderWay<'_>> {
         self.check_alive()?;
-        let under_way = UnderWay(&mut self.session);
-        under_way.0.begin(limits.unwrap_or(&self.limits))?;
-        under_way.0.lend(None, None)?;
-        under_way.0.bound_copies(expansion);
+        let Instance { session, limits: own, ended, .. } = self;
+        let under_way = UnderWay { session, ended };
+        under_way.session.begin(limits.unwrap_or(own))?;
+        under_way.session.lend(None, None)?;
+        under_way.session.bound_copies(expansion);
         // A call that is dropped half-way leaves the guest in no state to go on from.
-        self.ended = true;
-        let ran = under_way.0.watch(async |store, _| call(store).await).await;
-        let ending = ran.map_err(|error| error.with_outcome(under_way.0.outcome(Ending::Cancelled)))?;
-        self.ended = !matches!(ending, Ending::Returned(_));
-        Ok(ending)
+        *under_way.ended = true;
+        Ok(under_way)
     }
 
     pub(crate) fn session(&mut self) -> &mut Session {
@@ -280,11 +272,22 @@ impl Instance {
 }
 
 /// A call on a live instance; whichever way it ends, the instance rests after it.
-struct UnderWay<'a>(&'a mut Session);
+struct UnderWay<'a> {
+    session: &'a mut Session,
+    ended: &'a mut bool,
+}
+
+impl UnderWay<'_> {
+    fn end<T>(self, ran: Result<Ending<T>>) -> Result<Ending<T>> {
+        let ending = ran.map_err(|error| error.with_outcome(self.session.outcome(Ending::Cancelled)))?;
+        *self.ended = !ending.is_returned();
+        Ok(ending)
+    }
+}
 
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
-        self.0.rest();
+        self.session.rest();
     }
 }
 
@@ -327,8 +330,9 @@ impl InstanceCall<'_> {
         }
         let prepared = Arguments::read(entry, &args)?;
         let (live, output) = (instance.live, limits.output_bytes);
-        let call = async |store: &mut Store<_>| invoke(live, store, entry, &prepared, output).await;
-        let ending = instance.run(Some(&limits), expansion(entry), call).await?;
+        let call = instance.begin(Some(&limits), expansion(entry))?;
+        let ran = call.session.watch(async |store, _| invoke(live, store, entry, &prepared, output).await).await;
+        let ending = call.end(ran)?;
         let ending = within_output(&instance.session, ending);
         Ok(instance.settle(ending))
     }
@@ -389,13 +393,15 @@ where
     /// `Invalid` on another instance, or one that has ended.
     pub async fn call(&self, instance: &mut Instance, params: P) -> Result<Outcome<R>> {
         of_this_instance(self.session, instance)?;
-        let ending = match &self.func {
-            Function::Core(func) => instance.run(None, 1, async |store| func.call_async(store, params).await).await?,
+        let call = instance.begin(None, 1)?;
+        let ran = match &self.func {
+            Function::Core(func) => call.session.watch(async |store, _| func.call_async(store, params).await).await,
             Function::Component(func) => {
-                let call = async |store: &mut Store<_>| func.call_async(store, params).await.map(R::from_wit);
-                instance.run(None, 1, call).await?
+                let run = async |store: &mut Store<_>, _| func.call_async(store, params).await.map(R::from_wit);
+                call.session.watch(run).await
             }
         };
+        let ending = call.end(ran)?;
         Ok(instance.settle(ending))
     }
 }
@@ -417,7 +423,9 @@ where
     /// As [`Typed::call`].
     pub async fn call(&self, instance: &mut Instance, params: P) -> Result<Outcome<R>> {
         of_this_instance(self.session, instance)?;
-        let ending = instance.run(None, 1, async |store| self.func.call_async(store, params).await).await?;
+        let call = instance.begin(None, 1)?;
+        let ran = call.session.watch(async |store, _| self.func.call_async(store, params).await).await;
+        let ending = call.end(ran)?;
         Ok(instance.settle(ending))
     }
 }

@@ -129,7 +129,8 @@ pub struct Usage {
     pub host: Duration,
     /// Time from the start of the call, after the queue, to its end.
     pub wall: Duration,
-    /// Time to compile, in the first call of code that was compiled; zero where it was cached.
+    /// Time to compile, text to binary included where that took the compiler, in the first call of code that was compiled;
+    /// zero where it was cached. Waiting for the compiler is not counted.
     pub compile: Duration,
     /// Time to instantiate, the module's own start included. It is part of `guest`, and of `host` where it suspended.
     pub instantiate: Duration,

@@ -7,7 +7,9 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
+use std::time::Duration;
 
+use crate::clock::now;
 use crate::engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{Bounds, Metering};
@@ -267,6 +269,12 @@ fn refused(bytes: &[u8], error: &wasmtime::Error) -> Error {
     }
 }
 
+/// What a job made, and how long that took after the queue.
+pub(crate) struct Made {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) took: Duration,
+}
+
 /// A way to compile, with its queue: how many compile at once, how many wait, and for how long.
 pub(crate) struct Compiler {
     compile: Compile,
@@ -284,9 +292,10 @@ impl Compiler {
     }
 
     /// Compiles, or gives up after [`Bounds::compile`].
-    pub(crate) async fn compile(&self, job: CompileJob) -> Result<Vec<u8>> {
+    pub(crate) async fn compile(&self, job: CompileJob) -> Result<Made> {
         let limit = job.bounds.compile;
         let place = self.place(&job.bounds).await?;
+        let from = now();
         let compiled = async {
             match &self.compile {
                 Compile::InProcess => on_thread(job, place).await,
@@ -296,9 +305,10 @@ impl Compiler {
                 }
             }
         };
-        tokio::time::timeout(limit, compiled)
+        let bytes = tokio::time::timeout(limit, compiled)
             .await
-            .map_err(|_| Error::exceeded(format!("the module takes longer than {limit:?} to compile")))?
+            .map_err(|_| Error::exceeded(format!("the module takes longer than {limit:?} to compile")))??;
+        Ok(Made { bytes, took: now() - from })
     }
 
     async fn place(&self, bounds: &Bounds) -> Result<OwnedSemaphorePermit> {

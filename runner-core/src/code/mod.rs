@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 pub(crate) use self::attempts::Attempts;
 pub use self::compile::{Compile, CompilerProcess, serve_compile};
-pub(crate) use self::compile::{CompileJob, Compiler, Work};
+pub(crate) use self::compile::{CompileJob, Compiler, Made, Work};
 pub(crate) use self::key::{CodeKey, CodeKeys, Digesting, digest};
 pub use self::local::LocalStore;
 pub(crate) use self::trusted::Compiled;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use runner_core::{Bounds, Compile, CompilerProcess, ErrorKind, Executor, Grants};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::bounds::module_of;
 use crate::support::{guest, small, turns, value};
@@ -145,4 +145,17 @@ async fn a_load_that_failed_is_tried_again() {
     }
     let gcd = executor.load(guest("gcd.wat"), &Grants::none()).await.expect("others load");
     assert_eq!(value(gcd.call("gcd").args(json!([4, 6])).run().await.expect("it runs")), json!(2));
+}
+
+#[tokio::test]
+async fn waiting_for_the_compiler_is_not_billed() {
+    let executor = Executor::builder().bounds(small()).build().expect("it starts");
+    let compile = async |name: &str, function: &str, args: Value| {
+        let program = executor.load(guest(name), &Grants::none()).await.expect("it loads");
+        program.call(function).args(args).run().await.expect("it runs").usage.compile
+    };
+    // The compiler takes one module at a time, in the order in which they are asked for.
+    let (big, small) =
+        tokio::join!(compile("big.wasm", "add", json!([1, 2])), compile("gcd.wat", "gcd", json!([4, 6])));
+    assert!(!small.is_zero() && small < big / 4, "{small:?} beside {big:?}");
 }
