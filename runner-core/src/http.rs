@@ -311,7 +311,7 @@ async fn run(
     mut guest: Guest,
     request: Request<Counted>,
     answer: Answer,
-    verdict: Verdict,
+    mut verdict: Verdict,
     mut stop: oneshot::Receiver<()>,
 ) -> Ended {
     let live = match &guest {
@@ -345,12 +345,20 @@ async fn run(
     let ran = match ran {
         Ok(Ending::Returned(())) => {
             session.tally.set_left();
-            // A caller that stopped polling is not waited for longer than a guest would be.
-            Ok(match tokio::time::timeout(session.limits.deadline, verdict).await {
-                Ok(Ok(Ok(()))) => Ending::Returned(()),
-                Ok(Ok(Err(failure))) => Ending::Failed(failure.into()),
+            // A turn for the caller, who has mostly judged by then; one that stopped polling is not waited for longer than a
+            // guest would be.
+            tokio::task::yield_now().await;
+            let judged = match verdict.try_recv() {
+                Err(oneshot::error::TryRecvError::Empty) => {
+                    tokio::time::timeout(session.limits.deadline, verdict).await.map(std::result::Result::ok)
+                }
+                judged => Ok(judged.ok()),
+            };
+            Ok(match judged {
+                Ok(Some(Ok(()))) => Ending::Returned(()),
+                Ok(Some(Err(failure))) => Ending::Failed(failure.into()),
                 // The caller went away before it had seen the answer.
-                Ok(Err(_)) => Ending::Cancelled,
+                Ok(None) => Ending::Cancelled,
                 Err(_) => session.exhausted(LimitKind::Deadline),
             })
         }

@@ -35,7 +35,7 @@ pub struct Limits {
     pub host_bytes: u64,
     /// Resources (streams, pollables, files, requests, ..) that a component holds open at once. Default 1,000. One that is
     /// made of another, as a pollable is of its stream, may count twice.
-    /// The host holds up to 64 KiB for each.
+    /// The host holds up to 128 KiB for each.
     pub handles: u32,
     /// Arguments, environment, standard input and HTTP request (method, address, headers and body) together. Default 16 MiB.
     /// Arguments of typed calls are not weighed: they are the caller's own values, and the guest's memory is their limit.

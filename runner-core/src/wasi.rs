@@ -156,8 +156,8 @@ impl Host {
 /// Outgoing HTTP as long as no capability serves it: every request is denied.
 struct ClosedHttp;
 
-/// What the host holds for one HTTP body at most, in two pieces that the reader has not taken yet, and for one set of
-/// headers: a guest may have as many of them as it has handles.
+/// One piece of an HTTP body, of which the host holds two at most that the reader has not taken yet, and one set of headers.
+/// A guest may have as many of them as it has handles.
 const HTTP_BYTES_EACH: usize = 64 << 10;
 
 type Sent = wasmtime_wasi_http::Result<(
@@ -180,7 +180,7 @@ impl WasiHttpHooks for ClosedHttp {
     }
 
     fn p2_outgoing_body_chunk_size(&mut self) -> usize {
-        HTTP_BYTES_EACH / 2
+        HTTP_BYTES_EACH
     }
 }
 

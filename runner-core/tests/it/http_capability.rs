@@ -501,7 +501,7 @@ async fn the_host_holds_little_for_each_body_and_each_set_of_headers() {
     let instance = program.instance().start().await.expect("it starts");
     let (said, instance) = reused(instance, "/room").await;
     // Two such pieces wait for the reader at most; a guest has as many bodies as it has handles.
-    assert_eq!(said, (32 << 10).to_string());
+    assert_eq!(said, (64 << 10).to_string());
     let (said, instance) = reused(instance.expect("it goes on"), "/large-header").await;
     assert!(said.is_empty() && instance.is_none(), "a header of 70 kB stops the guest");
 }
