@@ -264,10 +264,13 @@ where
         unanswered => {
             // The guest said why it has no answer, or said nothing; a trap or limit after that says more.
             let why = unanswered.and_then(std::result::Result::err).map_or_else(silent, |code| said(&code));
-            let _ = judge.send(Err(why));
+            let _ = judge.send(Err(why.clone()));
             let (outcome, _) = end_of(ended.await)?;
             stop.disarm();
-            return Ok(HttpReply::Unanswered(outcome));
+            return Ok(HttpReply::Unanswered(match outcome.ending {
+                Ending::Returned(()) => Outcome { ending: Ending::Failed(why.into()), ..outcome },
+                _ => outcome,
+            }));
         }
     };
     if !holds {
@@ -342,9 +345,10 @@ async fn run(
         () = stopped(&mut stop) => Ok(Ending::Cancelled),
     };
     session.instantiated(took);
+    session.tally.set_left();
     let ran = match ran {
-        Ok(Ending::Returned(())) => {
-            session.tally.set_left();
+        // Only capabilities need to know by now; waiting keeps the store.
+        Ok(Ending::Returned(())) if !program.loans().is_empty() => {
             // A turn for the caller, who has mostly judged by then; one that stopped polling is not waited for longer than a
             // guest would be.
             tokio::task::yield_now().await;
