@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -17,9 +18,11 @@ use serde_json::Value;
 use wasmtime::component::HasData;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::host::{Host, Slot};
+use crate::host::{Host, Slot, Stop};
 use crate::limits::LimitKind;
-use crate::outcome::Ending;
+use crate::outcome::{CapabilityUsage, Ending};
+use crate::tally::Tally;
+use crate::wasi::StandardStreams;
 
 /// Something that the host can lend.
 ///
@@ -41,7 +44,8 @@ pub trait Capability: Send + Sync + 'static {
     /// The name in grants and in [`Usage::capabilities`](crate::Usage::capabilities).
     fn id(&self) -> &str;
 
-    /// The imports that it serves: a WIT interface with or without its version, or a core module name.
+    /// The imports that it serves: WIT interfaces (without a version: every version that `link` adds), or modules that
+    /// core modules import from.
     fn serves(&self) -> &[&str];
 
     /// Adds its functions to a linker for components. Called once an engine, not once a call: no state is captured;
@@ -87,6 +91,55 @@ pub struct CallContext {
     pub idempotency_key: Option<String>,
     /// Counts the attempts at the same work, from 1.
     pub attempt: u32,
+    /// The guest's standard streams; `None` where it imports nothing of WASI, and so has none.
+    pub streams: Option<StandardStreams>,
+    /// What the capability uses for this call outside its own host calls.
+    pub account: Account,
+}
+
+/// The account of one capability within one call, for what it does outside its own host calls: in a stream of bytes that
+/// the guest reads by `wasi:io`, or in a task beside the guest. Within a host call, [`View::charge`] is it.
+#[derive(Clone, Debug)]
+pub struct Account(Arc<Used>);
+
+#[derive(Debug)]
+struct Used {
+    tally: Arc<Tally>,
+    calls: AtomicU64,
+    bytes_in: AtomicU64,
+    bytes_out: AtomicU64,
+}
+
+impl Account {
+    pub(crate) fn new(tally: &Arc<Tally>) -> Self {
+        let none = || AtomicU64::new(0);
+        Account(Arc::new(Used { tally: Arc::clone(tally), calls: none(), bytes_in: none(), bytes_out: none() }))
+    }
+
+    /// Counts an operation in [`CapabilityUsage::calls`](crate::CapabilityUsage::calls), beside the host calls.
+    pub fn operation(&self) {
+        self.0.calls.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Charges bytes moved from outside to the guest, and from the guest outside.
+    ///
+    /// Beyond [`Limits::host_bytes`](crate::Limits::host_bytes) it is an error, which a stream passes on as its trap; where
+    /// nobody passes it on, the guest is stopped when its next host call returns.
+    pub fn charge(&self, bytes_in: u64, bytes_out: u64) -> wasmtime::Result<()> {
+        self.0.bytes_in.fetch_add(bytes_in, Ordering::Relaxed);
+        self.0.bytes_out.fetch_add(bytes_out, Ordering::Relaxed);
+        match self.0.tally.moved.spend(bytes_in.saturating_add(bytes_out)) {
+            true => Ok(()),
+            false => Err(Stop(LimitKind::HostBytes).into()),
+        }
+    }
+
+    /// Adds what was used to the bill, once.
+    pub(crate) fn settle(&self, usage: &mut CapabilityUsage) {
+        usage.calls += self.0.calls.swap(0, Ordering::Relaxed);
+        usage.bytes_in = usage.bytes_in.saturating_add(self.0.bytes_in.swap(0, Ordering::Relaxed));
+        usage.bytes_out = usage.bytes_out.saturating_add(self.0.bytes_out.swap(0, Ordering::Relaxed));
+    }
 }
 
 /// What one program may use: for each capability's id, its grant. Empty grants nothing.
@@ -193,12 +246,10 @@ mod charge {
             if bytes > MEASURED_BYTES && self.measured_from.is_none() {
                 self.measured_from = Some((now(), self.meter.tally.slept()));
             }
-            self.meter.host_bytes = self.meter.host_bytes.saturating_add(bytes);
-            if self.meter.host_bytes > self.meter.host_bytes_max {
-                self.meter.stop = Some(LimitKind::HostBytes);
-                return Err(Stop(LimitKind::HostBytes).into());
+            match self.meter.tally.moved.spend(bytes) {
+                true => Ok(()),
+                false => Err(Stop(LimitKind::HostBytes).into()),
             }
-            Ok(())
         }
     }
 
@@ -232,7 +283,11 @@ pub(crate) trait Lender: Send + Sync {
     fn id(&self) -> &str;
     fn serves(&self) -> Vec<String>;
     fn state_type(&self) -> TypeId;
-    fn link(&self, linker: &mut wasmtime::component::Linker<Host>) -> wasmtime::Result<()>;
+    /// Of the component's imports that it serves, the names that it has to be linked under; none where it knows its own.
+    fn linked_as(&self, _imported: Vec<String>) -> Vec<String> {
+        Vec::new()
+    }
+    fn link(&self, linker: &mut wasmtime::component::Linker<Host>, names: &[String]) -> wasmtime::Result<()>;
     fn link_core(&self, linker: &mut wasmtime::Linker<Host>) -> wasmtime::Result<()>;
     fn grant_schema(&self) -> Value;
     /// Whether there is anything to do at the end of a call.
@@ -250,15 +305,18 @@ pub(crate) struct Loan {
     pub(crate) lender: Arc<dyn Lender>,
     grant: Box<dyn Any + Send + Sync>,
     pub(crate) commits: bool,
+    /// See [`Lender::linked_as`].
+    pub(crate) linked_as: Vec<String>,
 }
 
 impl Loan {
     pub(crate) fn new(lender: Arc<dyn Lender>, grant: Box<dyn Any + Send + Sync>, commits: bool) -> Self {
-        Loan { lender, grant, commits }
+        Loan { lender, grant, commits, linked_as: Vec::new() }
     }
 
     pub(crate) fn open(&self, call: &CallContext) -> Result<Slot> {
-        Ok(Slot::new(Arc::clone(&self.lender), self.lender.open(self.grant.as_ref(), call)?))
+        let state = self.lender.open(self.grant.as_ref(), call)?;
+        Ok(Slot::new(Arc::clone(&self.lender), state, call.account.clone()))
     }
 }
 
@@ -279,7 +337,7 @@ impl<C: Capability> Lender for Registered<C> {
         TypeId::of::<C::State>()
     }
 
-    fn link(&self, linker: &mut wasmtime::component::Linker<Host>) -> wasmtime::Result<()> {
+    fn link(&self, linker: &mut wasmtime::component::Linker<Host>, _names: &[String]) -> wasmtime::Result<()> {
         C::link(linker)
     }
 
@@ -308,9 +366,4 @@ impl<C: Capability> Lender for Registered<C> {
         let state = state.downcast::<C::State>().expect("`open` made this state");
         self.0.close(*state, ending).await
     }
-}
-
-/// Whether an import such as `ns:pkg/iface@0.2.1` is served by a name with or without its version.
-pub(crate) fn serves(served: &str, import: &str) -> bool {
-    served == import || import.split_once('@').is_some_and(|(name, _)| name == served)
 }

@@ -125,7 +125,7 @@ impl Executor {
                 .map(|import| Need {
                     name: import.name.clone(),
                     items: import.items.clone(),
-                    service: link::service(import, &self.0.lenders, grants),
+                    service: link::service(import, code.surface.kind, &self.0.lenders, grants),
                 })
                 .collect(),
         })
@@ -314,6 +314,7 @@ fn made_up(
     parameters: &ParameterNames,
     exports_bound: u32,
 ) -> Result<Code> {
+    load::check_resources(&compiled)?;
     let surface = Surface::read(engine, &compiled, parameters, exports_bound)?;
     Ok(Code::new(Arc::clone(digest), metering, form == Form::Wrapped, compiled, surface))
 }
@@ -427,7 +428,7 @@ impl Load<'_> {
             Module::Bytes(bytes) => self.executor.code(bytes, self.metering).await?,
             Module::Id(id) => self.executor.code_by_id(id, self.metering).await?,
         };
-        let loans = link::loans(&code.surface.imports, &inner.lenders, self.grants)?;
+        let loans = link::loans(&code.surface.imports, code.surface.kind, &inner.lenders, self.grants)?;
         let linkers = inner.linkers.get(&inner.engines.get(self.metering)?.engine, self.metering, &loans)?;
         Program::link(self.executor.clone(), code, loans, &linkers)
     }
@@ -487,7 +488,8 @@ impl Builder {
         self
     }
 
-    /// Lends one async function of a WIT interface to components, granted with `null` under the interface's name.
+    /// Lends one async function of a WIT interface to components, granted with `null` under the interface's name. Where
+    /// that names no version, it serves every version.
     ///
     /// It takes a tuple of its parameters and gives a tuple of its results.
     ///

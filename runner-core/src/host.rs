@@ -9,7 +9,7 @@ use std::time::Duration;
 use wasmtime::component::ResourceTable;
 use wasmtime::{CallHook, ResourceLimiter, StoreContextMut};
 
-use crate::capability::{Charge, Lender, View};
+use crate::capability::{Account, Charge, Lender, View};
 use crate::clock::Ticker;
 use crate::engine::{MEMORIES_EACH, TABLES_EACH};
 use crate::limits::{Bounds, Limit, LimitKind, Limits};
@@ -86,16 +86,28 @@ pub(crate) struct Slot {
     /// Taken when it closes.
     pub(crate) state: Option<Box<dyn Any + Send>>,
     pub(crate) usage: CapabilityUsage,
+    account: Account,
 }
 
 impl Slot {
-    pub(crate) fn new(lender: Arc<dyn Lender>, state: Box<dyn Any + Send>) -> Self {
-        Slot { state_type: lender.state_type(), lender, state: Some(state), usage: CapabilityUsage::default() }
+    pub(crate) fn new(lender: Arc<dyn Lender>, state: Box<dyn Any + Send>, account: Account) -> Self {
+        let usage = CapabilityUsage::default();
+        Slot { state_type: lender.state_type(), lender, state: Some(state), usage, account }
+    }
+
+    /// What was used since it was last asked, in host calls and outside of them.
+    pub(crate) fn take_usage(&mut self) -> CapabilityUsage {
+        let mut usage = std::mem::take(&mut self.usage);
+        self.account.settle(&mut usage);
+        usage
     }
 }
 
 /// What one host call may copy out of a guest at most: as much as the engine allows by itself.
 const ARGUMENT_BYTES_MAX: u64 = 128 << 20;
+
+/// What it may copy however little capabilities may move: WASI's own calls copy too.
+const ARGUMENT_BYTES_MIN: u64 = 1 << 20;
 
 /// The numbers of one call, beside its limits.
 pub(crate) struct Meter {
@@ -105,8 +117,6 @@ pub(crate) struct Meter {
     pub(crate) tally: Arc<Tally>,
     pub(crate) host_calls: u64,
     host_calls_max: u64,
-    pub(crate) host_bytes: u64,
-    pub(crate) host_bytes_max: u64,
     /// Time of host calls that did not suspend but moved much.
     pub(crate) host_measured: Duration,
     /// A limit met inside a host call that could not say so itself.
@@ -131,15 +141,13 @@ pub(crate) struct Meter {
 
 impl Meter {
     fn new(limits: &Limits, bounds: &Bounds, ticker: Arc<Ticker>, tally: Arc<Tally>) -> Self {
-        tally.restart(limits.input_bytes, limits.output_bytes);
+        tally.restart(limits);
         Meter {
             deadline_tick: ticker.tick_after(limits.deadline),
             ticker,
             tally,
             host_calls: 0,
             host_calls_max: limits.host_calls,
-            host_bytes: 0,
-            host_bytes_max: limits.host_bytes,
             host_measured: Duration::ZERO,
             stop: None,
             span: tracing::Span::none(),
@@ -160,11 +168,9 @@ impl Meter {
     /// Starts the account of the next call on a live instance; memory and tables are the instance's and stay.
     pub(crate) fn restart(&mut self, limits: &Limits) {
         self.deadline_tick = self.ticker.tick_after(limits.deadline);
-        self.tally.restart(limits.input_bytes, limits.output_bytes);
+        self.tally.restart(limits);
         self.host_calls = 0;
         self.host_calls_max = limits.host_calls;
-        self.host_bytes = 0;
-        self.host_bytes_max = limits.host_bytes;
         self.host_measured = Duration::ZERO;
         self.stop = None;
         self.refused = None;
@@ -196,6 +202,8 @@ impl Meter {
         }
         match self.stop {
             Some(kind) => Err(Stop(kind).into()),
+            // Met by a stream, which is no part of this meter.
+            None if self.tally.moved.is_over() => Err(Stop(LimitKind::HostBytes).into()),
             None => Ok(()),
         }
     }
@@ -204,7 +212,7 @@ impl Meter {
     /// much as one of its type may weigh, and never more than the guest's own memory. Gives the latter.
     pub(crate) fn bound_copies(&mut self, limits: &Limits, expansion: u64) -> usize {
         let bytes = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
-        self.argument_bytes = bytes(limits.host_bytes.min(ARGUMENT_BYTES_MAX));
+        self.argument_bytes = bytes(limits.host_bytes.clamp(ARGUMENT_BYTES_MIN, ARGUMENT_BYTES_MAX));
         self.result_bytes = bytes(limits.output_bytes.saturating_mul(expansion).min(limits.memory_bytes));
         self.result_bytes
     }

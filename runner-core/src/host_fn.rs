@@ -13,7 +13,8 @@ use crate::error::Result;
 use crate::host::Host;
 use crate::outcome::Ending;
 
-type Add<L> = Box<dyn Fn(&mut L) -> wasmtime::Result<()> + Send + Sync>;
+/// Adds a function to a linker, under the name of an interface or module.
+type Add<L> = Box<dyn Fn(&mut L, &str) -> wasmtime::Result<()> + Send + Sync>;
 
 /// The host functions of one interface or core module. Its id in grants is the interface's name.
 pub(crate) struct HostFunctions {
@@ -34,10 +35,10 @@ impl HostFunctions {
         P: ComponentNamedList + Lift + Send + 'static,
         R: ComponentNamedList + Lower + Send + 'static,
     {
-        let (interface, name, f) = (self.interface.clone(), name.to_owned(), Arc::new(f));
-        self.component.push(Box::new(move |linker| {
-            let (id, f) = (interface.clone(), Arc::clone(&f));
-            linker.instance(&interface)?.func_wrap_async(&name, move |mut store, params: P| {
+        let (id, name, f) = (self.interface.clone(), name.to_owned(), Arc::new(f));
+        self.component.push(Box::new(move |linker, interface| {
+            let (id, f) = (id.clone(), Arc::clone(&f));
+            linker.instance(interface)?.func_wrap_async(&name, move |mut store, params: P| {
                 store.data_mut().count(&id);
                 let answer = f(params);
                 Box::new(async move { Ok(answer.await?) })
@@ -53,10 +54,10 @@ impl HostFunctions {
         R: Send + 'static,
         wasmtime::Result<R>: WasmRet,
     {
-        let (module, name, f) = (self.interface.clone(), name.to_owned(), Arc::new(f));
-        self.core.push(Box::new(move |linker| {
-            let (id, f) = (module.clone(), Arc::clone(&f));
-            linker.func_wrap_async(&module, &name, move |mut caller, params: P| {
+        let (id, name, f) = (self.interface.clone(), name.to_owned(), Arc::new(f));
+        self.core.push(Box::new(move |linker, module| {
+            let (id, f) = (id.clone(), Arc::clone(&f));
+            linker.func_wrap_async(module, &name, move |mut caller, params: P| {
                 caller.data_mut().count(&id);
                 let answer = f(params);
                 Box::new(async move { answer.await.map_err(wasmtime::Error::from) })
@@ -83,12 +84,18 @@ impl Lender for HostFunctions {
         TypeId::of::<Stateless>()
     }
 
-    fn link(&self, linker: &mut wasmtime::component::Linker<Host>) -> wasmtime::Result<()> {
-        self.component.iter().try_for_each(|add| add(linker))
+    /// Under the names imported: the interface's own may stand without a version.
+    fn linked_as(&self, mut imported: Vec<String>) -> Vec<String> {
+        imported.sort_unstable();
+        imported
+    }
+
+    fn link(&self, linker: &mut wasmtime::component::Linker<Host>, names: &[String]) -> wasmtime::Result<()> {
+        names.iter().try_for_each(|name| self.component.iter().try_for_each(|add| add(linker, name)))
     }
 
     fn link_core(&self, linker: &mut wasmtime::Linker<Host>) -> wasmtime::Result<()> {
-        self.core.iter().try_for_each(|add| add(linker))
+        self.core.iter().try_for_each(|add| add(linker, &self.interface))
     }
 
     fn grant_schema(&self) -> Value {

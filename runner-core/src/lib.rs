@@ -40,7 +40,7 @@ mod types;
 mod wasi;
 
 pub use self::call::{Call, Command};
-pub use self::capability::{CallContext, Capability, Grants, HasView, View};
+pub use self::capability::{Account, CallContext, Capability, Grants, HasView, View};
 pub use self::code::{CodeStore, Compile, CompilerProcess, DirectoryStore, LocalStore, VerifiedStore, serve_compile};
 pub use self::error::{Error, ErrorKind, Result};
 pub use self::executor::{Builder, Executor, Explanation, Load, ModuleId, Need};
@@ -53,7 +53,7 @@ pub use self::outcome::{CapabilityUsage, Ending, Failure, Frame, Outcome, Trap, 
 pub use self::program::Program;
 pub use self::signature::{Export, ExportKind, Import, Kind, Signature};
 pub use self::types::{Type, schema};
-pub use self::wasi::Deterministic;
+pub use self::wasi::{Deterministic, StandardInput, StandardOutput, StandardStreams};
 
 /// For the `impl` of a [`Capability`].
 pub use async_trait::async_trait;

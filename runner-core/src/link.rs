@@ -3,15 +3,16 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use semver::Version;
 use serde_json::{Value, json};
 use wasmtime::Engine;
 use wasmtime_wasi::I32Exit;
 
-use crate::capability::{Grants, Lender, Loan, serves};
+use crate::capability::{Grants, Lender, Loan};
 use crate::error::{Error, ErrorKind, Result, short};
 use crate::host::Host;
 use crate::limits::Metering;
-use crate::signature::Import;
+use crate::signature::{Import, Kind};
 
 /// How an import is served.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,31 +48,51 @@ impl Service {
     }
 }
 
-/// WASI 0.2 packages that the host always serves: name, whether closed.
+/// WASI interfaces that the host always serves to components, and whether closed.
 const STANDARD: &[(&str, bool)] = &[
-    ("wasi:cli/", false),
-    ("wasi:clocks/", false),
-    ("wasi:io/", false),
-    ("wasi:random/", false),
-    ("wasi:http/types", false),
-    ("wasi:http/outgoing-handler", true),
-    ("wasi:filesystem/", true),
-    ("wasi:sockets/", true),
+    ("wasi:cli/environment@0.2.0", false),
+    ("wasi:cli/exit@0.2.0", false),
+    ("wasi:cli/stdin@0.2.0", false),
+    ("wasi:cli/stdout@0.2.0", false),
+    ("wasi:cli/stderr@0.2.0", false),
+    ("wasi:cli/terminal-input@0.2.0", false),
+    ("wasi:cli/terminal-output@0.2.0", false),
+    ("wasi:cli/terminal-stdin@0.2.0", false),
+    ("wasi:cli/terminal-stdout@0.2.0", false),
+    ("wasi:cli/terminal-stderr@0.2.0", false),
+    ("wasi:clocks/monotonic-clock@0.2.0", false),
+    ("wasi:clocks/wall-clock@0.2.0", false),
+    ("wasi:io/error@0.2.0", false),
+    ("wasi:io/poll@0.2.0", false),
+    ("wasi:io/streams@0.2.0", false),
+    ("wasi:random/random@0.2.0", false),
+    ("wasi:random/insecure@0.2.0", false),
+    ("wasi:random/insecure-seed@0.2.0", false),
+    ("wasi:http/types@0.2.0", false),
+    ("wasi:http/outgoing-handler@0.2.0", true),
+    ("wasi:filesystem/preopens@0.2.0", true),
+    ("wasi:filesystem/types@0.2.0", true),
+    ("wasi:sockets/instance-network@0.2.0", true),
+    ("wasi:sockets/ip-name-lookup@0.2.0", true),
+    ("wasi:sockets/network@0.2.0", true),
+    ("wasi:sockets/tcp@0.2.0", true),
+    ("wasi:sockets/tcp-create-socket@0.2.0", true),
+    ("wasi:sockets/udp@0.2.0", true),
+    ("wasi:sockets/udp-create-socket@0.2.0", true),
 ];
 
 pub(crate) const PREVIEW1: &str = "wasi_snapshot_preview1";
 
-/// Says how an import is served, given the capabilities of the executor and what was granted of them.
-pub(crate) fn service(import: &Import, lenders: &[Arc<dyn Lender>], grants: &Grants) -> Service {
+/// Says how an import of such a module is served, given the capabilities of the executor and what was granted of them.
+pub(crate) fn service(import: &Import, kind: Kind, lenders: &[Arc<dyn Lender>], grants: &Grants) -> Service {
     let name = import.name.as_str();
     // Several may serve one interface; the one that was granted is meant.
-    let serving = || lenders.iter().filter(|lender| lender.serves().iter().any(|served| serves(served, name)));
+    let serving = || lenders.iter().filter(|lender| lender.serves().iter().any(|served| serves(served, name, kind)));
     let lender = serving().find(|lender| grants.get(lender.id()).is_some()).or_else(|| serving().next());
     match lender {
         Some(lender) if grants.get(lender.id()).is_some() => Service::Granted { capability: lender.id().to_owned() },
         // A standard interface that nobody was granted falls back to its closed form.
-        _ if name == PREVIEW1 => Service::Provided,
-        _ => match standard(name) {
+        _ => match standard(name, kind) {
             Some(true) => Service::Closed,
             Some(false) => Service::Provided,
             None => missing(name, lender),
@@ -79,10 +100,35 @@ pub(crate) fn service(import: &Import, lenders: &[Arc<dyn Lender>], grants: &Gra
     }
 }
 
-fn standard(name: &str) -> Option<bool> {
-    let (interface, version) = name.split_once('@')?;
-    let known = version.starts_with("0.2.");
-    STANDARD.iter().find(|(prefix, _)| known && interface.starts_with(prefix)).map(|(_, closed)| *closed)
+fn standard(name: &str, kind: Kind) -> Option<bool> {
+    match kind {
+        Kind::Component => STANDARD.iter().find(|(known, _)| fits(known, name)).map(|(_, closed)| *closed),
+        Kind::Core | Kind::WasiCommand | Kind::WasiReactor => (name == PREVIEW1).then_some(false),
+    }
+}
+
+/// Whether an import is served by a name. A core module imports from what it names exactly; a component's `ns:pkg/iface@1.2.0`
+/// is served by the name without a version, and by versions that [fit](fits).
+fn serves(served: &str, import: &str, kind: Kind) -> bool {
+    match kind {
+        Kind::Component => fits(served, import) || import.split_once('@').is_some_and(|(name, _)| name == served),
+        Kind::Core | Kind::WasiCommand | Kind::WasiReactor => served == import,
+    }
+}
+
+/// Whether the linker takes a component's import for this interface: equal names, or versions with the same leftmost
+/// non-zero number, releases both.
+pub(crate) fn fits(offered: &str, import: &str) -> bool {
+    fn track(name: &str) -> Option<(&str, u64, u64)> {
+        let (interface, version) = name.split_once('@')?;
+        let version = Version::parse(version).ok().filter(|version| version.pre.is_empty())?;
+        match (version.major, version.minor) {
+            (0, 0) => None,
+            (0, minor) => Some((interface, 0, minor)),
+            (major, _) => Some((interface, major, 0)),
+        }
+    }
+    offered == import || track(offered).is_some_and(|offered| track(import) == Some(offered))
 }
 
 fn missing(name: &str, lender: Option<&Arc<dyn Lender>>) -> Service {
@@ -126,9 +172,9 @@ pub(crate) struct Linkers {
     pub(crate) component: wasmtime::component::Linker<Host>,
 }
 
-type Made = HashMap<(Metering, Vec<String>), Arc<Linkers>>;
+type Made = HashMap<(Metering, Vec<(String, Vec<String>)>), Arc<Linkers>>;
 
-/// Linkers made so far, by metering and granted ids.
+/// Linkers made so far, by metering, granted ids, and the names that each is linked under.
 #[derive(Default)]
 pub(crate) struct LinkerCache {
     made: Mutex<Made>,
@@ -139,7 +185,7 @@ const REMEMBERED_MAX: usize = 256;
 
 impl LinkerCache {
     pub(crate) fn get(&self, engine: &Engine, metering: Metering, loans: &[Loan]) -> Result<Arc<Linkers>> {
-        let key = (metering, loans.iter().map(|loan| loan.lender.id().to_owned()).collect::<Vec<_>>());
+        let key = (metering, loans.iter().map(|loan| (loan.lender.id().to_owned(), loan.linked_as.clone())).collect());
         if let Some(linkers) = self.lock().get(&key) {
             return Ok(Arc::clone(linkers));
         }
@@ -170,7 +216,7 @@ fn make(engine: &Engine, loans: &[Loan]) -> wasmtime::Result<Linkers> {
     // wasmtime's own refuses codes above 125; a guest's exit code is its own to choose.
     core.func_wrap(PREVIEW1, "proc_exit", |code: i32| -> wasmtime::Result<()> { Err(I32Exit(code).into()) })?;
     for loan in loans {
-        loan.lender.link(&mut component)?;
+        loan.lender.link(&mut component, &loan.linked_as)?;
         loan.lender.link_core(&mut core)?;
     }
     Ok(Linkers { core, component })
@@ -191,7 +237,7 @@ fn shown(import: &Import) -> String {
 const LACKING_SHOWN: usize = 10;
 
 /// The loans that a program's imports call for, or the error that names what is missing.
-pub(crate) fn loans(imports: &[Import], lenders: &[Arc<dyn Lender>], grants: &Grants) -> Result<Vec<Loan>> {
+pub(crate) fn loans(imports: &[Import], kind: Kind, lenders: &[Arc<dyn Lender>], grants: &Grants) -> Result<Vec<Loan>> {
     for id in grants.ids() {
         if lenders.iter().all(|lender| lender.id() != id) {
             let known: Vec<_> = lenders.iter().map(|lender| format!("`{}`", lender.id())).collect();
@@ -199,11 +245,12 @@ pub(crate) fn loans(imports: &[Import], lenders: &[Arc<dyn Lender>], grants: &Gr
             return Err(Error::invalid(format!("grant for `{id}`: no such capability, this executor has {known}")));
         }
     }
-    let mut ids: Vec<String> = Vec::new();
+    // What each of them serves.
+    let mut granted: HashMap<String, Vec<String>> = HashMap::new();
     let mut lacking: Vec<String> = Vec::new();
     for import in imports {
-        match service(import, lenders, grants) {
-            Service::Granted { capability } if !ids.contains(&capability) => ids.push(capability),
+        match service(import, kind, lenders, grants) {
+            Service::Granted { capability } => granted.entry(capability).or_default().push(import.name.clone()),
             Service::Missing { advice, .. } => {
                 lacking.push(format!("import {} is not granted: {advice}", shown(import)))
             }
@@ -219,6 +266,11 @@ pub(crate) fn loans(imports: &[Import], lenders: &[Arc<dyn Lender>], grants: &Gr
         return Err(Error::new(ErrorKind::Denied, lacking.join("; ")));
     }
     // In the order of registration: closing runs backwards through it.
-    let granted = lenders.iter().filter(|lender| ids.iter().any(|id| id == lender.id()));
-    granted.map(|lender| Arc::clone(lender).lend(grants.get(lender.id()).unwrap_or(&Value::Null))).collect()
+    let lent = lenders.iter().filter_map(|lender| Some((lender, granted.remove(lender.id())?)));
+    lent.map(|(lender, imported)| {
+        let mut loan = Arc::clone(lender).lend(grants.get(lender.id()).unwrap_or(&Value::Null))?;
+        loan.linked_as = lender.linked_as(imported);
+        Ok(loan)
+    })
+    .collect()
 }

@@ -9,6 +9,8 @@ use wasmparser::{
     Chunk, ComponentExternalKind, ExternalKind, IndirectNaming, KnownCustom, Name, Parser, Payload, TypeRef,
 };
 
+use crate::code::Compiled;
+use crate::engine::{MEMORIES_EACH, TABLES_EACH};
 use crate::error::{Error, ErrorKind, Result, short};
 use crate::limits::Bounds;
 use crate::signature::{Counted, ParameterNames};
@@ -243,6 +245,7 @@ pub(crate) fn check_bounds(bytes: &[u8], bounds: &Bounds) -> Result<()> {
                 }
             }
             Payload::TableSection(tables) => {
+                check_count(tables.count(), TABLES_EACH, "module has", "tables")?;
                 for table in tables {
                     let (found, bound) = (table.map_err(|error| malformed(&error))?.ty.initial, bounds.table_elements);
                     if found > bound as u64 {
@@ -253,6 +256,7 @@ pub(crate) fn check_bounds(bytes: &[u8], bounds: &Bounds) -> Result<()> {
                 }
             }
             Payload::MemorySection(memories) => {
+                check_count(memories.count(), MEMORIES_EACH, "module has", "memories")?;
                 for memory in memories {
                     let ty = memory.map_err(|error| malformed(&error))?;
                     // 64 KiB, unless the module says otherwise.
@@ -275,6 +279,23 @@ pub(crate) fn check_bounds(bytes: &[u8], bounds: &Bounds) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Refuses a component whose modules have too many memories or tables together: what it instantiates, and how often, is
+/// known once it is compiled.
+pub(crate) fn check_resources(compiled: &Compiled) -> Result<()> {
+    let Compiled::Component(component) = compiled else { return Ok(()) };
+    // None where it instantiates modules that it imports, which nothing serves.
+    let Some(required) = component.resources_required() else { return Ok(()) };
+    check_count(required.num_memories, MEMORIES_EACH, "component's instances have", "memories together")?;
+    check_count(required.num_tables, TABLES_EACH, "component's instances have", "tables together")
+}
+
+fn check_count(found: u32, bound: u32, whose: &str, what: &str) -> Result<()> {
+    match found > bound {
+        true => Err(Error::exceeded(format!("the {whose} {found} {what}, the bound is {bound}"))),
+        false => Ok(()),
+    }
 }
 
 /// Makes a component of a core module that carries component-type metadata.

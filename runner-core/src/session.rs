@@ -19,12 +19,12 @@ use wasmtime::{PoolConcurrencyLimitError, Store, Trap as EngineTrap, UpdateDeadl
 use wasmtime_wasi::I32Exit;
 
 use crate::admission::Place;
-use crate::capability::CallContext;
+use crate::capability::{Account, CallContext};
 use crate::clock::{Instant, Ticker, now};
 use crate::error::{Error, Result};
 use crate::host::{Host, Slot, Stop};
 use crate::limits::{LimitKind, Limits, Metering};
-use crate::outcome::{Ending, Failure, Frame, Outcome, Trap, Usage};
+use crate::outcome::{CapabilityUsage, Ending, Failure, Frame, Outcome, Trap, Usage};
 use crate::program::Program;
 use crate::tally::Tally;
 use crate::wasi::{Stdio, Wasi};
@@ -125,15 +125,21 @@ impl Session {
         if self.program.loans().is_empty() || !self.store().data().slots.is_empty() {
             return Ok(());
         }
-        let context = CallContext {
+        let mut context = CallContext {
             call_id: self.program.executor().next_call(),
             program: self.program.digest().into(),
             deadline: self.limits.deadline,
             idempotency_key: idempotency_key.map(str::to_owned),
             attempt: attempt.unwrap_or(1),
+            streams: self.store().data().wasi.as_ref().map(|wasi| wasi.streams.clone()),
+            account: Account::new(&self.tally),
         };
         let mut slots = Vec::with_capacity(self.program.loans().len());
-        for loan in self.program.loans() {
+        for (at, loan) in self.program.loans().iter().enumerate() {
+            if at > 0 {
+                // To each its own.
+                context.account = Account::new(&self.tally);
+            }
             match loan.open(&context) {
                 Ok(slot) => slots.push(slot),
                 Err(error) => {
@@ -323,7 +329,7 @@ impl Session {
 
     fn printed(&mut self) -> (Vec<u8>, Vec<u8>) {
         match &self.store().data().wasi {
-            Some(wasi) => (wasi.stdout.take(), wasi.stderr.take()),
+            Some(wasi) => (wasi.streams.stdout.take(), wasi.streams.stderr.take()),
             None => (Vec::new(), Vec::new()),
         }
     }
@@ -339,8 +345,9 @@ impl Session {
         let capabilities = host
             .slots
             .iter_mut()
-            .filter(|slot| slot.usage.calls > 0)
-            .map(|slot| (slot.lender.id().to_owned(), std::mem::take(&mut slot.usage)))
+            .map(|slot| (slot.take_usage(), slot))
+            .filter(|(usage, _)| *usage != CapabilityUsage::default())
+            .map(|(usage, slot)| (slot.lender.id().to_owned(), usage))
             .collect();
         let measured = host.meter.host_measured;
         Usage {
@@ -521,8 +528,6 @@ fn limit_in_words(text: &str, copying: LimitKind) -> Option<LimitKind> {
     let words = [
         ("fuel allocated for hostcalls has been exhausted", copying),
         ("resource limit exceeded: instance count", LimitKind::Instances),
-        ("resource limit exceeded: memory count", LimitKind::Instances),
-        ("resource limit exceeded: table count", LimitKind::Instances),
         ("store handle limit exceeded", LimitKind::Handles),
     ];
     words.iter().find(|(words, _)| text.contains(words)).map(|(_, kind)| *kind)

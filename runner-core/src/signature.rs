@@ -6,11 +6,12 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 use serde_json::Value;
 use wasmtime::component::ComponentExportIndex;
-use wasmtime::component::types::ComponentItem;
+use wasmtime::component::types::{ComponentFunc, ComponentItem, Type as Given};
 use wasmtime::{Engine, ExternType, FuncType, ModuleExport};
 
 use crate::code::Compiled;
 use crate::error::{Error, Result, short};
+use crate::link::{PREVIEW1, fits};
 use crate::types::{Budget, Type, core_type, from_wasmtime, schema};
 
 /// What kind of module it is.
@@ -164,7 +165,7 @@ impl Surface {
             imports.add(import.module(), import.name(), &mut counted)?;
         }
         let imports = imports.list;
-        let wasi = imports.iter().any(|import| import.name == "wasi_snapshot_preview1");
+        let wasi = imports.iter().any(|import| import.name == PREVIEW1);
         let starts = module.get_export("_start").is_some();
         let kind = match (wasi, starts) {
             (true, true) => Kind::WasiCommand,
@@ -240,17 +241,18 @@ impl Surface {
                 ComponentItem::ComponentInstance(instance) => {
                     let Some(parent) = component.get_export_index(None, name) else { continue };
                     counted.name(name)?;
-                    if name.starts_with("wasi:http/incoming-handler@0.2") {
+                    let handle = instance.get_export(engine, "handle");
+                    if fits("wasi:http/incoming-handler@0.2.0", name) && handle.is_some_and(|it| handles(&it.ty)) {
                         entries.insert(name.to_owned(), Entry::Http);
                         exports.push(Export { name: name.to_owned(), kind: ExportKind::Http });
                         continue;
                     }
-                    let command = name.starts_with("wasi:cli/run@0.2");
+                    let command = fits("wasi:cli/run@0.2.0", name);
                     for (item, export) in instance.exports(engine) {
                         counted.exports(1)?;
                         let ComponentItem::ComponentFunc(func) = export.ty else { continue };
                         let Some(index) = component.get_export_index(Some(&parent), item) else { continue };
-                        if command && item == "run" {
+                        if command && item == "run" && runs(&func) {
                             entries.insert(name.to_owned(), Entry::Run(index));
                             exports.push(Export { name: name.to_owned(), kind: ExportKind::Command });
                         } else {
@@ -322,8 +324,22 @@ impl Counted {
     }
 }
 
+/// Whether it is `handle: func(request: own<..>, response-out: own<..>)`.
+fn handles(item: &ComponentItem) -> bool {
+    let ComponentItem::ComponentFunc(func) = item else { return false };
+    let taken: Vec<_> = func.params().map(|(_, ty)| ty).collect();
+    matches!(taken[..], [Given::Own(_), Given::Own(_)]) && func.results().len() == 0
+}
+
+/// Whether it is `run: func() -> result`.
+fn runs(func: &ComponentFunc) -> bool {
+    let given: Vec<_> = func.results().collect();
+    let is_result = |ty: &Given| matches!(ty, Given::Result(ty) if ty.ok().is_none() && ty.err().is_none());
+    func.params().len() == 0 && matches!(&given[..], [one] if is_result(one))
+}
+
 /// The types of a component's function; `None` where they are too many to describe.
-fn signature(func: &wasmtime::component::types::ComponentFunc, budget: &mut Budget) -> Option<Signature> {
+fn signature(func: &ComponentFunc, budget: &mut Budget) -> Option<Signature> {
     let parameters = func.params().map(|(name, ty)| Some((budget.name(name)?, from_wasmtime(&ty, budget)?)));
     let parameters = parameters.collect::<Option<_>>()?;
     let results = func.results().map(|ty| from_wasmtime(&ty, budget)).collect::<Option<_>>()?;
@@ -347,7 +363,7 @@ fn core_signature(ty: &FuncType, named: Option<&Arc<[String]>>, budget: &mut Bud
 }
 
 fn function(
-    func: &wasmtime::component::types::ComponentFunc,
+    func: &ComponentFunc,
     name: String,
     index: ComponentExportIndex,
     signature: Option<Signature>,

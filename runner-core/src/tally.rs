@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use futures::task::AtomicWaker;
 
+use crate::limits::Limits;
+
 /// The shared numbers of one call, one allocation for all of them.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
@@ -17,6 +19,8 @@ pub(crate) struct Tally {
     pub(crate) input: Allowance,
     /// What the guest may still put out, in all its streams.
     pub(crate) output: Allowance,
+    /// What capabilities may still move for the guest.
+    pub(crate) moved: Allowance,
     /// Set before the store goes, and an HTTP body with it: that end of the body is no end of the response.
     broken: AtomicBool,
     /// Whether the guest has returned from a request. What it has not sent by then it never will, though it may hold on to
@@ -28,13 +32,14 @@ pub(crate) struct Tally {
 
 impl Tally {
     /// Starts the account of a call.
-    pub(crate) fn restart(&self, input_bytes: u64, output_bytes: u64) {
+    pub(crate) fn restart(&self, limits: &Limits) {
         self.in_host.store(false, Ordering::Relaxed);
         self.slept.store(0, Ordering::Relaxed);
         self.broken.store(false, Ordering::Release);
         self.left.store(false, Ordering::Release);
-        self.input.allow(input_bytes);
-        self.output.allow(output_bytes);
+        self.input.allow(limits.input_bytes);
+        self.output.allow(limits.output_bytes);
+        self.moved.allow(limits.host_bytes);
     }
 
     pub(crate) fn in_host(&self) -> bool {

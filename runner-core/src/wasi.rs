@@ -15,7 +15,7 @@ use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::p2::pipe::MemoryInputPipe;
-use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
+use wasmtime_wasi::p2::{InputStream, OutputStream, Pollable, StreamError, StreamResult};
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
 
@@ -65,8 +65,7 @@ const RANDOM_BYTES_MAX: u64 = 1 << 20;
 /// The WASI state of one store.
 pub(crate) struct Wasi {
     face: Face,
-    pub(crate) stdout: Capture,
-    pub(crate) stderr: Capture,
+    pub(crate) streams: StandardStreams,
 }
 
 enum Face {
@@ -77,14 +76,18 @@ enum Face {
 impl Wasi {
     /// Builds the context of a core module (preview 1) or of a component (preview 2).
     pub(crate) fn new(component: bool, stdio: &Stdio, tally: &Arc<Tally>) -> Self {
-        let (stdout, stderr) = (Capture::new(tally), Capture::new(tally));
+        let streams = StandardStreams {
+            stdin: StandardInput(MemoryInputPipe::new(stdio.stdin.clone())),
+            stdout: StandardOutput::new(tally),
+            stderr: StandardOutput::new(tally),
+        };
         let mut builder = WasiCtxBuilder::new();
         builder
             .args(&stdio.args)
             .envs(&stdio.env)
-            .stdin(MemoryInputPipe::new(stdio.stdin.clone()))
-            .stdout(stdout.clone())
-            .stderr(stderr.clone())
+            .stdin(streams.stdin.0.clone())
+            .stdout(streams.stdout.clone())
+            .stderr(streams.stderr.clone())
             .allow_tcp(false)
             .allow_udp(false)
             .allow_ip_name_lookup(false)
@@ -105,7 +108,7 @@ impl Wasi {
             }
             false => Face::P1(builder.build_p1()),
         };
-        Wasi { face, stdout, stderr }
+        Wasi { face, streams }
     }
 }
 
@@ -217,16 +220,50 @@ impl HostMonotonicClock for CountingClock {
     }
 }
 
+/// The standard streams of one guest, for a capability that serves them in WASI's place.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct StandardStreams {
+    /// What the caller gave.
+    pub stdin: StandardInput,
+    /// What becomes [`Outcome::stdout`](crate::Outcome::stdout).
+    pub stdout: StandardOutput,
+    /// What becomes [`Outcome::stderr`](crate::Outcome::stderr).
+    pub stderr: StandardOutput,
+}
+
+/// Standard input, at the place that everybody shares who reads it.
+#[derive(Clone, Debug)]
+pub struct StandardInput(MemoryInputPipe);
+
+impl StandardInput {
+    /// The next bytes, at most so many; none at its end.
+    pub fn read(&mut self, bytes_max: usize) -> Bytes {
+        InputStream::read(&mut self.0, bytes_max).unwrap_or_default()
+    }
+}
+
 /// A standard stream kept in memory, within the call's output limit.
-#[derive(Clone)]
-pub(crate) struct Capture {
+#[derive(Clone, Debug)]
+pub struct StandardOutput {
     bytes: Arc<Mutex<Vec<u8>>>,
     tally: Arc<Tally>,
 }
 
-impl Capture {
+impl StandardOutput {
     fn new(tally: &Arc<Tally>) -> Self {
-        Capture { bytes: Arc::default(), tally: Arc::clone(tally) }
+        StandardOutput { bytes: Arc::default(), tally: Arc::clone(tally) }
+    }
+
+    /// Writes all of it.
+    ///
+    /// Beyond [`Limits::output_bytes`](crate::Limits::output_bytes) only what fits is kept, and the error stops the guest,
+    /// once the host function passes it on.
+    pub fn write(&self, bytes: &[u8]) -> wasmtime::Result<()> {
+        match self.keep(bytes) {
+            true => Ok(()),
+            false => Err(Stop(LimitKind::Output).into()),
+        }
     }
 
     pub(crate) fn take(&self) -> Vec<u8> {
@@ -241,13 +278,13 @@ impl Capture {
     }
 }
 
-impl IsTerminal for Capture {
+impl IsTerminal for StandardOutput {
     fn is_terminal(&self) -> bool {
         false
     }
 }
 
-impl StdoutStream for Capture {
+impl StdoutStream for StandardOutput {
     fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
         Box::new(self.clone())
     }
@@ -261,12 +298,9 @@ impl StdoutStream for Capture {
 const CHUNK_BYTES: usize = 64 << 10;
 
 #[async_trait]
-impl OutputStream for Capture {
+impl OutputStream for StandardOutput {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        match self.keep(&bytes) {
-            true => Ok(()),
-            false => Err(StreamError::Trap(Stop(LimitKind::Output).into())),
-        }
+        StandardOutput::write(self, &bytes).map_err(StreamError::Trap)
     }
 
     fn flush(&mut self) -> StreamResult<()> {
@@ -279,11 +313,11 @@ impl OutputStream for Capture {
 }
 
 #[async_trait]
-impl Pollable for Capture {
+impl Pollable for StandardOutput {
     async fn ready(&mut self) {}
 }
 
-impl AsyncWrite for Capture {
+impl AsyncWrite for StandardOutput {
     fn poll_write(self: Pin<&mut Self>, _cx: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
         Poll::Ready(match self.keep(bytes) {
             true => Ok(bytes.len()),

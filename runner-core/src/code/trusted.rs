@@ -64,7 +64,9 @@ pub(crate) fn from_own_compiler(engine: &Engine, artefact: &[u8]) -> Result<Comp
         }
     };
     loaded.map_err(|error| match format!("{error:#}").contains("pooling allocator") {
-        true => Error::exceeded("the module is larger than an instance of this executor's pool may be").source(error),
+        true => {
+            Error::exceeded(format!("the module is larger than an instance of this executor's pool may be: {error:#}"))
+        }
         false => Error::internal("the compiler's code does not fit the engine").source(error),
     })
 }

@@ -293,9 +293,43 @@ async fn every_place_has_its_own_share_of_the_pool() {
     for mut hog in hogs {
         assert_eq!(value(hog.call("f").run().await.expect("it runs")), json!(7));
     }
-    let more = format!("(module {memories} (memory 1) (func (export \"f\")))");
-    let error = executor.load(more.as_bytes(), &Grants::none()).await.expect_err("one memory too many");
-    assert_eq!(error.kind(), runner_core::ErrorKind::Exceeded, "{error}");
+}
+
+#[tokio::test]
+async fn more_memories_or_tables_than_a_place_has_are_refused_with_a_pool_and_without_one() {
+    let pool = Executor::builder().bounds(small()).build().expect("it starts");
+    let no_pool = Executor::builder().bounds(small()).without_pool().build().expect("it starts");
+    let component = |memories: usize, tables: usize| {
+        let instances = |module: &str, count| format!("(core instance (instantiate ${module}))").repeat(count);
+        format!(
+            r#"(component (core module $m (memory 1)) (core module $t (table 1 funcref)) {} {}
+                (core module $f (func (export "f")))
+                (core instance $i (instantiate $f))
+                (func (export "f") (canon lift (core func $i "f"))))"#,
+            instances("m", memories),
+            instances("t", tables)
+        )
+    };
+    let module = |memories, tables| {
+        let (memories, tables) = ("(memory 1)".repeat(memories), "(table 1 funcref)".repeat(tables));
+        format!(r#"(module {memories} {tables} (func (export "f")))"#)
+    };
+    for executor in [&pool, &no_pool] {
+        for fits in [module(3, 16), component(3, 16)] {
+            let program = executor.load(fits.as_bytes(), &Grants::none()).await.expect("it loads");
+            assert!(program.call("f").run().await.expect("it runs").ending.is_returned());
+        }
+        for (more, found) in [
+            (module(4, 0), "the module has 4 memories, the bound is 3"),
+            (module(0, 17), "the module has 17 tables, the bound is 16"),
+            (component(4, 0), "4 "),
+            (component(0, 17), "17 "),
+        ] {
+            let error = executor.load(more.as_bytes(), &Grants::none()).await.expect_err(found);
+            assert_eq!(error.kind(), runner_core::ErrorKind::Exceeded, "{error}");
+            assert!(error.to_string().contains(found), "{error}");
+        }
+    }
 }
 
 #[tokio::test]

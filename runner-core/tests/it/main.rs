@@ -14,6 +14,7 @@ mod http_capability; // what a response has to do with a capability's close
 mod instances; // live instances and typed calls
 mod json; // JSON and WIT at their edges
 mod limits; // each limit met alone, none of them hurts a neighbour
+mod link; // how imports are served
 mod load; // any module is welcome, anything else is named
 mod seam; // several capabilities beside each other
 mod support;

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use runner_core::wasmtime::{self, Caller};
 use runner_core::{
-    CallContext, Capability, Ending, Error, ErrorKind, Executor, Grants, Host, Limits, Program, Result, Service,
-    async_trait,
+    Account, CallContext, Capability, Ending, Error, ErrorKind, Executor, Grants, Host, LimitKind, Limits, Program,
+    Result, Service, StandardStreams, async_trait,
 };
 use serde_json::json;
 
-use crate::support::{small, value};
+use crate::support::{assert_exhausted, small, value};
 
 type Log = Arc<Mutex<Vec<String>>>;
 
@@ -192,4 +192,93 @@ async fn names_of_parameters_come_with_the_bytes_even_after_a_load_by_id() {
     let program = executor.load(guest, &Grants::none()).await.expect("it loads");
     let outcome = program.call("sum_of_2_ints").args(json!({ "a": 1, "b": 2 })).run().await.expect("by name");
     assert_eq!(value(outcome), json!(3));
+}
+
+/// Lends `pipe.pass`, which passes what is left of standard input on to standard output or standard error, and is charged
+/// for it where no host call is.
+struct Pipe;
+
+struct Piping {
+    streams: StandardStreams,
+    account: Account,
+}
+
+#[async_trait]
+impl Capability for Pipe {
+    type Grant = ();
+    type State = Piping;
+
+    fn id(&self) -> &str {
+        "pipe"
+    }
+
+    fn serves(&self) -> &[&str] {
+        &["pipe"]
+    }
+
+    fn link_core(linker: &mut wasmtime::Linker<Host>) -> wasmtime::Result<()> {
+        linker.func_wrap("pipe", "pass", |mut caller: Caller<'_, Host>, errors: i32| {
+            let mut view = caller.data_mut().view::<Piping>();
+            let Piping { streams, account } = &mut *view;
+            let bytes = streams.stdin.read(1 << 20);
+            account.operation();
+            // Nobody passes it on: the guest is stopped all the same.
+            let _ = account.charge(0, bytes.len() as u64);
+            let to = if errors == 1 { &streams.stderr } else { &streams.stdout };
+            to.write(&bytes)
+        })?;
+        Ok(())
+    }
+
+    fn open(&self, _grant: &(), call: &CallContext) -> Result<Piping> {
+        let streams = call.streams.clone().ok_or_else(|| Error::unavailable("the guest has no standard streams"))?;
+        Ok(Piping { streams, account: call.account.clone() })
+    }
+}
+
+/// Reads five bytes as WASI has it, writes them, and lets the capability do the rest.
+const PIPED: &[u8] = br#"(module
+    (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+    (import "pipe" "pass" (func $pass (param i32)))
+    (memory (export "memory") 1)
+    (data (i32.const 0) "\10\00\00\00\05\00\00\00")
+    (func $some
+        (drop (call $read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8)))
+        (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8))))
+    (func (export "_start") call $some (call $pass (i32.const 0)))
+    (func (export "errors") call $some (call $pass (i32.const 1))))"#;
+
+#[tokio::test]
+async fn a_capability_shares_the_standard_streams_and_is_billed_outside_of_host_calls() {
+    let executor = Executor::builder().bounds(small()).capability(Pipe).build().expect("it starts");
+    let program = executor.load(PIPED, &Grants::none().grant("pipe", ())).await.expect("it loads");
+    let command = |limits| program.command().stdin("hello, world").limits(limits).run();
+    let outcome = command(Limits::default()).await.expect("it runs");
+    assert!(outcome.ending.is_returned());
+    assert_eq!(outcome.stdout, b"hello, world");
+    let used = outcome.usage.capabilities[0].1;
+    assert_eq!((used.calls, used.bytes_in, used.bytes_out), (2, 0, 7), "one host call, one operation");
+    // Up to the limit, and beyond it.
+    let ending = |limits| async { command(limits).await.expect("it runs").ending };
+    assert!(ending(Limits { host_bytes: 7, ..Limits::default() }).await.is_returned());
+    assert_exhausted(&ending(Limits { host_bytes: 6, ..Limits::default() }).await, LimitKind::HostBytes);
+    assert!(ending(Limits { output_bytes: 12, ..Limits::default() }).await.is_returned());
+    let outcome = command(Limits { output_bytes: 11, ..Limits::default() }).await.expect("it runs");
+    assert_exhausted(&outcome.ending, LimitKind::Output);
+    assert_eq!(outcome.stdout, b"hello, worl", "what fits is kept");
+}
+
+#[tokio::test]
+async fn a_live_instance_is_billed_for_each_call_alone() {
+    let executor = Executor::builder().bounds(small()).capability(Pipe).build().expect("it starts");
+    let program = executor.load(PIPED, &Grants::none().grant("pipe", ())).await.expect("it loads");
+    let mut instance = program.instance().stdin("hello, world").start().await.expect("it starts");
+    let limits = Limits { host_bytes: 7, ..Limits::default() };
+    let outcome = instance.call("errors").limits(limits.clone()).run().await.expect("it runs");
+    assert_eq!((outcome.stdout.as_slice(), outcome.stderr.as_slice()), (&b"hello"[..], &b", world"[..]));
+    assert_eq!(outcome.usage.capabilities[0].1.bytes_out, 7);
+    let outcome = instance.call("errors").limits(limits).run().await.expect("its account is its own");
+    assert!(outcome.ending.is_returned());
+    assert_eq!((outcome.stderr.len(), outcome.usage.capabilities[0].1.bytes_out), (0, 0));
 }
