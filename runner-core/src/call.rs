@@ -171,11 +171,11 @@ impl Command {
 async fn run(program: &Program, entry: &Entry, args: &Arguments, setting: &Setting) -> Result<Outcome> {
     let mut session = Session::open(program, setting).await?;
     session.bound_copies(expansion(entry));
-    let mut took = Default::default();
+    let mut took = None;
     let ran = session
         .watch(async |store, started| {
             let live = instantiate(program, store).await;
-            took = now() - started;
+            took = Some(now() - started);
             invoke(live?, store, entry, args, setting.limits.output_bytes).await
         })
         .await;

@@ -3,12 +3,15 @@
 //! The guest runs on a task of its own: its deadline holds although a slow reader may not poll the response.
 
 use std::future::poll_fn;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, header};
+use futures::FutureExt;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::{BodyExt, StreamBody};
 use tokio::sync::oneshot;
@@ -235,6 +238,7 @@ where
             (Some(reading), Some(read))
         }
     };
+    let asked_for_head = request.method() == Method::HEAD;
     let session = guest.session();
     let holds = session.program.loans().iter().any(|loan| loan.commits);
     let tally = Arc::clone(&session.tally);
@@ -275,15 +279,20 @@ where
     };
     if !holds {
         let _ = judge.send(Ok(()));
-        // A body without bytes is never polled to its end.
-        let guest = stop.disarm().filter(|_| !body.is_end_stream());
-        let guest = Some(StopOnDrop(guest));
-        let body = Body { body, tally: Some(Arc::clone(&tally)), guest, _reading: reading, broken: None };
+        let length = head.headers.get(header::CONTENT_LENGTH);
+        let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
+        // A body without bytes is never polled to its end, nor is one that is not sent.
+        let is_empty = body.is_end_stream() || length == Some(0);
+        let is_sent = !asked_for_head && !matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        let guest = stop.disarm().filter(|_| is_sent && !is_empty).map(|stop| StopOnDrop(Some(stop)));
+        let reading = reading.filter(|_| !is_empty);
+        let body = Body { body, tally: Some(Arc::clone(&tally)), left: length, guest, _reading: reading, broken: None };
         let response = Response::from_parts(head, body);
         return Ok(HttpReply::Answered { response, ended: HttpEnded { ended, tally, output, read } });
     }
     // Taken in whole while the guest writes it: only what is whole is committed.
-    let body = Body { body, tally: Some(Arc::clone(&tally)), guest: None, _reading: reading, broken: None };
+    let tallied = Some(Arc::clone(&tally));
+    let body = Body { body, tally: tallied, left: None, guest: None, _reading: reading, broken: None };
     let body = body.collect().await;
     let _ = judge.send(body.as_ref().map(|_| ()).map_err(|_| unfinished()));
     let (outcome, instance) = end_of(ended.await)?;
@@ -323,13 +332,13 @@ async fn run(
     };
     let session = guest.session();
     let program = session.program.clone();
-    let mut took = Default::default();
+    let mut took = live.map(|_| Duration::ZERO);
     let handled = session.watch(async |store, started| {
         let proxy = match (program.linked(), live) {
             (Linked::Component { http: Some(proxy), .. }, None) => {
-                let proxy = proxy.instantiate_async(&mut *store).await?;
-                took = now() - started;
-                proxy
+                let proxy = proxy.instantiate_async(&mut *store).await;
+                took = Some(now() - started);
+                proxy?
             }
             (_, Some(Live::Component(instance))) => Proxy::new(&mut *store, &instance)?,
             _ => return Err(wasmtime::Error::msg("the handler is gone")),
@@ -341,10 +350,14 @@ async fn run(
     });
     let ran = tokio::select! {
         biased;
-        ran = handled => ran,
+        // A host function's panic is no end of the response.
+        ran = AssertUnwindSafe(handled).catch_unwind() => {
+            ran.unwrap_or_else(|_| Err(Error::internal("the host panicked while it served the guest")))
+        }
         () = stopped(&mut stop) => Ok(Ending::Cancelled),
     };
     session.instantiated(took);
+    session.store().data_mut().abort_bodies();
     session.tally.set_left();
     let ran = match ran {
         // Only capabilities need to know by now; waiting keeps the store.
@@ -354,7 +367,7 @@ async fn run(
             tokio::task::yield_now().await;
             let judged = match verdict.try_recv() {
                 Err(oneshot::error::TryRecvError::Empty) => {
-                    tokio::time::timeout(session.limits.deadline, verdict).await.map(std::result::Result::ok)
+                    tokio::time::timeout(session.time_left(), verdict).await.map(std::result::Result::ok)
                 }
                 judged => Ok(judged.ok()),
             };
@@ -374,9 +387,6 @@ async fn run(
         (_, true) => session.exhausted(LimitKind::Input),
         _ => ending,
     });
-    if !matches!(ran, Ok(Ending::Returned(()))) {
-        session.tally.set_broken();
-    }
     match guest {
         Guest::Fresh(session) => session.finish(ran).await.map(|outcome| (outcome, None)),
         Guest::Live(instance) => instance.end_http(ran).await,
@@ -504,6 +514,8 @@ pub struct Body {
     body: HyperOutgoingBody,
     /// `None` for a body that was weighed already.
     tally: Option<Arc<Tally>>,
+    /// Bytes that are still to come, where the head says so: who has them all drops the body.
+    left: Option<u64>,
     /// The guest's task, until the body has ended.
     guest: Option<StopOnDrop>,
     /// Dropped with the body.
@@ -518,7 +530,7 @@ impl Body {
         let frames = [Some(Frame::data(bytes)), trailers.map(Frame::trailers)];
         let frames = frames.into_iter().flatten().map(Ok::<_, HttpError>);
         let body = StreamBody::new(futures::stream::iter(frames)).boxed_unsync();
-        Body { body, tally: None, guest: None, _reading: None, broken: None }
+        Body { body, tally: None, left: None, guest: None, _reading: None, broken: None }
     }
 
     /// The body has ended: the guest needs no stopping any more, and may go on.
@@ -557,7 +569,8 @@ impl HttpBody for Body {
         let error = match polled {
             Some(Ok(frame)) => {
                 if self.tally.as_ref().is_none_or(|tally| tally.output.spend(bytes_in(&frame))) {
-                    if self.body.is_end_stream() {
+                    self.left = self.left.map(|left| left.saturating_sub(bytes_in(&frame)));
+                    if self.left == Some(0) || self.body.is_end_stream() {
                         self.let_go();
                     }
                     return Poll::Ready(Some(Ok(frame)));
@@ -566,7 +579,6 @@ impl HttpBody for Body {
                 Error::exceeded("the response body is over the call's output limit")
             }
             Some(Err(error)) => Error::unavailable(unfinished).source(error),
-            None if self.tally.as_ref().is_some_and(|tally| tally.is_broken()) => Error::unavailable(unfinished),
             None => {
                 self.let_go();
                 return Poll::Ready(None);

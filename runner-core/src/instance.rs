@@ -60,11 +60,11 @@ impl Start {
             );
         }
         let mut session = Session::open(&program, &setting).await?;
-        let mut took = Default::default();
+        let mut took = None;
         let started = session
             .watch(async |store, started| {
                 let live = instantiate(&program, store).await;
-                took = now() - started;
+                took = Some(now() - started);
                 live
             })
             .await;
@@ -334,6 +334,8 @@ impl InstanceCall<'_> {
         let ran = call.session.watch(async |store, _| invoke(live, store, entry, &prepared, output).await).await;
         let ending = call.end(ran)?;
         let ending = within_output(&instance.session, ending);
+        // A result that is too large is found out after the guest has returned.
+        instance.ended |= matches!(ending, Ending::Exhausted(_));
         Ok(instance.settle(ending))
     }
 }

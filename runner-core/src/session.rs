@@ -4,7 +4,7 @@
 
 use std::fmt::{self, Write};
 use std::future::poll_fn;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
@@ -140,7 +140,12 @@ impl Session {
                 // To each its own.
                 context.account = Account::new(&self.tally);
             }
-            match loan.open(&context) {
+            // A panic in one must not keep the others from closing.
+            let opened = catch_unwind(AssertUnwindSafe(|| loan.open(&context))).unwrap_or_else(|_| {
+                let id = loan.lender.id();
+                Err(Error::internal(format!("capability `{id}` panicked when it was opened")))
+            });
+            match opened {
                 Ok(slot) => slots.push(slot),
                 Err(error) => {
                     if let Some(closing) = Closing::of(slots, Ending::Cancelled, None) {
@@ -258,9 +263,14 @@ impl Session {
         }
     }
 
-    /// Notes how long instantiation took, from inside [`Session::watch`]'s future.
-    pub(crate) fn instantiated(&mut self, took: Duration) {
-        self.times.instantiate = took;
+    /// Notes how long instantiation took, by [`Session::watch`]'s future; `None` where it was all that there was time for.
+    pub(crate) fn instantiated(&mut self, took: Option<Duration>) {
+        self.times.instantiate = took.unwrap_or(self.times.wall);
+    }
+
+    /// What the guest has not used of its deadline.
+    pub(crate) fn time_left(&self) -> Duration {
+        self.limits.deadline.saturating_sub(self.times.wall)
     }
 
     pub(crate) fn exhausted<T>(&self, kind: LimitKind) -> Ending<T> {
@@ -475,7 +485,8 @@ impl Closing {
 
     async fn run(mut self, grace: Duration) -> Result<()> {
         let mut first = None;
-        let until = now() + grace;
+        // A grace without end is a year's.
+        let until = now() + grace.min(Duration::from_secs(365 * 24 * 60 * 60));
         while let Some(mut slot) = self.slots.pop() {
             // One that hangs takes its share of what is left, not that of those that come after it.
             let from = now();

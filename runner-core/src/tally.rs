@@ -21,8 +21,6 @@ pub(crate) struct Tally {
     pub(crate) output: Allowance,
     /// What capabilities may still move for the guest.
     pub(crate) moved: Allowance,
-    /// Set before the store goes, and an HTTP body with it: that end of the body is no end of the response.
-    broken: AtomicBool,
     /// Whether the guest has returned from a request. What it has not sent by then it never will, though it may hold on to
     /// the other end.
     left: AtomicBool,
@@ -35,7 +33,6 @@ impl Tally {
     pub(crate) fn restart(&self, limits: &Limits) {
         self.in_host.store(false, Ordering::Relaxed);
         self.slept.store(0, Ordering::Relaxed);
-        self.broken.store(false, Ordering::Release);
         self.left.store(false, Ordering::Release);
         self.input.allow(limits.input_bytes);
         self.output.allow(limits.output_bytes);
@@ -52,14 +49,6 @@ impl Tally {
 
     pub(crate) fn add_sleep(&self, time: Duration) {
         self.slept.fetch_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
-    }
-
-    pub(crate) fn is_broken(&self) -> bool {
-        self.broken.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn set_broken(&self) {
-        self.broken.store(true, Ordering::Release);
     }
 
     pub(crate) fn set_left(&self) {

@@ -17,6 +17,7 @@ use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::p2::pipe::MemoryInputPipe;
 use wasmtime_wasi::p2::{InputStream, OutputStream, Pollable, StreamError, StreamResult};
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi_http::p2::body::{HostOutgoingBody, StreamContext};
 use wasmtime_wasi_http::{RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
 
 use crate::host::{Host, Stop};
@@ -152,6 +153,19 @@ impl Host {
         match &mut wasi.face {
             Face::P2 { http, closed, .. } => WasiHttpCtxView { ctx: http, table, hooks: closed },
             Face::P1(_) => unreachable!("a component runs with the preview 2 face"),
+        }
+    }
+}
+
+impl Host {
+    /// Aborts the outgoing bodies that the guest has not finished. Their readers would take the end of the store for the end
+    /// of the body.
+    pub(crate) fn abort_bodies(&mut self) {
+        for resource in self.table.iter_mut() {
+            if let Some(body) = resource.downcast_mut::<HostOutgoingBody>() {
+                let (nothing, _) = HostOutgoingBody::new(StreamContext::Response, None, 1, 1);
+                std::mem::replace(body, nothing).abort();
+            }
         }
     }
 }

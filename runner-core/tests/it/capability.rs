@@ -274,6 +274,17 @@ async fn a_close_has_its_own_time_and_no_more() {
 }
 
 #[tokio::test]
+async fn a_grace_may_be_endless() {
+    let kv = Kv::default();
+    let bounds = Bounds { close_grace: Duration::MAX, ..small() };
+    let executor = Executor::builder().bounds(bounds).capability(kv.clone()).build().expect("it starts");
+    let program = executor.load(guest("kv-user.wasm"), &granted()).await.expect("it loads");
+    let ran = program.call("count").args(json!(["a"])).run().await.expect("it runs and closes");
+    assert!(ran.ending.is_returned());
+    assert_eq!(kv.log(), ["open 1 -", "close returned"]);
+}
+
+#[tokio::test]
 async fn a_close_that_takes_no_longer_than_its_grace_succeeds_whatever_the_deadline() {
     for (close_ms, succeeds) in [(990, true), (1_010, false)] {
         let kv = Kv::failing(Fails::CloseAfter(Duration::from_millis(close_ms)));
@@ -376,8 +387,15 @@ async fn a_host_function_is_lent_in_five_lines() {
 #[derive(Clone)]
 struct Numbered<const N: usize> {
     log: Arc<Mutex<Vec<String>>>,
-    opens: bool,
+    opens: Opens,
     closes: bool,
+}
+
+#[derive(Clone, Copy)]
+enum Opens {
+    Well,
+    Not,
+    Panicking,
 }
 
 struct Open<const N: usize>;
@@ -402,7 +420,11 @@ impl<const N: usize> Capability for Numbered<N> {
     }
 
     fn open(&self, (): &(), _call: &CallContext) -> Result<Open<N>> {
-        if self.opens { Ok(Open) } else { Err(Error::unavailable(format!("{N} is away"))) }
+        match self.opens {
+            Opens::Well => Ok(Open),
+            Opens::Not => Err(Error::unavailable(format!("{N} is away"))),
+            Opens::Panicking => panic!("on purpose"),
+        }
     }
 
     async fn close(&self, _state: Open<N>, ending: &Ending<()>) -> Result<()> {
@@ -415,7 +437,7 @@ impl<const N: usize> Capability for Numbered<N> {
 }
 
 /// Runs a guest with two capabilities: what came of it, and what was closed when the executor had shut down.
-async fn run_two(second_opens: bool, second_closes: bool) -> (Result<Outcome>, Vec<String>) {
+async fn run_two(second_opens: Opens, second_closes: bool) -> (Result<Outcome>, Vec<String>) {
     let component = format!(
         r#"(component
             (import "{}" (instance (export "touch" (func))))
@@ -426,7 +448,7 @@ async fn run_two(second_opens: bool, second_closes: bool) -> (Result<Outcome>, V
         SERVED[0], SERVED[1]
     );
     let log = Arc::<Mutex<Vec<String>>>::default();
-    let first = Numbered::<0> { log: Arc::clone(&log), opens: true, closes: true };
+    let first = Numbered::<0> { log: Arc::clone(&log), opens: Opens::Well, closes: true };
     let second = Numbered::<1> { log: Arc::clone(&log), opens: second_opens, closes: second_closes };
     let bounds = Bounds { close_grace: Duration::from_secs(4), ..small() };
     let executor = Executor::builder().bounds(bounds).capability(first).capability(second).build().expect("it starts");
@@ -442,19 +464,23 @@ async fn run_two(second_opens: bool, second_closes: bool) -> (Result<Outcome>, V
 
 #[tokio::test]
 async fn capabilities_open_all_or_none() {
-    let (ran, log) = run_two(false, true).await;
+    let (ran, log) = run_two(Opens::Not, true).await;
     assert_eq!(ran.expect_err("the second does not open").message(), "1 is away");
     assert_eq!(log, ["0 closed, returned: false"], "the first is closed, of a call that never ran");
+    let (ran, log) = run_two(Opens::Panicking, true).await;
+    let error = ran.expect_err("the second panics");
+    assert_eq!(error.message(), "capability `two:of/second` panicked when it was opened");
+    assert_eq!(log, ["0 closed, returned: false"]);
 }
 
 #[tokio::test]
 async fn a_close_that_hangs_leaves_the_others_their_share_of_the_grace() {
-    let (ran, log) = run_two(true, false).await;
+    let (ran, log) = run_two(Opens::Well, false).await;
     let error = ran.expect_err("the second does not close");
     assert_eq!(error.message(), "capability `two:of/second` did not close within 2s");
     assert!(error.outcome().expect("it ran").ending.is_returned());
     assert_eq!(log, ["0 closed, returned: true"], "what the first had to commit is committed");
-    let (ran, log) = run_two(true, true).await;
+    let (ran, log) = run_two(Opens::Well, true).await;
     assert!(ran.expect("it runs").ending.is_returned());
     assert_eq!(log, ["1 closed, returned: true", "0 closed, returned: true"], "in reverse order");
 }

@@ -87,6 +87,60 @@ async fn a_guest_that_breaks_off_breaks_the_body() {
     assert!(matches!(ended.outcome().await.expect("it ends").ending, Ending::Trapped(_)));
 }
 
+/// The body and the ending of an answer, read before the guest has ended or long after.
+async fn read(path: &str, late: bool) -> (Result<Bytes, runner_core::Error>, Ending<()>) {
+    let reply = program("http-hello.wasm").await.http(get(path)).send().await.expect("the host does its part");
+    let HttpReply::Answered { response, ended } = reply else { panic!("expected an answer to {path}") };
+    let body = async { response.into_body().collect().await.map(|body| body.to_bytes()) };
+    let ended = async { ended.outcome().await.expect("it ends").ending };
+    match late {
+        true => {
+            let ending = ended.await;
+            (body.await, ending)
+        }
+        false => futures::future::join(body, ended).await,
+    }
+}
+
+#[tokio::test]
+async fn half_a_body_is_never_a_whole_one_however_late_it_is_read() {
+    for late in [false, true] {
+        for path in ["/keep-half", "/keep-body", "/trap-late"] {
+            let (body, ending) = read(path, late).await;
+            assert!(body.is_err(), "{path}, late: {late}");
+            assert_eq!(ending.is_returned(), path != "/trap-late", "{ending:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_finished_body_is_whole_whatever_the_guest_does_after_it() {
+    for late in [false, true] {
+        let (body, ending) = read("/trap-after", late).await;
+        assert_eq!(body.expect("it was finished"), "all of it", "late: {late}");
+        assert!(matches!(ending, Ending::Trapped(_)), "{ending:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_has_all_that_the_head_promised_stops_nobody() {
+    let program = program("http-hello.wasm").await;
+    for method in [Method::GET, Method::HEAD] {
+        let request = Request::builder().method(&method).uri("http://localhost/length").body(Empty::new());
+        let reply = program.http(request.expect("a request")).send().await.expect("the host does its part");
+        let HttpReply::Answered { response, ended } = reply else { panic!("expected an answer") };
+        assert_eq!(response.headers()["content-length"], "11");
+        let mut body = response.into_body();
+        if method == Method::GET {
+            let frame = body.frame().await.expect("a frame").expect("no error");
+            assert_eq!(frame.into_data().expect("data"), "just enough");
+        }
+        // As a server does, which sends no more than that.
+        drop(body);
+        assert!(ended.outcome().await.expect("it ends").ending.is_returned(), "{method}");
+    }
+}
+
 #[tokio::test]
 async fn outgoing_requests_are_denied_by_the_interface_s_own_code() {
     let (_, body, outcome) = answer("/outgoing").await;

@@ -31,6 +31,8 @@ struct Publisher {
     /// A close takes a permit before it goes on.
     gate: Arc<Semaphore>,
     fails: bool,
+    /// Instead of waiting.
+    panics: bool,
 }
 
 #[derive(Serialize, Deserialize, JsonSchema)]
@@ -40,6 +42,7 @@ struct Grant {
 
 struct Draft {
     log: Arc<Mutex<Vec<String>>>,
+    panics: bool,
 }
 
 #[async_trait]
@@ -60,7 +63,7 @@ impl Capability for Publisher {
     }
 
     fn open(&self, _grant: &Grant, _call: &CallContext) -> Result<Draft> {
-        Ok(Draft { log: Arc::clone(&self.log) })
+        Ok(Draft { log: Arc::clone(&self.log), panics: self.panics })
     }
 
     async fn close(&self, _draft: Draft, ending: &Ending<()>) -> Result<()> {
@@ -90,6 +93,7 @@ impl store::Host for View<'_, Draft> {
     }
 
     async fn wait(&mut self, ms: u64) -> wasmtime::Result<()> {
+        assert!(!self.panics, "on purpose");
         self.log.lock().unwrap().push("waits".to_owned());
         tokio::time::sleep(Duration::from_millis(ms)).await;
         Ok(())
@@ -114,7 +118,7 @@ impl Publisher {
 
     /// Closes when the test says so.
     fn shut() -> Self {
-        Publisher { log: Arc::default(), gate: Arc::new(Semaphore::new(0)), fails: false }
+        Publisher { log: Arc::default(), gate: Arc::new(Semaphore::new(0)), fails: false, panics: false }
     }
 
     fn say(&self, what: String) {
@@ -243,6 +247,21 @@ async fn a_streamed_response_that_the_guest_broke_off_is_half_a_body() {
         assert_eq!(told(&ended.outcome().await.expect("it ends").ending), expected, "{path}");
         assert_eq!(kv.log(), [format!("path {path}"), format!("closing {expected}"), "closed".to_owned()]);
     }
+}
+
+#[tokio::test]
+async fn a_panic_of_the_host_is_an_error_and_no_end_of_the_response() {
+    let kv = Publisher { panics: true, ..Publisher::open() };
+    let (_executor, program) = kv.program(STREAMED).await;
+    let error = program.http(get("/wait-early")).send().await.err().expect("it panics");
+    assert_eq!((error.kind(), error.message()), (ErrorKind::Internal, "the host panicked while it served the guest"));
+    assert!(error.outcome().is_some_and(|outcome| outcome.usage.host_calls > 1), "{:?}", error.outcome());
+    let reply = program.http(get("/wait")).send().await.expect("it is sent");
+    let HttpReply::Answered { response, ended } = reply else { panic!("expected an answer") };
+    assert!(response.into_body().collect().await.is_err(), "half a body is not a whole one");
+    assert_eq!(ended.outcome().await.expect_err("it panics").kind(), ErrorKind::Internal);
+    let closed = ["closing cancelled", "closed"];
+    assert_eq!(kv.log(), [&["path /wait-early"], &closed[..], &["path /wait"], &closed[..]].concat());
 }
 
 #[tokio::test]

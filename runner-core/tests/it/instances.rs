@@ -274,3 +274,24 @@ async fn an_instance_holds_its_place_until_it_is_dropped() {
     drop(instance);
     assert!(program.call("next").run().await.expect("the place is free").ending.is_returned());
 }
+
+#[tokio::test]
+async fn a_result_that_is_too_large_ends_the_instance_like_any_limit() {
+    let mut instance = program("types.wasm").await.instance().start().await.expect("it starts");
+    let points: Vec<_> = (0..100).map(|n| json!({ "x": n, "y": n })).collect();
+    let limits = Limits { output_bytes: 100, ..Limits::default() };
+    let outcome = instance.call("echo-points").args(json!([points])).limits(limits).run().await.expect("it runs");
+    assert_exhausted(&outcome.ending, LimitKind::Output);
+    let error = instance.call("echo-points").args(json!([points])).run().await.expect_err("it has ended");
+    assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+}
+
+#[tokio::test]
+async fn an_instantiation_that_does_not_end_well_is_billed_as_one() {
+    let outcome = program("start_spin.wat").await.call("never").limits(short()).run().await.expect("it runs");
+    assert_exhausted(&outcome.ending, LimitKind::Deadline);
+    assert_eq!(outcome.usage.instantiate, outcome.usage.wall, "there was time for nothing else");
+    let error = program("start_spin.wat").await.instance().limits(short()).start().await.err().expect("it spins");
+    let usage = &error.outcome().expect("what it cost").usage;
+    assert!(!usage.instantiate.is_zero() && usage.instantiate == usage.wall, "{usage}");
+}

@@ -31,6 +31,24 @@ impl Guest for Hello {
                 start(out, 200).write(b"the first half, ");
                 panic!("after half the body");
             }
+            (Method::Get, "/trap-after") => {
+                respond(out, 200, b"all of it");
+                panic!("after the body");
+            }
+            // Holds on to the body, and returns.
+            (Method::Get, "/keep-half") => {
+                let mut answer = start(out, 200);
+                answer.write(b"the first half, ");
+                std::mem::forget(answer);
+            }
+            // The same, with the stream let go.
+            (Method::Get, "/keep-body") => {
+                let mut answer = start(out, 200);
+                answer.write(b"the first half, ");
+                drop(answer.stream);
+                std::mem::forget(answer.body);
+            }
+            (_, "/length") => length(out),
             (Method::Get, "/spin") => loop {
                 std::hint::black_box(0);
             },
@@ -107,6 +125,22 @@ fn stream(out: ResponseOutparam) {
         subscribe_duration(10_000_000).block();
     }
     answer.finish();
+}
+
+/// As many bytes as the head says, and ten milliseconds of work after them.
+fn length(out: ResponseOutparam) {
+    let text = b"just enough";
+    let head = Fields::new();
+    head.append("content-length", text.len().to_string().as_bytes()).expect("the header is well formed");
+    let response = OutgoingResponse::new(head);
+    let body = response.body().expect("the body is asked for once");
+    ResponseOutparam::set(out, Ok(response));
+    let mut stream = body.write().expect("the stream is asked for once");
+    // A caller who asked for the head alone has gone.
+    let _ = stream.write_all(text);
+    drop(stream);
+    let _ = OutgoingBody::finish(body, None);
+    subscribe_duration(10_000_000).block();
 }
 
 /// Method, path and headers as JSON.
