@@ -116,9 +116,13 @@ fn pool(bounds: &Bounds) -> PoolingAllocationConfig {
     let scanned = PoolingAllocationConfig::is_pagemap_scan_available();
     let kept = if scanned { KEPT_BYTES_SCANNED } else { KEPT_BYTES };
     let each = |share: u32| bounds.calls.saturating_mul(share);
+    // A function that is exported or stands in a table takes 32 bytes of its instance; not reserved, only allowed.
+    let instance_bytes = (1 << 20) + 32 * bounds.functions as usize;
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(bounds.calls)
         .max_core_instances_per_component(INSTANCES_EACH)
+        .max_core_instance_size(instance_bytes)
+        .max_component_instance_size(instance_bytes)
         .total_core_instances(each(INSTANCES_EACH))
         .max_memories_per_component(MEMORIES_EACH)
         .max_memories_per_module(MEMORIES_EACH)

@@ -56,12 +56,15 @@ impl LocalStore {
             .create(&directory)
             .map_err(|error| Error::unavailable(format!("code store `{shown}` cannot be made")).source(error))?;
         let unread = |error| Error::unavailable(format!("code store `{shown}` cannot be read")).source(error);
-        let found = fs::symlink_metadata(&directory).map_err(unread)?;
+        let is_link = fs::symlink_metadata(&directory).map_err(unread)?.is_symlink();
+        // Resolved once: a link above the directory that changes later leads nowhere else.
+        let resolved = directory.canonicalize().map_err(unread)?;
+        let found = fs::symlink_metadata(&resolved).map_err(unread)?;
         let refuse = |what: String| {
             let message = format!("code store `{shown}` {what}; whoever writes there runs code in this process");
             Err(Error::new(crate::ErrorKind::Denied, message))
         };
-        if !found.is_dir() {
+        if is_link || !found.is_dir() {
             return refuse("is not a directory of its own".to_owned());
         }
         let (user, owner) = (rustix::process::geteuid().as_raw(), found.uid());
@@ -72,9 +75,7 @@ impl LocalStore {
         if mode != 0o700 {
             return refuse(format!("has mode {mode:04o}, expected 0700"));
         }
-        // Resolved once: a link above the directory that changes later leads nowhere else.
-        let directory = directory.canonicalize().map_err(unread)?;
-        for above in directory.ancestors().skip(1) {
+        for above in resolved.ancestors().skip(1) {
             let found = fs::symlink_metadata(above).map_err(unread)?;
             let (owner, mode) = (found.uid(), found.permissions().mode());
             // With the sticky bit, as in `/tmp`, only the owner of an entry replaces it.
@@ -87,7 +88,8 @@ impl LocalStore {
                 ));
             }
         }
-        Ok(LocalStore(Arc::new(Inner { directory, bytes_max: Self::BYTES_MAX, unswept: AtomicU64::new(u64::MAX) })))
+        let unswept = AtomicU64::new(u64::MAX);
+        Ok(LocalStore(Arc::new(Inner { directory: resolved, bytes_max: Self::BYTES_MAX, unswept })))
     }
 
     /// Holds the store to so many bytes. Default [`LocalStore::BYTES_MAX`]. It may be over by a sixteenth for a while.

@@ -3,7 +3,7 @@
 //! What verifies runs, and enters the local store, to be mapped from there next time; what does not is compiled again.
 
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,9 +42,14 @@ pub struct VerifiedStore {
     remote: Arc<dyn CodeStore>,
     key: Hmac<Sha256>,
     local: LocalStore,
+    /// Places for objects that are being read and checked: anyone may have made them large.
+    reads: Arc<Semaphore>,
     /// Places for artefacts that run already and are still being written.
     writes: Arc<Semaphore>,
 }
+
+/// Objects that are read and checked at once.
+const READS_MAX: usize = 4;
 
 /// Artefacts that are written beside the calls that run them, here or to the remote place; each is held in memory until
 /// then.
@@ -64,21 +69,27 @@ impl VerifiedStore {
             return Err(Error::invalid(format!("the key of a verified store needs {SEAL_BYTES} bytes, found {found}")));
         }
         let key = Hmac::new_from_slice(key).map_err(|error| Error::invalid("the key does not fit").source(error))?;
-        Ok(VerifiedStore { remote: Arc::new(remote), key, local, writes: Arc::new(Semaphore::new(WRITES_MAX)) })
+        let (reads, writes) = (Arc::new(Semaphore::new(READS_MAX)), Arc::new(Semaphore::new(WRITES_MAX)));
+        Ok(VerifiedStore { remote: Arc::new(remote), key, local, reads, writes })
     }
 
     pub(super) async fn get(&self, engine: &Engine, key: &CodeKey, janitor: &TaskTracker) -> Option<Compiled> {
         if let Some(compiled) = self.local.get(engine, key) {
             return Some(compiled);
         }
-        let answered = tokio::time::timeout(REMOTE_TIME, self.remote.get(key.as_str())).await;
-        let sealed = match answered.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
-            Ok(found) => found?,
+        let asked = async {
+            let place = Arc::clone(&self.reads).acquire_owned().await.map_err(io::Error::other)?;
+            Ok::<_, io::Error>((self.remote.get(key.as_str()).await?, place))
+        };
+        let answered = tokio::time::timeout(REMOTE_TIME, asked).await;
+        let (found, _place) = match answered.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+            Ok(answer) => answer,
             Err(error) => {
                 tracing::warn!(%error, "the code store did not answer, compiling instead");
                 return None;
             }
         };
+        let sealed = found?;
         let (mac, bytes) = (self.mac(key), sealed.clone());
         if !aside(sealed.len(), move || verifies(mac, &bytes)).await.ok()? {
             tracing::warn!(key = key.as_str(), "code that does not verify is compiled again, not run");
@@ -175,7 +186,9 @@ impl CodeStore for DirectoryStore {
     async fn put(&self, name: &str, sealed: Bytes) -> io::Result<()> {
         let (directory, path) = (Arc::clone(&self.0), self.0.join(name));
         tokio::task::spawn_blocking(move || {
-            let mut file = tempfile::NamedTempFile::new_in(directory)?;
+            // For hosts of other users too: nobody trusts what lies here.
+            let readable = std::fs::Permissions::from_mode(0o644);
+            let mut file = tempfile::Builder::new().permissions(readable).tempfile_in(directory)?;
             io::Write::write_all(&mut file, &sealed)?;
             file.persist(path)?;
             Ok(())

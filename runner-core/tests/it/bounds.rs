@@ -81,6 +81,11 @@ async fn fifty_thousand_functions_within_the_bounds_compile() {
     let module = module_of(50_000, 0);
     let program = executor().load(&module, &Grants::none()).await.expect("it compiles");
     assert!(program.exports().is_empty());
+    // Each of them in a table, as a language with pointers to functions does: that takes room in the instance.
+    let every = (0..50_000).map(|at| format!(" {at}")).collect::<String>();
+    let functions = "(func)".repeat(50_000);
+    let module = format!("(module (table 50000 funcref) (elem (i32.const 0) func{every}) {functions})");
+    executor().load(module.as_bytes(), &Grants::none()).await.expect("it loads");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,17 +1,20 @@
 //! Compiled code: a second process starts without compiling, and what does not verify is compiled again, never run.
 
 use std::fs;
+use std::io;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use bytes::Bytes;
 use runner_core::{
-    DirectoryStore, ErrorKind, Executor, Grants, LocalStore, Metering, ModuleId, Program, VerifiedStore,
+    Bounds, CodeStore, DirectoryStore, ErrorKind, Executor, Grants, LocalStore, Metering, ModuleId, Program,
+    VerifiedStore, async_trait,
 };
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::support::{guest, small, value};
+use crate::support::{guest, small, turns, value};
 
 const KEY: &[u8] = b"a key of thirty-two bytes, or so.";
 
@@ -278,4 +281,81 @@ async fn what_anyone_may_have_put_in_the_shared_place_costs_a_compilation_and_no
         put(&path);
         assert!(!compiled(&with_verified(&shared, &there, KEY)).await.is_zero());
     }
+}
+
+/// A place that hangs, for reading or for writing.
+struct Hanging {
+    reads: bool,
+    writes: bool,
+}
+
+#[async_trait]
+impl CodeStore for Hanging {
+    async fn get(&self, _name: &str) -> io::Result<Option<Bytes>> {
+        match self.reads {
+            true => std::future::pending().await,
+            false => Ok(None),
+        }
+    }
+
+    async fn put(&self, _name: &str, _sealed: Bytes) -> io::Result<()> {
+        match self.writes {
+            true => std::future::pending().await,
+            false => Ok(()),
+        }
+    }
+}
+
+fn hanging(directory: &TempDir, reads: bool, writes: bool, bounds: Bounds) -> Executor {
+    let local = LocalStore::open(directory.path().join("code")).expect("the store opens");
+    let store = VerifiedStore::new(Hanging { reads, writes }, KEY, local).expect("the key fits");
+    Executor::builder().bounds(bounds).verified_store(store).build().expect("it starts")
+}
+
+#[tokio::test]
+async fn a_shared_place_that_hangs_is_waited_for_ten_seconds_and_no_more() {
+    let directory = TempDir::new().expect("a directory");
+    let executor = hanging(&directory, true, false, small());
+    tokio::time::pause();
+    let (load, ()) = futures::join!(compiled(&executor), async {
+        turns().await;
+        tokio::time::advance(Duration::from_secs(10)).await;
+        // What is left is real work.
+        tokio::time::resume();
+    });
+    assert!(!load.is_zero(), "it was compiled");
+}
+
+#[tokio::test]
+async fn sharing_with_a_place_that_hangs_holds_up_no_call_and_shutdown_for_ten_seconds() {
+    let directory = TempDir::new().expect("a directory");
+    let executor = hanging(&directory, false, true, small());
+    assert!(!compiled(&executor).await.is_zero());
+    tokio::time::pause();
+    let before = tokio::time::Instant::now();
+    executor.shutdown().await;
+    assert_eq!(before.elapsed().as_secs(), 10);
+}
+
+#[tokio::test]
+async fn a_load_waits_for_another_of_the_same_module_as_long_as_a_compilation_may_take() {
+    let directory = TempDir::new().expect("a directory");
+    let executor = hanging(&directory, true, false, Bounds { compile: Duration::from_secs(5), ..small() });
+    tokio::time::pause();
+    let waits = async {
+        turns().await;
+        executor.load(guest("gcd.wat"), &Grants::none()).await
+    };
+    let wind = async {
+        turns().await;
+        turns().await;
+        tokio::time::advance(Duration::from_secs(5)).await;
+        turns().await;
+        tokio::time::advance(Duration::from_secs(5)).await;
+        tokio::time::resume();
+    };
+    let (first, second, ()) = futures::join!(load(&executor, "gcd.wat"), waits, wind);
+    assert_eq!(first.exports().len(), 1, "it compiles");
+    let error = second.expect_err("it waited long enough");
+    assert_eq!((error.kind(), error.message()), (ErrorKind::Unavailable, "another load of this module took over 5s"));
 }
