@@ -76,7 +76,7 @@ pub struct HttpEnded {
 }
 
 /// The end of the guest's task: what it did, and the instance where it was a live one that may go on.
-type Ended = Result<(Outcome<()>, Option<Instance>)>;
+type Ended = Result<(Outcome<()>, Option<Box<Instance>>)>;
 
 impl HttpEnded {
     /// Waits for the guest's end. Where the body was dropped before its end, that is [`Ending::Cancelled`].
@@ -104,7 +104,7 @@ impl HttpEnded {
         }
         let outcome = judged(outcome, &self.tally, self.output);
         let instance = instance.filter(|_| outcome.ending.is_returned());
-        Ok((outcome, instance))
+        Ok((outcome, instance.map(|instance| *instance)))
     }
 }
 
@@ -243,7 +243,15 @@ where
     let holds = session.program.loans().iter().any(|loan| loan.commits);
     let tally = Arc::clone(&session.tally);
     let output = session.limits.allowed(LimitKind::Output, session.program.executor().bounds());
-    let output = session.program.loans().is_empty().then_some(output);
+    // Only capabilities are told how the call ended, and need to know what became of the answer.
+    let is_lent = !session.program.loans().is_empty();
+    let output = (!is_lent).then_some(output);
+    let (judge, verdict) = is_lent.then(oneshot::channel).unzip();
+    let judge = |verdict: Judged| {
+        if let Some(judge) = judge {
+            let _ = judge.send(verdict);
+        }
+    };
     let counted = Arc::clone(&tally);
     let request = request.map(|body| Counted {
         body: Box::pin(body.map_err(|error| HttpError::InternalError(Some(error.into().to_string())))),
@@ -251,10 +259,11 @@ where
     });
     let (answer, mut answered) = oneshot::channel();
     let (end, ended) = oneshot::channel();
-    let (judge, verdict) = oneshot::channel();
     let (stop, stopped) = oneshot::channel();
+    // Boxed: spawning copies a future nine times.
+    let guest = Box::pin(run(guest, request, answer, verdict, stopped));
     let task = async move {
-        let _ = end.send(run(guest, request, answer, verdict, stopped).await);
+        let _ = end.send(guest.await);
     };
     tokio::spawn(task.in_current_span());
     let mut stop = StopOnDrop(Some(stop));
@@ -268,7 +277,7 @@ where
         unanswered => {
             // The guest said why it has no answer, or said nothing; a trap or limit after that says more.
             let why = unanswered.and_then(std::result::Result::err).map_or_else(silent, |code| said(&code));
-            let _ = judge.send(Err(why.clone()));
+            judge(Err(why.clone().into()));
             let (outcome, _) = end_of(ended.await)?;
             stop.disarm();
             return Ok(HttpReply::Unanswered(match outcome.ending {
@@ -278,7 +287,7 @@ where
         }
     };
     if !holds {
-        let _ = judge.send(Ok(()));
+        judge(Ok(()));
         let length = head.headers.get(header::CONTENT_LENGTH);
         let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
         // A body without bytes is never polled to its end, nor is one that is not sent.
@@ -294,7 +303,7 @@ where
     let tallied = Some(Arc::clone(&tally));
     let body = Body { body, tally: tallied, left: None, guest: None, _reading: reading, broken: None };
     let body = body.collect().await;
-    let _ = judge.send(body.as_ref().map(|_| ()).map_err(|_| unfinished()));
+    judge(body.as_ref().map(|_| ()).map_err(|_| unfinished().into()));
     let (outcome, instance) = end_of(ended.await)?;
     stop.disarm();
     match (outcome.ending.is_returned(), body) {
@@ -316,14 +325,14 @@ fn end_of(ended: Result<Ended, oneshot::error::RecvError>) -> Ended {
 type Answer = oneshot::Sender<Result<Response<HyperOutgoingBody>, ErrorCode>>;
 
 /// What became of the answer, for a guest that returned: the close is told of nothing else.
-type Verdict = oneshot::Receiver<std::result::Result<(), Failure>>;
+type Judged = std::result::Result<(), Box<Failure>>;
 
 /// The guest's side of the exchange, from instance to close.
 async fn run(
     mut guest: Guest,
     request: Request<Counted>,
     answer: Answer,
-    mut verdict: Verdict,
+    verdict: Option<oneshot::Receiver<Judged>>,
     mut stop: oneshot::Receiver<()>,
 ) -> Ended {
     let live = match &guest {
@@ -359,9 +368,8 @@ async fn run(
     session.instantiated(took);
     session.store().data_mut().abort_bodies();
     session.tally.set_left();
-    let ran = match ran {
-        // Only capabilities need to know by now; waiting keeps the store.
-        Ok(Ending::Returned(())) if !program.loans().is_empty() => {
+    let ran = match (ran, verdict) {
+        (Ok(Ending::Returned(())), Some(mut verdict)) => {
             // A turn for the caller, who has mostly judged by then; one that stopped polling is not waited for longer than a
             // guest would be.
             tokio::task::yield_now().await;
@@ -373,13 +381,13 @@ async fn run(
             };
             Ok(match judged {
                 Ok(Some(Ok(()))) => Ending::Returned(()),
-                Ok(Some(Err(failure))) => Ending::Failed(failure.into()),
+                Ok(Some(Err(failure))) => Ending::Failed(failure),
                 // The caller went away before it had seen the answer.
                 Ok(None) => Ending::Cancelled,
                 Err(_) => session.exhausted(LimitKind::Deadline),
             })
         }
-        other => other,
+        (ran, _) => ran,
     };
     // A limit on a body shows as a broken stream to the guest, whatever it made of it.
     let ran = ran.map(|ending| match (session.tally.output.is_over(), session.tally.input.is_over()) {

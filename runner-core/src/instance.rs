@@ -241,7 +241,10 @@ impl Instance {
     ///
     /// # Errors
     /// Where the host could not do its part, in the request or in a close: with the outcome.
-    pub(crate) async fn end_http(mut self, ran: Result<Ending<()>>) -> Result<(Outcome<()>, Option<Self>)> {
+    pub(crate) async fn end_http(
+        mut self: Box<Self>,
+        ran: Result<Ending<()>>,
+    ) -> Result<(Outcome<()>, Option<Box<Self>>)> {
         if !matches!(ran, Ok(Ending::Returned(()))) {
             return self.session.finish(ran).await.map(|outcome| (outcome, None));
         }
