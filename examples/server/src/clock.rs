@@ -10,6 +10,11 @@ pub(crate) fn date() -> String {
     Timestamp::from_second(now.as_second()).unwrap_or(now).to_string()
 }
 
+/// Now as timers have it: a test may wind it.
+pub(crate) fn timer() -> tokio::time::Instant {
+    tokio::time::Instant::now()
+}
+
 /// Now, to measure from.
 pub(crate) fn now() -> Instant {
     Instant::now()

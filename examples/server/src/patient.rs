@@ -1,4 +1,5 @@
-//! A connection whose client must take what it is sent: one that does not read holds an answer in memory for ever.
+//! A connection whose client must take what it is sent: one that does not, or takes a little now and then, holds an answer
+//! in memory for ever.
 
 use std::io;
 use std::pin::Pin;
@@ -7,33 +8,43 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 
-/// How long a client may take nothing at all of what waits for it.
-const STALL_MAX: Duration = Duration::from_secs(60);
+use crate::clock;
+
+/// How long a client may keep waiting what is there for it.
+const PATIENCE_MAX: Duration = Duration::from_secs(60);
+/// What a client must take in a second, or its patience runs out: 64 MiB in 5 minutes, as senders must.
+const BYTES_PER_SECOND: f64 = (256 << 10) as f64;
 
 pub(crate) struct Patient {
     stream: TcpStream,
-    /// Runs while a write waits.
-    stalled: Option<Pin<Box<Sleep>>>,
+    /// What is left of it: waiting takes from it, what is written gives it back.
+    patience: Duration,
+    /// While a write waits: since when, and what runs until the patience is over.
+    waits: Option<(Instant, Pin<Box<Sleep>>)>,
 }
 
 impl Patient {
     pub(crate) fn new(stream: TcpStream) -> Self {
-        Patient { stream, stalled: None }
+        Patient { stream, patience: PATIENCE_MAX, waits: None }
     }
 
-    fn within<T>(
+    fn within(
         &mut self,
         cx: &mut Context<'_>,
-        write: impl FnOnce(Pin<&mut TcpStream>, &mut Context<'_>) -> Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
+        write: impl FnOnce(Pin<&mut TcpStream>, &mut Context<'_>) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
         if let Poll::Ready(written) = write(Pin::new(&mut self.stream), cx) {
-            self.stalled = None;
+            let waited = self.waits.take().map(|(since, _)| since.elapsed()).unwrap_or_default();
+            let earned = written.as_ref().map_or(0.0, |bytes| *bytes as f64 / BYTES_PER_SECOND);
+            let left = self.patience.saturating_sub(waited) + Duration::from_secs_f64(earned);
+            self.patience = left.min(PATIENCE_MAX);
             return Poll::Ready(written);
         }
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(STALL_MAX)));
-        stalled.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+        let patience = self.patience;
+        let (_, over) = self.waits.get_or_insert_with(|| (clock::timer(), Box::pin(sleep(patience))));
+        over.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
@@ -61,10 +72,10 @@ impl AsyncWrite for Patient {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.within(cx, |stream, cx| stream.poll_flush(cx))
+        self.within(cx, |stream, cx| stream.poll_flush(cx).map_ok(|()| 0)).map_ok(drop)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.within(cx, |stream, cx| stream.poll_shutdown(cx))
+        self.within(cx, |stream, cx| stream.poll_shutdown(cx).map_ok(|()| 0)).map_ok(drop)
     }
 }

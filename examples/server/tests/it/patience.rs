@@ -104,3 +104,32 @@ async fn an_answer_that_nobody_reads_is_given_up_after_a_minute() {
         assert_eq!(read.len() > BYTES, is_whole, "{pause} s: {} bytes", read.len());
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_read_too_slowly_is_given_up() {
+    const BYTES: usize = 64 << 20;
+    let page = TempDir::new().unwrap();
+    std::fs::write(page.path().join("index.html"), vec![b' '; BYTES]).unwrap();
+    // A little every 5 seconds, so that it never stalls for a minute.
+    for (piece, is_whole) in [(2 << 20, true), (256 << 10, false)] {
+        let (_site, mut stream) = connected(Some(dir(page.path()))).await;
+        let ask = format!("GET / HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", stream.peer_addr().unwrap());
+        stream.write_all(ask.as_bytes()).await.unwrap();
+        let (mut read, mut piece) = (0, vec![0; piece]);
+        'read: loop {
+            sleep(Duration::from_secs(5)).await;
+            let mut taken = 0;
+            while taken < piece.len() {
+                match stream.read(&mut piece[taken..]).await {
+                    Ok(0) | Err(_) => {
+                        read += taken;
+                        break 'read;
+                    }
+                    Ok(bytes) => taken += bytes,
+                }
+            }
+            read += taken;
+        }
+        assert_eq!(read > BYTES, is_whole, "{} at once: {read} bytes", piece.len());
+    }
+}
