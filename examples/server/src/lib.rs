@@ -4,23 +4,27 @@
 //! ends gracefully. The API is described at `/openapi.json`.
 
 mod account;
+mod answer;
 mod api;
 mod body;
 mod call;
 mod clock;
 mod examples;
 mod guard;
+mod json;
 mod metrics;
 mod observe;
 mod openapi;
 mod page;
 mod patient;
+mod room;
 mod routes;
 mod serve;
 mod server;
 mod settings;
 mod store;
 mod stranger;
+mod surface;
 mod traces;
 
 pub use self::routes::app;

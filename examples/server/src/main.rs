@@ -194,6 +194,7 @@ impl Options {
             origins: self.allow_origin.iter().map(|origin| parse_origin(origin)).collect::<Result<_>>()?,
             token,
             limits_max: limits,
+            ..Settings::new(listen)
         })
     }
 }

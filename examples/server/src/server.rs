@@ -3,18 +3,20 @@
 use std::sync::Arc;
 
 use cap_std::fs::Dir;
+use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use runner_core::{Executor, Explanation, Grants, Metering, ModuleId, Program};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::task::TaskTracker;
 
-use crate::api::Problem;
-use crate::body::Bodies;
+use crate::api::{Module, Problem};
+use crate::body::BYTE_WEIGHT;
 use crate::clock;
 use crate::guard::Guard;
 use crate::metrics::Metrics;
+use crate::room::{Place, Room};
 use crate::settings::Settings;
 use crate::store::{Reference, Store, Stored};
+use crate::surface::Extent;
 
 /// The parts of a server.
 pub struct Server {
@@ -32,9 +34,41 @@ pub struct Server {
     pub accounts: TaskTracker,
 }
 
-/// Programs of stored modules that are kept ready. Their code is mapped from files: what they hold is little, what they
-/// save is reading, hashing and linking the module for each call.
+/// Programs of stored modules that are kept ready, which saves reading, hashing and linking the module for each call.
 const PROGRAMS_MAX: usize = 64;
+/// What they may hold together, their code aside, which is mapped from files: 1 MiB each.
+const PROGRAMS_BYTES_MAX: u64 = (PROGRAMS_MAX as u64) << 20;
+
+/// A program and what it holds.
+#[derive(Clone)]
+struct Ready {
+    program: Program,
+    bytes: u64,
+}
+
+impl Ready {
+    fn new(program: Program, module_bytes: u64) -> Self {
+        let surface = Extent::of_program(program.exports(), program.imports()).tree_bytes() as u64;
+        // The names are in there twice; the engine's tables are about an eighth of the module.
+        let bytes = (2 * surface).saturating_add(module_bytes / 8);
+        Ready { program, bytes }
+    }
+}
+
+#[derive(Clone)]
+struct ReadyWeight;
+
+impl Weighter<(ModuleId, Metering), Ready> for ReadyWeight {
+    fn weight(&self, _key: &(ModuleId, Metering), ready: &Ready) -> u64 {
+        ready.bytes.max(PROGRAMS_BYTES_MAX / PROGRAMS_MAX as u64)
+    }
+}
+
+/// What a module is, and the place of the tree that says so.
+pub(crate) struct Explained {
+    pub(crate) explanation: Explanation,
+    pub(crate) place: Place,
+}
 
 /// A server as the routes see it. Cheap to clone.
 #[derive(Clone)]
@@ -44,10 +78,13 @@ pub(crate) struct Shared {
     pub(crate) executor: Executor,
     pub(crate) store: Store,
     pub(crate) metrics: Arc<Metrics>,
-    pub(crate) bodies: Bodies,
+    /// The memory for what is sent here.
+    pub(crate) bodies: Room,
     /// The memory for stored modules on their way from the disk. Of its own: a call waits for it while it holds a body.
-    modules: Bodies,
-    programs: Arc<Cache<(ModuleId, Metering), Program>>,
+    modules: Room,
+    /// The memory for answers, of its own likewise.
+    pub(crate) answers: Room,
+    programs: Arc<Cache<(ModuleId, Metering), Ready, ReadyWeight>>,
     pub(crate) page: Option<Arc<Dir>>,
     pub(crate) guests: Option<Arc<Dir>>,
     pub(crate) accounts: TaskTracker,
@@ -57,13 +94,14 @@ impl From<Server> for Shared {
     fn from(server: Server) -> Self {
         Shared {
             guard: Arc::new(Guard::new(&server.settings)),
-            settings: Arc::new(server.settings),
             executor: server.executor,
             store: server.store,
             metrics: Arc::new(Metrics::new()),
-            bodies: Bodies::new(),
-            modules: Bodies::new(),
-            programs: Arc::new(Cache::new(PROGRAMS_MAX)),
+            bodies: Room::new(server.settings.held_bytes),
+            modules: Room::new(server.settings.held_bytes),
+            answers: Room::new(server.settings.held_bytes),
+            programs: Arc::new(Cache::with_weighter(PROGRAMS_MAX, PROGRAMS_BYTES_MAX, ReadyWeight)),
+            settings: Arc::new(server.settings),
             page: server.page.map(Arc::new),
             guests: server.guests.map(Arc::new),
             accounts: server.accounts,
@@ -73,26 +111,42 @@ impl From<Server> for Shared {
 
 impl Shared {
     /// Makes a stored module ready to run.
+    ///
+    /// Loads of one module that run at once are one in the executor, and have one answer: so nobody waits here for
+    /// another's turn.
     pub(crate) async fn program(&self, id: &ModuleId, metering: Metering) -> Result<Program, Problem> {
         let key = (id.clone(), metering);
-        // Whoever wants the same module meanwhile waits for this one answer.
-        let program = self.programs.get_or_insert_async(&key, async {
-            let stored = self.store.find(Reference::Id(id.clone())).await?;
-            let (bytes, _place) = self.read(&stored).await?;
-            self.load(&bytes, metering).await
-        });
-        program.await
+        if let Some(Ready { program, .. }) = self.programs.get(&key) {
+            return Ok(program);
+        }
+        let stored = self.store.find(Reference::Id(id.clone())).await?;
+        let (bytes, _place) = self.read(&stored).await?;
+        let program = self.load(&bytes, metering).await?;
+        self.programs.insert(key, Ready::new(program.clone(), stored.size_bytes));
+        if self.store.find(Reference::Id(id.clone())).await.is_err() {
+            // Deleted meanwhile: whoever did that found nothing to forget.
+            self.forget(id);
+        }
+        Ok(program)
+    }
+
+    /// Lets go of what was kept ready of a module.
+    pub(crate) fn forget(&self, id: &ModuleId) {
+        for metering in [Metering::Epochs, Metering::Fuel] {
+            self.programs.remove(&(id.clone(), metering));
+        }
     }
 
     /// Says what a stored module exports and needs.
-    pub(crate) async fn explain_stored(&self, stored: &Stored) -> Result<Explanation, Problem> {
+    pub(crate) async fn explain_stored(&self, stored: &Stored) -> Result<Explained, Problem> {
         let (bytes, _place) = self.read(stored).await?;
         self.explain(&bytes).await
     }
 
     /// A stored module's bytes, and their place in memory, to be kept beside them.
-    async fn read(&self, stored: &Stored) -> Result<(Vec<u8>, OwnedSemaphorePermit), Problem> {
-        let place = self.modules.place_of_module(stored.size_bytes).await?;
+    async fn read(&self, stored: &Stored) -> Result<(Vec<u8>, Place), Problem> {
+        let bytes = usize::try_from(stored.size_bytes).unwrap_or(usize::MAX);
+        let place = self.modules.take(bytes.saturating_mul(BYTE_WEIGHT)).await?;
         Ok((self.store.read(stored.id.clone()).await?, place))
     }
 
@@ -102,8 +156,11 @@ impl Shared {
     }
 
     /// Says what a module exports and needs. It compiles the module, so that only what can run is kept.
-    pub(crate) async fn explain(&self, bytes: &[u8]) -> Result<Explanation, Problem> {
-        self.timed(async { Ok(self.executor.explain(bytes, &Grants::none()).await?) }).await
+    pub(crate) async fn explain(&self, bytes: &[u8]) -> Result<Explained, Problem> {
+        let explanation = self.timed(async { Ok(self.executor.explain(bytes, &Grants::none()).await?) }).await?;
+        let place = self.answers.take_at_once(Module::bytes(&explanation));
+        let place = place.ok_or_else(|| Problem::unavailable("answers under way hold all the memory for them"))?;
+        Ok(Explained { explanation, place })
     }
 
     async fn timed<T>(&self, load: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {

@@ -21,12 +21,22 @@ pub struct Settings {
     pub token: Option<Token>,
     /// What one call may ask for at most.
     pub limits_max: Limits,
+    /// What all that is sent here may hold in memory; stored modules on their way from the disk as much again, and
+    /// answers that nobody has taken yet.
+    pub held_bytes: usize,
 }
 
 impl Settings {
     /// A server on an address, open to whoever reaches it, with the usual limits.
     pub fn new(listen: SocketAddr) -> Self {
-        Settings { listen, hosts: Vec::new(), origins: Vec::new(), token: None, limits_max: limits_max() }
+        Settings {
+            listen,
+            hosts: Vec::new(),
+            origins: Vec::new(),
+            token: None,
+            limits_max: limits_max(),
+            held_bytes: 512 << 20, // four modules of the largest size, or two of the longest answers
+        }
     }
 
     /// The values that a `Host` header may have.
@@ -64,7 +74,7 @@ pub fn limits_max() -> Limits {
         fuel: 1_000_000_000_000, // about ten minutes of work: the deadline comes first
         host_calls: 100_000_000,
         host_bytes: 4 << 30,
-        handles: 10_000,
+        handles: 1_000, // a handle may stand for 128 KiB: 125 MiB beside the memory
         input_bytes: 64 << 20,
         output_bytes: 32 << 20, // as the guest wrote it; in JSON up to six times that, in memory until it is sent
     }

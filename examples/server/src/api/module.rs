@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use crate::store::Stored;
+use crate::surface::Extent;
 
 /// A module's bytes.
 #[derive(ToSchema)]
@@ -47,7 +48,14 @@ pub(crate) struct Module {
     pub(crate) summary: ModuleSummary,
     pub(crate) exports: Vec<Export>,
     pub(crate) imports: Vec<Import>,
+    /// Functions whose JSON Schemas are left out, since there are too many for one answer. Absent where there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) schemas_left_out: Option<usize>,
 }
+
+/// What the JSON Schemas of one answer take at most: those of some 20,000 types, which is more than the largest
+/// interfaces in use have.
+const SCHEMA_BYTES_MAX: usize = 24 << 20;
 
 /// Something that a module offers.
 #[derive(Debug, Serialize, ToSchema)]
@@ -66,8 +74,9 @@ enum ExportIs {
         params: Vec<Param>,
         /// Nothing where it returns nothing.
         result: Option<Typed>,
-        /// JSON Schema of the arguments as an array.
-        args_schema: Value,
+        /// JSON Schema of the arguments as an array; absent where `schemas_left_out` counts it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        args_schema: Option<Value>,
     },
     /// Called with `args_cli`, `env` and `stdin`.
     Command,
@@ -89,8 +98,9 @@ struct Typed {
     /// The type in the words of WIT.
     #[serde(rename = "type")]
     ty: String,
-    /// JSON Schema of the value.
-    schema: Value,
+    /// JSON Schema of the value; absent where `schemas_left_out` counts it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    schema: Option<Value>,
 }
 
 /// Something that a module needs.
@@ -109,11 +119,22 @@ pub(crate) struct Import {
 
 impl Module {
     pub(crate) fn new(stored: Stored, explanation: Explanation) -> Self {
-        Module {
-            summary: stored.into(),
-            exports: explanation.exports.into_iter().map(Export::from).collect(),
-            imports: explanation.imports.into_iter().map(Import::from).collect(),
-        }
+        let (mut bytes, mut left_out) = (0, 0);
+        let exports = explanation.exports.into_iter().map(|export| {
+            bytes += Extent::of_export(&export).schema_bytes();
+            let is_short = bytes <= SCHEMA_BYTES_MAX;
+            left_out += usize::from(!is_short && matches!(export.kind, ExportKind::Function(_)));
+            Export::new(export, is_short)
+        });
+        let exports = exports.collect();
+        let imports = explanation.imports.into_iter().map(Import::from).collect();
+        Module { summary: stored.into(), exports, imports, schemas_left_out: (left_out > 0).then_some(left_out) }
+    }
+
+    /// What it takes to say this: the explanation, the same as texts, those as JSON, and the schemas.
+    pub(crate) fn bytes(explanation: &Explanation) -> usize {
+        let extent = Extent::of_explanation(explanation);
+        extent.tree_bytes().saturating_mul(3).saturating_add(extent.schema_bytes().min(SCHEMA_BYTES_MAX))
     }
 }
 
@@ -131,11 +152,11 @@ impl From<Stored> for ModuleSummary {
     }
 }
 
-impl From<runner_core::Export> for Export {
-    fn from(export: runner_core::Export) -> Self {
+impl Export {
+    fn new(export: runner_core::Export, has_schemas: bool) -> Self {
         let what = match export.kind {
             ExportKind::Function(signature) => ExportIs::Function {
-                args_schema: signature.arguments_schema(),
+                args_schema: has_schemas.then(|| signature.arguments_schema()),
                 result: match signature.results.as_slice() {
                     [] => None,
                     results => Some(Typed {
@@ -144,7 +165,7 @@ impl From<runner_core::Export> for Export {
                             // Several results arrive as one array.
                             many => Type::Tuple(many.to_vec()).to_string(),
                         },
-                        schema: signature.result_schema().unwrap_or(json!({ "type": "null" })),
+                        schema: has_schemas.then(|| signature.result_schema().unwrap_or(json!({ "type": "null" }))),
                     }),
                 },
                 params: signature
@@ -152,7 +173,7 @@ impl From<runner_core::Export> for Export {
                     .iter()
                     .map(|(name, ty)| Param {
                         name: name.clone(),
-                        typed: Typed { schema: schema(ty), ty: ty.to_string() },
+                        typed: Typed { schema: has_schemas.then(|| schema(ty)), ty: ty.to_string() },
                     })
                     .collect(),
             },

@@ -10,6 +10,7 @@ use tracing::Instrument;
 
 use super::{Target, modules};
 use crate::account::Account;
+use crate::answer::Streams;
 use crate::api::{Problem, Refusals};
 use crate::server::Shared;
 use crate::stranger::{inward, outward};
@@ -42,7 +43,9 @@ pub(super) async fn http(
     match program.http(request).send().instrument(account.span()).await {
         Ok(HttpReply::Answered { response, ended }) => {
             shared.accounts.spawn(async move { account.settle(ended.outcome().await.as_ref()) });
-            outward(response.map(Body::new), &place)
+            let mut response = outward(response.map(Body::new), &place)?;
+            response.extensions_mut().insert(Streams);
+            Ok(response)
         }
         Ok(HttpReply::Unanswered(outcome)) => {
             account.settle(Ok(&outcome));

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::multipart::{Field, MultipartError};
-use axum::extract::{FromRequest, Multipart, Request as HttpRequest, State};
+use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Request as HttpRequest, State};
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value;
@@ -11,8 +11,10 @@ use utoipa::{IntoParams, ToSchema};
 use super::reference::Asked;
 use super::{Target, modules};
 use crate::api::{Outcome, Problem, Refusals, Request, Wasm};
-use crate::body::{Held, JSON_BYTES_MAX, media_type, parse_json, shown};
+use crate::body::{self, JSON_BYTES_MAX, media_type};
 use crate::call;
+use crate::json::{self, shown};
+use crate::room::Place;
 use crate::server::Shared;
 
 /// What to call, where the body is the module itself.
@@ -61,12 +63,13 @@ pub(super) async fn run(
                 "a multipart call has all of its request in the part `request`, nothing in the query",
             ));
         }
-        let Parts { module, request, _held } = Parts::read(&shared, module_bytes_max, request).await?;
+        let Parts { module, request, _place } = Parts::read(&shared, module_bytes_max, request).await?;
         let program = shared.load(&module, request.metering.into()).await?;
         return Ok(Json(call::call(&shared, &program, modules::own_name(None), request).await?));
     }
-    let asked = query.into_request()?;
-    let module = shared.bodies.read_module(request, module_bytes_max).await?;
+    let module = body::read_module(&shared.bodies, request, module_bytes_max).await?;
+    let mut place = shared.bodies.place();
+    let asked = query.into_request(&mut place).await?;
     let program = shared.load(&module, asked.metering.into()).await?;
     // The code is all that is needed from here on.
     drop(module);
@@ -88,14 +91,17 @@ pub(super) async fn call(
     Target(reference): Target,
     request: HttpRequest,
 ) -> Result<Json<Outcome>, Problem> {
-    let (asked, _held): (Request, _) = shared.bodies.read_json(request).await?;
+    let (asked, _place): (Request, _) = body::read_json(&shared.bodies, request).await?;
     let (id, name) = modules::find(&shared, reference).await?;
     let program = shared.program(&id, asked.metering.into()).await?;
     Ok(Json(call::call(&shared, &program, &name, asked).await?))
 }
 
 impl OneShot {
-    fn into_request(self) -> Result<Request, Problem> {
+    async fn into_request(self, place: &mut Place) -> Result<Request, Problem> {
+        for text in [&self.args, &self.args_cli].into_iter().flatten() {
+            json::make_room(text.as_bytes(), place).await?;
+        }
         let json = |name: &str, text: &str| {
             serde_json::from_str::<Value>(text)
                 .map_err(|error| Problem::invalid(format!("`{name}` is not JSON: {error}, found `{}`", shown(text))))
@@ -109,19 +115,23 @@ impl OneShot {
     }
 }
 
-/// The two parts, and the place of the body that they lie in.
+/// The two parts, and their place.
 struct Parts {
     module: Bytes,
     request: Request,
-    _held: Held,
+    _place: Place,
 }
 
 impl Parts {
     async fn read(shared: &Shared, module_bytes_max: usize, request: HttpRequest) -> Result<Self, Problem> {
         let headers = request.headers().clone();
-        let held = shared.bodies.read(request, module_bytes_max + JSON_BYTES_MAX).await?;
-        let mut whole = HttpRequest::new(held.bytes().clone().into());
+        let held = body::read(&shared.bodies, request, module_bytes_max + JSON_BYTES_MAX).await?;
+        // The parts are a copy: the body as it came is gone once they are read.
+        let (bytes, mut place) = held.into_parts();
+        let mut whole = HttpRequest::new(bytes.into());
         *whole.headers_mut() = headers;
+        // The layer that says so saw the request before; this is another.
+        DefaultBodyLimit::disable().apply(&mut whole);
         let multipart = Multipart::from_request(whole, &()).await;
         let mut multipart = multipart.map_err(|rejection| Problem::invalid(rejection.body_text()))?;
         let (mut module, mut request) = (None, None);
@@ -129,7 +139,7 @@ impl Parts {
             match field.name().map(str::to_owned).as_deref() {
                 Some("module") if module.is_none() => module = Some(bounded(field, module_bytes_max).await?),
                 Some("request") if request.is_none() => {
-                    request = Some(parse_json(&bounded(field, JSON_BYTES_MAX).await?)?)
+                    request = Some(json::parse(&bounded(field, JSON_BYTES_MAX).await?, &mut place).await?)
                 }
                 name => {
                     let name = name.unwrap_or_default();
@@ -140,7 +150,7 @@ impl Parts {
             }
         }
         let module = module.ok_or_else(|| Problem::invalid("the part `module` is missing"))?;
-        Ok(Parts { module, request: request.unwrap_or_default(), _held: held })
+        Ok(Parts { module, request: request.unwrap_or_default(), _place: place })
     }
 }
 

@@ -22,7 +22,7 @@ use self::reference::Target;
 use self::service::Description;
 use crate::api::Problem;
 use crate::server::{Server, Shared};
-use crate::{guard, observe, openapi, page};
+use crate::{answer, guard, observe, openapi, page};
 
 /// All routes of a server.
 pub fn app(server: Server) -> Router {
@@ -50,6 +50,7 @@ pub fn app(server: Server) -> Router {
         .layer(Extension(Description(api.into())))
         // Bodies are read within bounds of our own.
         .layer(DefaultBodyLimit::disable())
+        .layer(from_fn_with_state(shared.answers.clone(), answer::hold))
         .layer(from_fn_with_state(Arc::clone(&shared.guard), guard::token))
         .layer(from_fn_with_state(Arc::clone(&shared.guard), guard::cors))
         .layer(from_fn_with_state(Arc::clone(&shared.guard), guard::address))

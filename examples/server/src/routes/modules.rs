@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use http::StatusCode;
+use http::{StatusCode, header};
 use runner_core::ModuleId;
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -11,8 +11,9 @@ use utoipa::IntoParams;
 use super::Target;
 use super::reference::{Asked, Naming};
 use crate::api::{Module, ModuleList, Problem, Refusals, Wasm};
-use crate::server::Shared;
-use crate::store::{Name, Reference};
+use crate::body;
+use crate::server::{Explained, Shared};
+use crate::store::{Name, Reference, Stored};
 
 /// Modules on a page of the list, unless asked otherwise, and at most.
 const PAGE_MODULES: usize = 100;
@@ -30,9 +31,9 @@ const PAGE_MODULES_MAX: usize = 1_000;
     Refusals,
 ))]
 pub(super) async fn add(State(shared): State<Shared>, request: Request) -> Result<Response, Problem> {
-    let (module, is_new) = store(&shared, None, request).await?;
+    let (described, is_new) = store(&shared, None, request).await?;
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
-    Ok((status, Json(module)).into_response())
+    Ok((status, described).into_response())
 }
 
 /// Stores a module as the next version of a name.
@@ -52,15 +53,26 @@ pub(super) async fn put(
     Naming(name): Naming,
     request: Request,
 ) -> Result<Response, Problem> {
-    let (module, _) = store(&shared, Some(name), request).await?;
-    Ok((StatusCode::CREATED, Json(module)).into_response())
+    let (described, _) = store(&shared, Some(name), request).await?;
+    Ok((StatusCode::CREATED, described).into_response())
 }
 
-async fn store(shared: &Shared, name: Option<Name>, request: Request) -> Result<(Module, bool), Problem> {
-    let held = shared.bodies.read_module(request, shared.executor.bounds().module_bytes).await?;
-    let explanation = shared.explain(&held).await?;
-    let (stored, is_new) = shared.store.put(name, explanation.id.clone(), held, explanation.kind.as_str()).await?;
-    Ok((Module::new(stored, explanation), is_new))
+async fn store(shared: &Shared, name: Option<Name>, request: Request) -> Result<(Response, bool), Problem> {
+    let held = body::read_module(&shared.bodies, request, shared.executor.bounds().module_bytes).await?;
+    let explained = shared.explain(&held).await?;
+    let (id, kind) = (explained.explanation.id.clone(), explained.explanation.kind.as_str());
+    let (stored, is_new) = shared.store.put(name, id, held, kind).await?;
+    Ok((described(stored, explained).await?, is_new))
+}
+
+/// A module as JSON, written aside: that may take a while, also for a small module.
+async fn described(stored: Stored, explained: Explained) -> Result<Response, Problem> {
+    let Explained { explanation, place } = explained;
+    let written = tokio::task::spawn_blocking(move || serde_json::to_vec(&Module::new(stored, explanation)));
+    let Ok(Ok(json)) = written.await else { return Err(Problem::internal("the module cannot be described")) };
+    // From here on it is an answer like any other.
+    drop(place);
+    Ok(([(header::CONTENT_TYPE, "application/json")], json).into_response())
 }
 
 /// Which part of the list.
@@ -108,10 +120,10 @@ pub(super) async fn list(
     (status = 200, description = "The module", body = Module),
     Refusals,
 ))]
-pub(super) async fn describe(State(shared): State<Shared>, Target(reference): Target) -> Result<Json<Module>, Problem> {
+pub(super) async fn describe(State(shared): State<Shared>, Target(reference): Target) -> Result<Response, Problem> {
     let stored = shared.store.find(reference).await?;
-    let explanation = shared.explain_stored(&stored).await?;
-    Ok(Json(Module::new(stored, explanation)))
+    let explained = shared.explain_stored(&stored).await?;
+    described(stored, explained).await
 }
 
 /// Removes a name with all its versions, one version, or a module by its content.
@@ -126,7 +138,10 @@ pub(super) async fn describe(State(shared): State<Shared>, Target(reference): Ta
     Refusals,
 ))]
 pub(super) async fn remove(State(shared): State<Shared>, Target(reference): Target) -> Result<StatusCode, Problem> {
-    shared.store.delete(reference).await?;
+    shared.store.delete(reference.clone()).await?;
+    if let Reference::Id(id) = &reference {
+        shared.forget(id);
+    }
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -3,8 +3,10 @@
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
-use futures::stream;
+use futures::future::join_all;
+use futures::{StreamExt, stream};
 use http::Request;
+use serde_json::json;
 
 use crate::support::{Site, request};
 
@@ -125,5 +127,75 @@ async fn no_answer_is_to_be_sniffed() {
     let site = Site::new();
     for path in ["/", "/healthz", "/v1/absent", "/v1/examples/gcd.wat"] {
         assert_eq!(site.get(path).await.header("x-content-type-options"), "nosniff", "{path}");
+    }
+}
+
+/// A body that begins so, and then waits for ever. It says that it is long.
+fn unfinished(path: &str, begin: Vec<u8>) -> Request<Body> {
+    let begin = stream::iter([Ok::<_, std::io::Error>(begin)]).chain(stream::pending());
+    let mut request = request("POST", path, Body::from_stream(begin));
+    request.headers_mut().insert("content-length", (8 << 20).into());
+    request
+}
+
+#[tokio::test]
+async fn senders_who_send_little_keep_nobody_out() {
+    let site = Site::with(|wants| wants.settings.held_bytes = 4 << 20);
+    let slow = ["/v1/run", "/v1/modules", "/v1/modules/gcd/call"].repeat(10);
+    let slow = join_all(slow.into_iter().map(|path| site.send(unfinished(path, b"{".to_vec()))));
+    let honest = async {
+        site.put("gcd", runner_guests::wat("gcd")).await;
+        site.call("gcd", &json!({ "args": [48, 36] })).await.returned()
+    };
+    tokio::select! {
+        biased;
+        _ = slow => panic!("they never end"),
+        returned = honest => assert_eq!(returned, 12),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_sent_has_its_place_and_who_finds_none_is_refused() {
+    let site = Site::with(|wants| wants.settings.held_bytes = 4 << 20);
+    // Each byte of a module counts twice.
+    let held = join_all([1, 2].map(|_| site.send(unfinished("/v1/run", vec![b' '; 1 << 20]))));
+    let refused = site.ask("POST", "/v1/modules", runner_guests::wat("gcd"));
+    tokio::select! {
+        biased;
+        _ = held => panic!("they are silent for 15 s, and the other waits 10"),
+        refused = refused => refused.is_problem(503, "unavailable", "other requests hold all the memory"),
+    }
+    // They are gone, and with them what they held.
+    site.call("absent", &json!({ "stdin": " ".repeat(1 << 20) })).await.is_problem(404, "not_found", "no module");
+}
+
+#[tokio::test]
+async fn json_is_weighed_by_its_values_before_it_is_parsed() {
+    let site = Site::new();
+    site.put("gcd", runner_guests::wat("gcd")).await;
+    let zeros = |count: usize| format!("{{\"args\":[{}0]}}", "0,".repeat(count));
+    let in_parts = |json: &str| {
+        let part = |name: &str, text: &str| {
+            format!("--edge\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{text}\r\n")
+        };
+        let body = part("module", runner_guests::wat("gcd")) + &part("request", json) + "--edge--\r\n";
+        let mut request = request("POST", "/v1/run", body);
+        request.headers_mut().insert("content-type", "multipart/form-data; boundary=edge".parse().unwrap());
+        request
+    };
+    let alone = |json: &str| request("POST", "/v1/modules/gcd/call", json.to_owned());
+    // 600 MB of values in 16 MiB.
+    let many = zeros(8_000_000);
+    for request in [alone(&many), in_parts(&many)] {
+        site.send(request).await.is_problem(413, "exceeded", "so many values");
+    }
+    let some = zeros(1_000_000);
+    for request in [alone(&some), in_parts(&some)] {
+        site.send(request).await.is_problem(400, "invalid", "expected 2 arguments");
+    }
+    // What stands in quotes is one value.
+    let text = format!(r#"{{"args":[48,36],"stdin":"{}"}}"#, r#",[{:\""#.repeat(2_000_000));
+    for request in [alone(&text), in_parts(&text)] {
+        assert_eq!(site.send(request).await.returned(), 12);
     }
 }

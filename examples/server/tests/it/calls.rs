@@ -105,7 +105,7 @@ async fn every_limit_can_be_asked_for_up_to_the_servers_maximum() {
         ("fuel", 1_000_000_000_000),
         ("host_calls", 100_000_000),
         ("host_bytes", 4 << 30),
-        ("handles", 10_000),
+        ("handles", 1_000),
         ("input_bytes", 64 << 20),
         ("output_bytes", 32 << 20),
     ] {

@@ -124,3 +124,22 @@ async fn a_caller_who_goes_away_takes_the_compiler_along() {
     slow.abort();
     until(&running, 0).await;
 }
+
+#[tokio::test]
+async fn all_who_want_a_module_that_does_not_compile_have_one_answer_and_not_one_after_the_other() {
+    let data = TempDir::new().unwrap();
+    let running = Running::start(program(data.path()).args(["--compile-seconds", "2"])).await;
+    let sum = running.client.put(running.url("/v1/modules/sum")).body(runner_guests::wat("sum_of_2_ints")).send();
+    let sum: Value = sum.await.unwrap().json().await.unwrap();
+    // A module is stored only once it compiles: so it becomes another on the disk.
+    let hex = sum["id"].as_str().unwrap().strip_prefix("sha256:").unwrap();
+    std::fs::write(data.path().join("modules/blobs").join(hex), enormous_body()).unwrap();
+    let from = Instant::now();
+    let calls = (0..8).map(|_| running.client.post(running.url("/v1/modules/sum/call")).body("{}").send());
+    for answer in futures::future::join_all(calls).await {
+        // Whoever waited as long as a compiler may take is sent away, often just before the compiler's own end.
+        let status = answer.unwrap().status();
+        assert!([StatusCode::PAYLOAD_TOO_LARGE, StatusCode::SERVICE_UNAVAILABLE].contains(&status), "{status}");
+    }
+    assert!(from.elapsed() < Duration::from_secs(8), "{:?}", from.elapsed());
+}

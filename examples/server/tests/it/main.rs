@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test ends where it finds what it did not expect")]
 
 mod addresses; // who may speak to it: Host, Origin, token
+mod answers; // what the server holds until somebody has read it
 mod bodies; // what may be sent, and how much
 mod calls; // stored modules, called
 mod compilers; // modules that are hard to compile, and the children that do it

@@ -279,3 +279,71 @@ async fn a_directory_serves_one_server_at_a_time() {
     let error = runner_server::Store::open(dir, runner_server::Capacity::default()).unwrap_err();
     assert!(error.to_string().contains("in use by another server"), "{error}");
 }
+
+/// A module of 100 exports with 1,000 parameters each: some kilobytes, and much to tell. No two numbers make the same.
+fn talkative(number: usize) -> String {
+    let exports: String = (0..100).map(|at| format!("(export \"f{number}-{at}\" (func $f))")).collect();
+    format!("(module (func $f (param {})) {exports})", "i32 ".repeat(1_000))
+}
+
+#[tokio::test]
+async fn schemas_of_which_there_are_too_many_are_left_out_and_counted() {
+    let site = Site::new();
+    let stored = site.put("talkative", talkative(0)).await;
+    let described = site.get("/v1/modules/talkative").await;
+    assert_eq!(described.header("content-type"), "application/json");
+    assert_eq!(described.json(), stored);
+    let exports = stored["exports"].as_array().unwrap();
+    // Names and types are told of all.
+    assert_eq!(exports.len(), 100);
+    assert!(exports.iter().all(|export| export["params"].as_array().unwrap().len() == 1_000));
+    assert!(exports.iter().all(|export| export["params"][999]["type"] == "s32"));
+    let (with, without): (Vec<_>, Vec<_>) = exports.iter().partition(|export| export.get("args_schema").is_some());
+    assert!(with.iter().all(|export| export["params"][999].get("schema").is_some()));
+    assert!(without.iter().all(|export| export["params"][999].get("schema").is_none()));
+    assert_eq!((with.len(), &stored["schemas_left_out"]), (20, &json!(80)));
+    assert_eq!(site.put("gcd", runner_guests::wat("gcd")).await.get("schemas_left_out"), None);
+}
+
+/// How often a module was made ready.
+async fn loads(site: &Site) -> u64 {
+    let metrics = site.get("/metrics").await.body;
+    metrics.lines().find_map(|line| line.strip_prefix("runner_load_seconds_count ")).unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn as_many_programs_are_kept_ready_as_there_is_room_for() {
+    let site = Site::new();
+    for number in 0..6 {
+        site.put(&format!("large{number}"), talkative(number)).await;
+        site.put(&format!("small{number}"), format!("(module (func (export \"f{number}\")))")).await;
+    }
+    let call_all = async |name: &str| {
+        for number in 0..6 {
+            let answer = site.call(&format!("{name}{number}"), &json!({ "function": "absent" })).await;
+            answer.is_problem(404, "not_found", "no export");
+        }
+        loads(&site).await
+    };
+    let first = call_all("small").await;
+    assert_eq!(call_all("small").await, first);
+    let first = call_all("large").await;
+    assert!(call_all("large").await > first);
+}
+
+#[tokio::test]
+async fn nothing_is_kept_ready_of_a_module_that_was_removed() {
+    let site = Site::new();
+    let store = async || site.ask("POST", "/v1/modules", runner_guests::wat("gcd")).await.json();
+    let id = store().await["id"].as_str().unwrap().to_owned();
+    let called = async || {
+        assert_eq!(site.call(&id, &json!({ "args": [48, 36] })).await.returned(), 12);
+        loads(&site).await
+    };
+    let first = called().await;
+    assert_eq!(called().await, first);
+    assert_eq!(site.ask("DELETE", &format!("/v1/modules/{id}"), Body::empty()).await.status, 204);
+    store().await;
+    // Storing it made it ready once, and calling it once more.
+    assert_eq!(called().await, first + 2);
+}
