@@ -1,5 +1,5 @@
 //! Who may speak to the server. Any web page can send requests to the loopback: so a request must be for this server by
-//! name (`Host`), not come from a foreign page (`Origin`), and show the token where there is one.
+//! name (`Host`), not come from a foreign page (`Origin`, `Sec-Fetch-Site`), and show the token where there is one.
 
 use std::sync::Arc;
 
@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
 use crate::api::Problem;
+use crate::json::shown;
 use crate::settings::{Settings, Token};
 
 /// How long a browser may remember the answer to a preflight.
@@ -61,6 +62,22 @@ impl Guard {
         Ok(())
     }
 
+    /// Browsers send no `Origin` with a picture or a link, but say whose page wants it. A page of the same site may be
+    /// another port's: it is as foreign as its origin.
+    fn check_site(&self, request: &Request) -> Result<(), Problem> {
+        if !is_api(request) || request.headers().contains_key(header::ORIGIN) {
+            return Ok(());
+        }
+        match request.headers().get("sec-fetch-site").map(HeaderValue::as_bytes) {
+            None | Some(b"same-origin" | b"none") => Ok(()),
+            Some(site) => Err(Problem::forbidden(format!(
+                "a page elsewhere asks for this (`Sec-Fetch-Site: {}`) and does not say which: one that \
+                 `--allow-origin` names can `fetch` it with CORS",
+                shown(&String::from_utf8_lossy(site))
+            ))),
+        }
+    }
+
     fn check_token(&self, headers: &HeaderMap) -> Result<(), Problem> {
         let Some(token) = &self.token else { return Ok(()) };
         let unauthorized = |detail| Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail);
@@ -76,9 +93,15 @@ impl Guard {
     }
 }
 
+fn is_api(request: &Request) -> bool {
+    let path = request.uri().path();
+    path == "/v1" || path.starts_with("/v1/")
+}
+
 /// Turns away what is not for this server, or comes from a page that is not allowed.
 pub(crate) async fn address(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
-    match guard.check_host(&request).and_then(|()| guard.check_origin(request.headers())) {
+    let checked = guard.check_host(&request).and_then(|()| guard.check_origin(request.headers()));
+    match checked.and_then(|()| guard.check_site(&request)) {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
     }
@@ -86,8 +109,7 @@ pub(crate) async fn address(State(guard): State<Arc<Guard>>, request: Request, n
 
 /// Turns away who does not show the token. The page, the health check and the description are open.
 pub(crate) async fn token(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
-    let path = request.uri().path();
-    let guarded = path == "/v1" || path.starts_with("/v1/") || path == "/metrics";
+    let guarded = is_api(&request) || request.uri().path() == "/metrics";
     match guarded.then(|| guard.check_token(request.headers())) {
         Some(Err(problem)) => problem.into_response(),
         _ => next.run(request).await,

@@ -152,7 +152,7 @@ pub(crate) enum Refusals {
     /// `unauthorized`: the server wants its token.
     #[response(status = 401, content_type = "application/problem+json")]
     Unauthorized(Problem),
-    /// `forbidden`: the `Host` or the `Origin` is not known here; `denied`: an import is not served or not granted.
+    /// `forbidden`: the `Host`, the `Origin` or the page that asks is not known here; `denied`: an import is not served or not granted.
     #[response(status = 403, content_type = "application/problem+json")]
     Forbidden(Problem),
     /// `not_found`: there is no such module or export.

@@ -129,3 +129,27 @@ fn a_token_that_no_header_can_carry_is_refused_and_none_is_shown() {
     }
     assert_eq!(format!("{:?}", Token::new("secret").unwrap()), "Token(..)");
 }
+
+#[tokio::test]
+async fn what_a_foreign_page_shows_or_links_to_is_forbidden() {
+    let page = "https://page.example.com";
+    let site = Site::with(|wants| wants.settings.origins = vec![page.parse().unwrap()]);
+    site.put("hello", runner_guests::get("http-hello.wasm")).await;
+    let handler = "/v1/modules/hello/http/";
+    // Another port on this machine is the same site, and as foreign.
+    for from in ["cross-site", "same-site", "invented"] {
+        for path in [handler, "/v1/modules", "/v1/absent", "/v1"] {
+            get(&site, path, &[("sec-fetch-site", from)]).await.is_problem(403, "forbidden", from);
+        }
+        let named = [("sec-fetch-site", from), ("origin", page)];
+        assert_eq!(get(&site, handler, &named).await.status, 200, "{from}");
+        let foreign = [("sec-fetch-site", from), ("origin", "https://evil.example.com")];
+        get(&site, handler, &foreign).await.is_problem(403, "forbidden", "origin");
+        for path in ["/", "/healthz", "/openapi.json"] {
+            assert_eq!(get(&site, path, &[("sec-fetch-site", from)]).await.status, 200, "{from} {path}");
+        }
+    }
+    for from in ["same-origin", "none"] {
+        assert_eq!(get(&site, handler, &[("sec-fetch-site", from)]).await.status, 200, "{from}");
+    }
+}
