@@ -3,6 +3,7 @@
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use http::StatusCode;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -10,7 +11,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
-use runner_core::{Ending, Error, Outcome};
+use runner_core::{Ending, Error, ErrorKind, Outcome};
 
 use crate::store::Holdings;
 
@@ -18,7 +19,7 @@ use crate::store::Holdings;
 struct Answered {
     method: &'static str,
     route: String,
-    status: u16,
+    status: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -81,7 +82,7 @@ impl Metrics {
         );
         registry.register(
             "calls",
-            "Calls of guests, by how they ended; `error` where the host could not do its part",
+            "Calls of guests, by how they ended; `error` where the host could not do its part, `refused` where none began",
             metrics.calls.clone(),
         );
         registry.register("limits_met", "Calls that ended at a limit", metrics.limits.clone());
@@ -116,7 +117,16 @@ impl Metrics {
         InFlight(self.in_flight.clone())
     }
 
-    pub(crate) fn answered(&self, method: &'static str, route: &str, status: u16) {
+    /// Counts an answer by the class of its status: which one it is may be a guest's choice.
+    pub(crate) fn answered(&self, method: &'static str, route: &str, status: StatusCode) {
+        let status = match status.as_u16() {
+            100..=199 => "1xx",
+            200..=299 => "2xx",
+            300..=399 => "3xx",
+            400..=499 => "4xx",
+            500..=599 => "5xx",
+            _ => "other",
+        };
         self.requests.get_or_create(&Answered { method, route: route.to_owned(), status }).inc();
     }
 
@@ -136,9 +146,9 @@ impl Metrics {
         }
     }
 
-    /// A call that the host could not do its part in.
+    /// A call without an ending.
     fn failed(&self, error: &Error) {
-        self.calls.get_or_create(&Ended { ending: "error" }).inc();
+        self.calls.get_or_create(&Ended { ending: error_name(error) }).inc();
         if let Some(outcome) = error.outcome() {
             self.spent(outcome);
         }
@@ -188,11 +198,43 @@ pub(crate) fn ending_name<T>(ending: &Ending<T>) -> &'static str {
     }
 }
 
+/// What stands for the ending where there is none: `refused` for what the caller got wrong or had no place for, so that
+/// nothing ran; `error` where the host could not do its part.
+pub(crate) fn error_name(error: &Error) -> &'static str {
+    use ErrorKind::{Denied, Exceeded, Invalid, NotFound, Unavailable};
+    let is_callers = matches!(error.kind(), Invalid | NotFound | Denied | Exceeded | Unavailable);
+    if is_callers && error.outcome().is_none() { "refused" } else { "error" }
+}
+
 /// A request under way.
 pub(crate) struct InFlight(Gauge);
 
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! Beside the code, since no request makes the host fail.
+
+    use super::*;
+
+    #[test]
+    fn what_the_host_could_not_do_is_an_error_and_what_the_caller_got_wrong_is_none() {
+        for (kind, counted) in [
+            (ErrorKind::Internal, "error"),
+            (ErrorKind::Conflict, "error"),
+            (ErrorKind::Invalid, "refused"),
+            (ErrorKind::NotFound, "refused"),
+            (ErrorKind::Unavailable, "refused"),
+        ] {
+            let metrics = Metrics::new();
+            metrics.called::<()>(Err(&Error::new(kind, "no")));
+            let text = metrics.text(Holdings::default());
+            let line = format!("runner_calls_total{{ending=\"{counted}\"}} 1");
+            assert!(text.lines().any(|it| it == line), "{kind:?}: {text}");
+        }
     }
 }

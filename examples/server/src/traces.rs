@@ -33,7 +33,7 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::metrics::ending_name;
+use crate::metrics::{ending_name, error_name};
 use crate::observe::UNKNOWN_METHOD;
 
 /// What the spans of this server are known by.
@@ -161,9 +161,13 @@ pub(crate) fn ended<T>(span: &Span, ended: Result<&Outcome<T>, &Error>) {
     let (ending, outcome) = match ended {
         Ok(outcome) => (ending_name(&outcome.ending), Some((&outcome.usage, description(&outcome.ending)))),
         Err(error) => {
+            let name = error_name(error);
             span.set_attribute("error.type", error.kind().as_str());
-            span.set_status(Status::error(error.message().to_owned()));
-            ("error", error.outcome().map(|outcome| (&outcome.usage, None)))
+            // What the caller got wrong is no fault of the call.
+            if name == "error" {
+                span.set_status(Status::error(error.message().to_owned()));
+            }
+            (name, error.outcome().map(|outcome| (&outcome.usage, None)))
         }
     };
     span.set_attribute("runner.ending", ending);

@@ -10,6 +10,7 @@
 //! Each file appears whole: written aside, synced, renamed, its directory synced.
 
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use cap_std::fs::Dir;
@@ -39,14 +40,17 @@ impl Default for Capacity {
 pub(super) struct Disk {
     files: Files,
     capacity: Capacity,
-    /// What is held; whoever changes the directory holds the lock, those who read do not.
-    holdings: Mutex<Holdings>,
+    /// Held by whoever changes the directory, and with it what is counted; those who read either do not wait.
+    changes: Mutex<()>,
+    modules: AtomicU64,
+    bytes: AtomicU64,
 }
 
 impl Disk {
     pub(super) fn open(dir: &Dir, capacity: Capacity) -> io::Result<Self> {
-        let disk = Disk { files: Files::open(dir)?, capacity, holdings: Mutex::default() };
-        *disk.lock() = disk.count()?;
+        let (files, changes) = (Files::open(dir)?, Mutex::default());
+        let disk = Disk { files, capacity, changes, modules: AtomicU64::default(), bytes: AtomicU64::default() };
+        disk.publish(disk.count()?);
         Ok(disk)
     }
 
@@ -74,8 +78,14 @@ impl Disk {
         Ok(holdings)
     }
 
+    /// What is held, without waiting for the disk.
     pub(super) fn holdings(&self) -> Holdings {
-        *self.lock()
+        Holdings { modules: self.modules.load(Ordering::Relaxed), bytes: self.bytes.load(Ordering::Relaxed) }
+    }
+
+    fn publish(&self, holdings: Holdings) {
+        self.modules.store(holdings.modules, Ordering::Relaxed);
+        self.bytes.store(holdings.bytes, Ordering::Relaxed);
     }
 
     pub(super) fn put(
@@ -85,7 +95,8 @@ impl Disk {
         bytes: &[u8],
         kind: &str,
     ) -> Result<(Stored, bool), Error> {
-        let mut holdings = self.lock();
+        let _alone = self.lock();
+        let mut holdings = self.holdings();
         let created = clock::date();
         if let Some(name) = name {
             self.check_name(name)?;
@@ -111,6 +122,7 @@ impl Disk {
                 // Counted as soon as it is there: whatever fails from here on leaves it.
                 holdings.modules += 1;
                 holdings.bytes += blob.size_bytes;
+                self.publish(holdings);
                 blob
             }
         };
@@ -120,6 +132,7 @@ impl Disk {
             Some(name) => {
                 let version = self.put_version(name, id, &created)?;
                 holdings.modules += 1;
+                self.publish(holdings);
                 Stored { label: Some((name.clone(), version)), created, ..stored }
             }
             None => stored,
@@ -228,7 +241,8 @@ impl Disk {
     }
 
     pub(super) fn delete(&self, reference: &Reference) -> Result<(), Error> {
-        let mut holdings = self.lock();
+        let _alone = self.lock();
+        let mut holdings = self.holdings();
         let lacking = || Error::NotFound(reference.clone());
         match reference {
             Reference::Id(id) => {
@@ -241,6 +255,7 @@ impl Disk {
                 sync(&self.files.blobs)?;
                 holdings.modules = holdings.modules.saturating_sub(1);
                 holdings.bytes = holdings.bytes.saturating_sub(blob.size_bytes);
+                self.publish(holdings);
             }
             Reference::Newest(name) | Reference::Version(name, _) => {
                 let wanted = |version: &Version| match reference {
@@ -264,6 +279,7 @@ impl Disk {
                 }
                 sync(&dir)?;
                 holdings.modules = holdings.modules.saturating_sub(removed);
+                self.publish(holdings);
                 if removed == 0 {
                     return Err(lacking());
                 }
@@ -272,7 +288,7 @@ impl Disk {
         Ok(())
     }
 
-    fn lock(&self) -> MutexGuard<'_, Holdings> {
-        self.holdings.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, ()> {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,7 +1,12 @@
 //! What operators and tools ask: health, metrics, the description.
 
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
+use std::sync::mpsc;
 use std::time::Duration;
 
+use runner_core::ModuleId;
+use rustix::fs::{CWD, FileType, Mode, OFlags};
 use serde_json::{Value, json};
 
 use crate::support::Site;
@@ -23,8 +28,8 @@ async fn a_call_is_counted_by_route_ending_and_cost() {
     let answer = site.get("/metrics").await;
     assert_eq!(answer.header("content-type"), "application/openmetrics-text; version=1.0.0; charset=utf-8");
     for line in [
-        r#"runner_requests_total{method="POST",route="/v1/modules/{ref}/call",status="200"} 2"#,
-        r#"runner_requests_total{method="PUT",route="/v1/modules/{ref}",status="201"} 2"#,
+        r#"runner_requests_total{method="POST",route="/v1/modules/{ref}/call",status="2xx"} 2"#,
+        r#"runner_requests_total{method="PUT",route="/v1/modules/{ref}",status="2xx"} 2"#,
         r#"runner_problems_total{kind="not_found"} 1"#,
         r#"runner_calls_total{ending="returned"} 1"#,
         r#"runner_calls_total{ending="exhausted"} 1"#,
@@ -67,8 +72,68 @@ async fn nobody_can_make_the_labels_grow() {
         site.ask(&format!("INVENTED{n}"), &format!("/invented/{n}"), "").await;
     }
     let answer = site.get("/metrics").await;
-    assert!(answer.body.contains(r#"{method="OTHER",route="other",status="405"} 3"#), "{}", answer.body);
+    assert!(answer.body.contains(r#"{method="OTHER",route="other",status="4xx"} 3"#), "{}", answer.body);
     assert!(!answer.body.contains("nvented"), "{}", answer.body);
+}
+
+#[tokio::test]
+async fn a_handler_cannot_make_the_labels_grow_either() {
+    let site = Site::new();
+    site.put("hello", runner_guests::get("http-hello.wasm")).await;
+    for status in [404, 410, 418, 451, 503] {
+        assert_eq!(site.get(&format!("/v1/modules/hello/http/status/{status}")).await.status, status);
+    }
+    let metrics = site.get("/metrics").await.body;
+    let counted = |line: &&str| line.contains("/http/") && line.starts_with("runner_requests_total");
+    let counted: Vec<_> = metrics.lines().filter(counted).collect();
+    assert_eq!(counted.len(), 2, "{counted:?}");
+    for end in [r#"status="4xx"} 4"#, r#"status="5xx"} 1"#] {
+        assert!(counted.iter().any(|line| line.ends_with(end)), "{counted:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_caller_got_wrong_is_no_error_of_the_host() {
+    let site = Site::new();
+    site.put("gcd", runner_guests::wat("gcd")).await;
+    site.call("gcd", &json!({ "args": [1] })).await.is_problem(400, "invalid", "expected 2 arguments");
+    site.call("gcd", &json!({ "function": "absent" })).await.is_problem(404, "not_found", "no export");
+    site.get("/v1/modules/gcd/http/").await.is_problem(404, "not_found", "handler");
+    let metrics = site.get("/metrics").await.body;
+    let calls: Vec<_> = metrics.lines().filter(|line| line.starts_with("runner_calls_total")).collect();
+    assert_eq!(calls, [r#"runner_calls_total{ending="refused"} 3"#]);
+}
+
+#[tokio::test]
+async fn the_metrics_do_not_wait_for_the_disk() {
+    let site = Site::new();
+    let gcd = runner_guests::wat("gcd");
+    // Whoever stores this module waits at its description, until somebody writes there or a watchman ends the wait.
+    let pipe = site.data().join(format!("modules/blobs/{}.json", ModuleId::of(gcd.as_bytes()).hex()));
+    rustix::fs::mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    let writer = move || OpenOptions::new().write(true).custom_flags(OFlags::NONBLOCK.bits() as i32).open(&pipe);
+    let put = site.ask("PUT", "/v1/modules/gcd", gcd);
+    let watched = async {
+        // It fails for as long as nobody reads.
+        let held = loop {
+            match writer() {
+                Ok(held) => break held,
+                Err(_) => tokio::task::yield_now().await,
+            }
+        };
+        let (metrics_came, waited) = mpsc::channel();
+        let watchman = std::thread::spawn(move || {
+            let in_time = waited.recv_timeout(Duration::from_secs(10)).is_ok();
+            drop(held);
+            in_time
+        });
+        let metrics = site.get("/metrics").await.body;
+        let _ = metrics_came.send(());
+        assert!(watchman.join().unwrap(), "the metrics waited");
+        assert!(metrics.lines().any(|line| line == "runner_modules 0"), "{metrics}");
+    };
+    let (put, ()) = tokio::join!(put, watched);
+    put.is_problem(500, "internal", "the data directory");
 }
 
 #[tokio::test]
