@@ -1,0 +1,1 @@
+//! Outgoing HTTP for guests of Runner: wasi:http by allow-list, over pooled connections.

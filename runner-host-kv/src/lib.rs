@@ -1,0 +1,1 @@
+//! Key-value stores for guests of Runner: wasi:keyvalue over memory and SQLite.
