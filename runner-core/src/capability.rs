@@ -234,6 +234,7 @@ mod charge {
     }
 
     impl<'a> Charge<'a> {
+        #[inline]
         pub(crate) fn open(meter: &'a mut Meter, usage: &'a mut CapabilityUsage) -> Self {
             usage.calls += 1;
             Charge { meter, usage, measured_from: None }
@@ -254,6 +255,7 @@ mod charge {
     }
 
     impl Drop for Charge<'_> {
+        #[inline]
         fn drop(&mut self) {
             if let Some((from, slept)) = self.measured_from {
                 let suspended = self.meter.tally.slept().saturating_sub(slept);
@@ -264,6 +266,7 @@ mod charge {
 }
 
 impl<'a, S> View<'a, S> {
+    #[inline]
     pub(crate) fn new(state: &'a mut S, table: &'a mut wasmtime::component::ResourceTable, meter: Charge<'a>) -> Self {
         View { state, table, meter }
     }

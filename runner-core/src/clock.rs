@@ -130,6 +130,7 @@ impl Ticker {
     }
 
     /// The count of ticks so far.
+    #[inline]
     pub(crate) fn ticks(&self) -> u64 {
         self.ticks.load(Ordering::Relaxed)
     }

@@ -225,7 +225,8 @@ impl Executor {
             return Ok(code);
         }
         let attempt = self.0.attempts.join(key);
-        let patience = self.0.bounds.compile;
+        // Long enough to share what becomes of one that waits for the compiler, and takes all of its time.
+        let patience = self.0.bounds.compile.saturating_mul(2);
         let turn = tokio::time::timeout(patience, self.0.codes.get_value_or_guard_async(key)).await;
         let place = match turn {
             Ok(Ok(code)) => return Ok(code),

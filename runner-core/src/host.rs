@@ -35,6 +35,7 @@ impl Host {
     /// The state `S` of an open capability, for the length of one host call.
     ///
     /// A plain function, so that it fits where wasmtime wants `fn(&mut T) -> D::Data<'_>`.
+    #[inline]
     pub fn view<S: Send + 'static>(&mut self) -> View<'_, S> {
         self.meter.enter();
         let slot = self
@@ -42,7 +43,9 @@ impl Host {
             .iter_mut()
             .find(|slot| slot.state_type == TypeId::of::<S>())
             .expect("a capability is opened before the guest it is linked to runs");
-        self.meter.span.record("capability", slot.lender.id());
+        if !self.meter.span.is_disabled() {
+            self.meter.span.record("capability", slot.lender.id());
+        }
         let state = slot.state.as_mut().and_then(|state| state.downcast_mut()).expect("a slot is found by its type");
         View::new(state, &mut self.table, Charge::open(&mut self.meter, &mut slot.usage))
     }

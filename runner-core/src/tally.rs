@@ -39,10 +39,12 @@ impl Tally {
         self.moved.allow(limits.host_bytes);
     }
 
+    #[inline]
     pub(crate) fn in_host(&self) -> bool {
         self.in_host.load(Ordering::Relaxed)
     }
 
+    #[inline]
     pub(crate) fn set_in_host(&self, in_host: bool) {
         self.in_host.store(in_host, Ordering::Relaxed);
     }
@@ -97,6 +99,7 @@ impl Allowance {
     }
 
     /// Whether more was wanted than was left.
+    #[inline]
     pub(crate) fn is_over(&self) -> bool {
         self.over.load(Ordering::Acquire)
     }
