@@ -18,7 +18,7 @@ test('a module with every kind of export and import', () => {
       "added later": true
     }`),
   );
-  expect(module).toMatchObject({ name: 'total', version: 3, size_bytes: 123 });
+  expect(module).toMatchObject({ name: 'total', version: 3, size_bytes: 123, schemas_left_out: 0 });
   expect(module.exports).toEqual([
     {
       name: 'sum',
@@ -34,6 +34,15 @@ test('a module with every kind of export and import', () => {
   expect(module.imports).toEqual([
     { name: 'kv', status: 'missing', about: 'grant it', capability: 'kv', grant: { kv: {} } },
   ]);
+});
+
+test('a module whose types are too many to send', () => {
+  const module = decodeModule(
+    parseJson(`{"id": "sha256:ab", "size_bytes": 1, "kind": "core", "created": "", "imports": [], "schemas_left_out": 7,
+      "exports": [{"name": "f", "kind": "function", "params": [{"name": "a", "type": "s32"}], "result": {"type": "s32"}}]}`),
+  );
+  expect(module.schemas_left_out).toBe(7);
+  expect(module.exports).toMatchObject([{ name: 'f', params: [{ name: 'a', type: 's32' }] }]);
 });
 
 test('lists, with and without a next page', () => {

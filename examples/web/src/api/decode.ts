@@ -45,6 +45,7 @@ export function decodeModule(json: Json): Module {
     ...decodeSummary(json),
     exports: list(from, 'exports').map(decodeExport),
     imports: list(from, 'imports').map(decodeImport),
+    schemas_left_out: maybeNumber(from, 'schemas_left_out') ?? 0,
   };
 }
 

@@ -13,6 +13,8 @@ export interface ModuleSummary {
 export interface Module extends ModuleSummary {
   exports: Export[];
   imports: Import[];
+  /** Functions whose schemas the server did not send: a module's may be too many. */
+  schemas_left_out: number;
 }
 
 export interface Typed {

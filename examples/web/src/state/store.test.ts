@@ -14,6 +14,7 @@ const module = (id: string, name: string | null = null, version: number | null =
   created: '',
   exports: [SUM],
   imports: [],
+  schemas_left_out: 0,
 });
 const run = (id: number, ref = 'a'): Run => ({
   id,

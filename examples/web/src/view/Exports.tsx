@@ -13,10 +13,12 @@ export function Exports({
   moduleRef,
   all,
   current,
+  schemasLeftOut,
 }: {
   moduleRef: string;
   all: Export[];
   current: string | null;
+  schemasLeftOut: number;
 }) {
   const [filter, setFilter] = useState('');
   const list = useRef<HTMLUListElement>(null);
@@ -56,6 +58,12 @@ export function Exports({
         </ul>
       )}
       {shown.length === 0 && all.length > 0 && <p className="quiet">None has this in its name.</p>}
+      {schemasLeftOut > 0 && (
+        <p className="quiet">
+          The types of this module are too many to send: {plural(schemasLeftOut, 'function')} take arguments as
+          JSON, without a form.
+        </p>
+      )}
       {found.length > shown.length && (
         <p className="quiet">
           {plural(found.length - shown.length, 'more export')}: narrow them down by name.

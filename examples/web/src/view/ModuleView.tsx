@@ -41,7 +41,12 @@ function Loaded({ module, route }: { module: Module; route: Route & { ref: strin
       <ModuleHead module={module} />
       <div className="bench">
         <div className="ask" ref={ask}>
-          <Exports moduleRef={route.ref} all={module.exports} current={route.fn} />
+          <Exports
+            moduleRef={route.ref}
+            all={module.exports}
+            current={route.fn}
+            schemasLeftOut={module.schemas_left_out}
+          />
           <Imports all={module.imports} />
           {target && target.kind !== 'unsupported' && (
             <CallForm key={`${route.ref} ${target.name}`} module={module} target={target} run={run} />
