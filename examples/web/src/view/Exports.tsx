@@ -60,8 +60,8 @@ export function Exports({
       {shown.length === 0 && all.length > 0 && <p className="quiet">None has this in its name.</p>}
       {schemasLeftOut > 0 && (
         <p className="quiet">
-          The types of this module are too many to send: {plural(schemasLeftOut, 'function')} take arguments as
-          JSON, without a form.
+          The types of this module are too many to send: {plural(schemasLeftOut, 'function')} take arguments
+          as JSON, without a form.
         </p>
       )}
       {found.length > shown.length && (
