@@ -119,12 +119,21 @@ fn no_host_crate_imports_another() {
 }
 
 #[test]
+fn in_a_host_crate_only_its_wasi_part_knows_the_engine() {
+    let kv =
+        ["wasi.rs", "wasi/draft.rs", "wasi/draft2.rs", "wasi/ours.rs"].map(|file| format!("runner-host-kv/src/{file}"));
+    let kv = kv.each_ref().map(String::as_str);
+    assert_nowhere("the engine outside `wasi/`", &mentions("runner-host-kv/src", &["wasmtime"], &kv));
+}
+
+#[test]
 fn the_clock_is_read_in_the_files_named_for_it() {
     let words = ["Instant::now", "SystemTime::now", "Timestamp::now", "Zoned::now", "OffsetDateTime::now", "Utc::now"];
     assert_nowhere(
         "a clock is read outside `clock.rs`",
         &[
             mentions("runner-core/src", &words, &["runner-core/src/clock.rs"]),
+            mentions("runner-host-kv/src", &words, &["runner-host-kv/src/clock.rs"]),
             mentions("examples/server/src", &words, &["examples/server/src/clock.rs"]),
         ]
         .concat(),
@@ -140,6 +149,7 @@ fn files_are_opened_in_the_compiled_code_store_and_in_mains() {
         "files are opened outside the compiled-code store and mains",
         &[
             mentions("runner-core/src", &words, &code),
+            mentions("runner-host-kv/src", &words, &[]),
             mentions("examples/server/src", &words, &["examples/server/src/main.rs"])
                 .into_iter()
                 // A directory held by a cap-std handle is the way in.
@@ -160,7 +170,7 @@ fn code_is_trusted_in_one_file() {
 
 #[test]
 fn nothing_is_left_to_be_done() {
-    for folder in ["runner-core/src", "examples/server/src", "examples/embed/src", "benches"] {
+    for folder in ["runner-core/src", "runner-host-kv/src", "examples/server/src", "examples/embed/src", "benches"] {
         let found = mentions(folder, &["todo!(", "unimplemented!(", "dbg!(", "#[ignore"], &[]);
         assert_nowhere("a stub called done is a defect", &found);
     }
@@ -169,7 +179,14 @@ fn nothing_is_left_to_be_done() {
 #[test]
 fn every_guest_is_named_by_a_test_or_a_bench() {
     let mut texts = String::new();
-    for folder in ["runner-core/tests", "examples/server/tests", "examples/embed/tests", "benches", "tests/it"] {
+    for folder in [
+        "runner-core/tests",
+        "runner-host-kv/tests",
+        "examples/server/tests",
+        "examples/embed/tests",
+        "benches",
+        "tests/it",
+    ] {
         for (path, text) in sources(folder) {
             if path != Path::new("tests/it/house.rs") {
                 texts.push_str(&text);

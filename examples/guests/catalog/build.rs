@@ -27,6 +27,11 @@ const GUESTS: &[(&str, &str, &str)] = &[
     ("big", "big", UNKNOWN),
     ("component-host-call", "component-host-call", UNKNOWN),
     ("kv-user", "kv-user", UNKNOWN),
+    ("kv-counter", "kv-counter", UNKNOWN),
+    ("kv-limiter", "kv-limiter", P2),
+    ("kv-draft", "kv-draft", UNKNOWN),
+    ("kv-draft2", "kv-draft2", P2),
+    ("kv-sessions", "kv-sessions", UNKNOWN),
 ];
 
 fn main() {
@@ -37,6 +42,8 @@ fn main() {
         println!("cargo::rerun-if-changed={}", guests.join(watched).display());
     }
     println!("cargo::rerun-if-changed=build.rs");
+    // The guests of a capability speak its own WIT packages.
+    println!("cargo::rerun-if-changed={}", guests.join("../../runner-host-kv/wit").display());
 
     require_targets();
     let target_dir = env::var_os("RUNNER_GUESTS_TARGET_DIR").map(PathBuf::from);

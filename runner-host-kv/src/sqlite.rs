@@ -1,0 +1,602 @@
+//! [`SqliteStore`]: one file that outlives the process. SQLite waits for the disk, so nothing of it runs on the runtime's
+//! own threads: one thread writes, a few of the runtime's blocking ones read.
+
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior, params};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use crate::clock::{Clock, SystemClock};
+use crate::error::{Error, Result};
+use crate::key::{Key, Namespace, Version};
+use crate::memory::{check_bytes, ends_ms, left};
+use crate::store::{Change, Done, Entry, Page, Quota, Store, Usage, after_prefix, increment};
+
+/// `RNKV`: tells our files from those of other programs.
+const APPLICATION: i32 = 0x524e_4b56;
+/// Of the tables below. A file of another version is refused.
+const VERSION: i32 = 1;
+
+const TABLES: &str = "
+    CREATE TABLE namespace (
+        id INTEGER PRIMARY KEY,
+        name BLOB NOT NULL UNIQUE,
+        version INTEGER NOT NULL, -- the last one given
+        keys INTEGER NOT NULL,
+        bytes INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE entry (
+        id INTEGER PRIMARY KEY,
+        namespace INTEGER NOT NULL REFERENCES namespace (id),
+        key BLOB NOT NULL,
+        value BLOB NOT NULL,
+        version INTEGER NOT NULL,
+        ends INTEGER, -- milliseconds since 1970
+        UNIQUE (namespace, key)
+    ) STRICT;
+    CREATE INDEX entry_ends ON entry (namespace, ends) WHERE ends IS NOT NULL;
+";
+
+/// Readers at once; as many connections stay open. Reads of one file gain little from more.
+const READERS: usize = 4;
+/// Writes that wait for the writer; a write beyond it waits for its place.
+const WAITING_MAX: usize = 256;
+/// Writes that share one commit, and so one wait for the disk.
+const GROUP_MAX: usize = 64;
+/// How long a write waits for another process that writes to the same file.
+const BUSY: Duration = Duration::from_secs(5);
+
+/// Keeps values in one SQLite file. Clones share it.
+///
+/// What was written is on disk when the write returns (write-ahead log, `synchronous = FULL`); several writes that wait
+/// at the same time share one commit. A process that is killed loses nothing that was answered. Beside the file lie
+/// `-wal` and `-shm`, which belong to it. Several processes may open one file on a local disk.
+///
+/// Space of what was deleted is used again; the file does not shrink.
+#[derive(Clone)]
+pub struct SqliteStore {
+    writer: mpsc::Sender<Job>,
+    readers: Arc<Readers>,
+    clock: Arc<dyn Clock>,
+}
+
+struct Readers {
+    path: PathBuf,
+    places: Arc<Semaphore>,
+    /// Guards the connections that nobody uses.
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl SqliteStore {
+    /// Opens a file, or makes one. It blocks for a few milliseconds.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] where the file is not one of ours, or of another version of ours: it is left as it is.
+    /// [`Error::Unavailable`] where it cannot be opened or written.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Self::open_with_clock(path, Arc::new(SystemClock))
+    }
+
+    /// Opens a file on a clock that a test may wind.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`SqliteStore::open`].
+    pub fn open_with_clock(path: impl AsRef<Path>, clock: Arc<dyn Clock>) -> Result<Self> {
+        let path = path.as_ref().to_owned();
+        let mut connection = connect(&path, true)?;
+        recognise(&mut connection, &path)?;
+        let (writer, jobs) = mpsc::channel(WAITING_MAX);
+        let writes = Writer { connection, clock: Arc::clone(&clock) };
+        thread::Builder::new()
+            .name("kv-sqlite-writer".to_owned())
+            .spawn(move || writes.run(jobs))
+            .map_err(|error| Error::unavailable("the thread that writes does not start").caused_by(error))?;
+        let readers = Readers { path, places: Arc::new(Semaphore::new(READERS)), idle: Mutex::default() };
+        Ok(SqliteStore { writer, readers: Arc::new(readers), clock })
+    }
+
+    async fn write<T>(&self, job: impl FnOnce(oneshot::Sender<Result<T>>) -> Job) -> Result<T> {
+        let (reply, answer) = oneshot::channel();
+        let gone = || Error::unavailable("the thread that writes to SQLite has ended");
+        self.writer.send(job(reply)).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?
+    }
+
+    /// Runs one piece of reading on a blocking thread. A caller that goes away does not stop it.
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&mut Connection) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let readers = Arc::clone(&self.readers);
+        let places = Arc::clone(&readers.places);
+        let place = places.acquire_owned().await.map_err(|_| Error::unavailable("the store is closed"))?;
+        let answer = tokio::task::spawn_blocking(move || {
+            let _place = place;
+            let idle = readers.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let mut connection = idle.map_or_else(|| connect(&readers.path, false), Ok)?;
+            let answer = read(&mut connection);
+            readers.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+            answer
+        });
+        answer.await.map_err(|error| Error::unavailable("reading from SQLite was cut off").caused_by(error))?
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn get_many(&self, namespace: &Namespace, keys: &[Key], bytes_max: u64) -> Result<Vec<Option<Entry>>> {
+        let (namespace, keys, now) = (namespace.clone(), keys.to_vec(), self.clock.now_ms());
+        self.read(move |connection| {
+            // One view of the file for all keys.
+            let view = connection.transaction().map_err(failed)?;
+            let mut statement = view
+                .prepare_cached(
+                    "SELECT value, version, ends FROM entry
+                     WHERE namespace = (SELECT id FROM namespace WHERE name = ?1) AND key = ?2
+                         AND (ends IS NULL OR ends > ?3)",
+                )
+                .map_err(failed)?;
+            let mut bytes = 0;
+            let mut entries = Vec::with_capacity(keys.len());
+            for key in &keys {
+                let mut rows =
+                    statement.query(params![blob(&namespace), bytes_of(key), signed(now)]).map_err(failed)?;
+                entries.push(match rows.next().map_err(failed)? {
+                    None => None,
+                    Some(row) => {
+                        let value = row.get_ref(0).map_err(failed)?.as_blob().map_err(damaged)?;
+                        bytes += value.len() as u64;
+                        check_bytes(bytes, bytes_max)?;
+                        let ends: Option<i64> = row.get(2).map_err(failed)?;
+                        Some(Entry {
+                            value: Bytes::copy_from_slice(value),
+                            version: version(row.get(1).map_err(failed)?),
+                            ends_in: left(ends.map(unsigned), now),
+                        })
+                    }
+                });
+            }
+            Ok(entries)
+        })
+        .await
+    }
+
+    async fn exists(&self, namespace: &Namespace, key: &Key) -> Result<bool> {
+        let (namespace, key, now) = (namespace.clone(), key.clone(), self.clock.now_ms());
+        self.read(move |connection| {
+            let mut statement = connection
+                .prepare_cached(
+                    "SELECT 1 FROM entry
+                     WHERE namespace = (SELECT id FROM namespace WHERE name = ?1) AND key = ?2
+                         AND (ends IS NULL OR ends > ?3)",
+                )
+                .map_err(failed)?;
+            statement.exists(params![blob(&namespace), bytes_of(&key), signed(now)]).map_err(failed)
+        })
+        .await
+    }
+
+    async fn list(&self, namespace: &Namespace, prefix: &str, after: Option<&Key>, limit: NonZeroU32) -> Result<Page> {
+        let (namespace, now) = (namespace.clone(), self.clock.now_ms());
+        // The first bytes after a key are those of the key and a zero.
+        let after = after.map(|key| [key.as_str().as_bytes(), &[0]].concat()).unwrap_or_default();
+        let from = after.max(prefix.as_bytes().to_vec());
+        let to = after_prefix(prefix);
+        self.read(move |connection| {
+            let mut statement = connection
+                .prepare_cached(
+                    "SELECT key FROM entry
+                     WHERE namespace = (SELECT id FROM namespace WHERE name = ?1) AND key >= ?2 AND key < ?3
+                         AND (ends IS NULL OR ends > ?4)
+                     ORDER BY key",
+                )
+                .map_err(failed)?;
+            let keys = statement
+                .query_map(params![blob(&namespace), from, to, signed(now)], |row| row.get::<_, Vec<u8>>(0))
+                .map_err(failed)?;
+            Page::collect(keys.map(|key| key_of(key.map_err(failed)?)), limit)
+        })
+        .await
+    }
+
+    async fn apply(&self, namespace: &Namespace, changes: Vec<Change>, quota: Quota) -> Result<Vec<Done>> {
+        let namespace = namespace.clone();
+        self.write(|reply| Job::Apply { namespace, changes, quota, reply }).await
+    }
+
+    async fn usage(&self, namespace: &Namespace) -> Result<Usage> {
+        let namespace = namespace.clone();
+        self.write(|reply| Job::Usage { namespace, reply }).await
+    }
+}
+
+enum Job {
+    Apply { namespace: Namespace, changes: Vec<Change>, quota: Quota, reply: oneshot::Sender<Result<Vec<Done>>> },
+    Usage { namespace: Namespace, reply: oneshot::Sender<Result<Usage>> },
+}
+
+/// What is answered once the commit is on disk.
+enum Answer {
+    Applied(oneshot::Sender<Result<Vec<Done>>>, Result<Vec<Done>>),
+    Used(oneshot::Sender<Result<Usage>>, Result<Usage>),
+}
+
+impl Answer {
+    /// A caller that went away is not there to be told.
+    fn send(self) {
+        match self {
+            Answer::Applied(reply, result) => drop(reply.send(result)),
+            Answer::Used(reply, result) => drop(reply.send(result)),
+        }
+    }
+
+    /// The same, of a commit that failed. What was refused before is still refused for its own reason.
+    fn failed(self, why: &str) -> Self {
+        match self {
+            Answer::Applied(reply, Ok(_)) => Answer::Applied(reply, Err(Error::unavailable(why))),
+            Answer::Used(reply, Ok(_)) => Answer::Used(reply, Err(Error::unavailable(why))),
+            refused => refused,
+        }
+    }
+}
+
+/// The thread that writes.
+struct Writer {
+    connection: Connection,
+    clock: Arc<dyn Clock>,
+}
+
+impl Writer {
+    fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
+        let mut group = Vec::with_capacity(GROUP_MAX);
+        while jobs.blocking_recv_many(&mut group, GROUP_MAX) > 0 {
+            self.commit(group.drain(..));
+        }
+    }
+
+    /// Does a group of jobs in one transaction, and answers when it is on disk.
+    fn commit(&mut self, jobs: impl Iterator<Item = Job>) {
+        let now = self.clock.now_ms();
+        let mut transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate);
+        let answers: Vec<Answer> = jobs
+            .map(|job| match job {
+                Job::Apply { namespace, changes, quota, reply } => {
+                    let done = alone(&mut transaction, |connection| apply(connection, &namespace, changes, quota, now));
+                    Answer::Applied(reply, done)
+                }
+                Job::Usage { namespace, reply } => {
+                    let used = alone(&mut transaction, |connection| {
+                        let space = Space::of(connection, &namespace)?.without_ended(connection, now)?;
+                        space.save(connection)?;
+                        Ok(space.used)
+                    });
+                    Answer::Used(reply, used)
+                }
+            })
+            .collect();
+        let committed = transaction.and_then(rusqlite::Transaction::commit);
+        match committed {
+            Ok(()) => answers.into_iter().for_each(Answer::send),
+            Err(error) => {
+                let why = failed(error).to_string();
+                answers.into_iter().for_each(|answer| answer.failed(&why).send());
+            }
+        }
+    }
+}
+
+/// Does one job of a transaction: all of it, or nothing.
+fn alone<T>(
+    transaction: &mut rusqlite::Result<rusqlite::Transaction<'_>>,
+    work: impl FnOnce(&Connection) -> Result<T>,
+) -> Result<T> {
+    let transaction = transaction.as_mut().map_err(|error| unavailable(error.to_string()))?;
+    // A full disk ends the whole transaction; what came before it in the group is told so at the commit.
+    if transaction.is_autocommit() {
+        return Err(unavailable("the transaction was rolled back".to_owned()));
+    }
+    let savepoint = transaction.savepoint().map_err(failed)?;
+    let done = work(&savepoint)?; // an error drops the savepoint, which rolls back to it
+    savepoint.commit().map_err(failed)?;
+    Ok(done)
+}
+
+/// The row of a name space, as it is within a transaction.
+struct Space {
+    id: i64,
+    version: u64,
+    used: Usage,
+}
+
+impl Space {
+    fn of(connection: &Connection, namespace: &Namespace) -> Result<Self> {
+        let mut select = connection
+            .prepare_cached("SELECT id, version, keys, bytes FROM namespace WHERE name = ?1")
+            .map_err(failed)?;
+        let found = select
+            .query_row([blob(namespace)], |row| {
+                let used = Usage { keys: unsigned(row.get(2)?), bytes: unsigned(row.get(3)?) };
+                Ok(Space { id: row.get(0)?, version: unsigned(row.get(1)?), used })
+            })
+            .optional()
+            .map_err(failed)?;
+        match found {
+            Some(space) => Ok(space),
+            None => {
+                let mut insert = connection
+                    .prepare_cached("INSERT INTO namespace (name, version, keys, bytes) VALUES (?1, 0, 0, 0)")
+                    .map_err(failed)?;
+                let id = insert.insert([blob(namespace)]).map_err(failed)?;
+                Ok(Space { id, version: 0, used: Usage::default() })
+            }
+        }
+    }
+
+    /// Removes what has ended, which from here on is as if it had never been.
+    fn without_ended(mut self, connection: &Connection, now: u64) -> Result<Self> {
+        let mut delete = connection
+            .prepare_cached(
+                "DELETE FROM entry WHERE namespace = ?1 AND ends IS NOT NULL AND ends <= ?2
+                 RETURNING length(key) + length(value)",
+            )
+            .map_err(failed)?;
+        let mut rows = delete.query(params![self.id, signed(now)]).map_err(failed)?;
+        while let Some(row) = rows.next().map_err(failed)? {
+            self.used.keys = self.used.keys.saturating_sub(1);
+            self.used.bytes = self.used.bytes.saturating_sub(unsigned(row.get(0).map_err(failed)?));
+        }
+        Ok(self)
+    }
+
+    fn save(&self, connection: &Connection) -> Result<()> {
+        let mut update = connection
+            .prepare_cached("UPDATE namespace SET version = ?2, keys = ?3, bytes = ?4 WHERE id = ?1")
+            .map_err(failed)?;
+        let (version, keys, bytes) = (signed(self.version), signed(self.used.keys), signed(self.used.bytes));
+        update.execute(params![self.id, version, keys, bytes]).map(drop).map_err(failed)
+    }
+
+    fn change(&mut self, connection: &Connection, change: Change, quota: Quota, now: u64) -> Result<Done> {
+        match change {
+            Change::Set { key, value, ends, expected } => {
+                let found = Found::of(connection, self.id, &key)?;
+                expected.check(&key, found.as_ref().map(|found| found.version))?;
+                quota.check_value(value.len())?;
+                let ends = ends_ms(ends, found.as_ref().and_then(|found| found.ends), now);
+                self.put(connection, &key, &value, ends, found.as_ref(), now).map(Done::Set)
+            }
+            Change::Delete { key, expected } => {
+                let found = Found::of(connection, self.id, &key)?;
+                expected.check(&key, found.as_ref().map(|found| found.version))?;
+                if let Some(found) = &found {
+                    self.remove(connection, &key, found)?;
+                }
+                Ok(Done::Deleted(found.is_some()))
+            }
+            Change::Increment { key, by, within, ends } => {
+                let found = Found::of(connection, self.id, &key)?;
+                let value = found.as_ref().map(|found| found.value(connection)).transpose()?;
+                let (sum, value) = increment(&key, value.as_deref(), by, &within)?;
+                quota.check_value(value.len())?;
+                let ends = match &found {
+                    Some(found) => found.ends,
+                    None => ends_ms(ends, None, now),
+                };
+                self.put(connection, &key, &value, ends, found.as_ref(), now)?;
+                Ok(Done::Incremented(sum))
+            }
+        }
+    }
+
+    fn put(
+        &mut self,
+        connection: &Connection,
+        key: &Key,
+        value: &[u8],
+        ends: Option<u64>,
+        found: Option<&Found>,
+        now: u64,
+    ) -> Result<Version> {
+        self.version += 1;
+        let version = self.version;
+        // A value that ends at once is as if it had been deleted.
+        if ends.is_some_and(|ends| ends <= now) {
+            if let Some(found) = found {
+                self.remove(connection, key, found)?;
+            }
+            return Ok(Version::new(version));
+        }
+        let (number, ends) = (signed(version), ends.map(signed));
+        match found {
+            Some(found) => {
+                let mut update = connection
+                    .prepare_cached("UPDATE entry SET value = ?2, version = ?3, ends = ?4 WHERE id = ?1")
+                    .map_err(failed)?;
+                update.execute(params![found.id, value, number, ends]).map_err(failed)?;
+                self.used.remove(key, found.bytes);
+            }
+            None => {
+                let mut insert = connection
+                    .prepare_cached(
+                        "INSERT INTO entry (namespace, key, value, version, ends) VALUES (?1, ?2, ?3, ?4, ?5)",
+                    )
+                    .map_err(failed)?;
+                insert.execute(params![self.id, bytes_of(key), value, number, ends]).map_err(failed)?;
+            }
+        }
+        self.used.add(key, value.len());
+        Ok(Version::new(version))
+    }
+
+    fn remove(&mut self, connection: &Connection, key: &Key, found: &Found) -> Result<()> {
+        let mut delete = connection.prepare_cached("DELETE FROM entry WHERE id = ?1").map_err(failed)?;
+        delete.execute([found.id]).map_err(failed)?;
+        self.used.remove(key, found.bytes);
+        Ok(())
+    }
+}
+
+/// An entry's row without its value.
+struct Found {
+    id: i64,
+    bytes: usize,
+    version: Version,
+    ends: Option<u64>,
+}
+
+impl Found {
+    fn of(connection: &Connection, space: i64, key: &Key) -> Result<Option<Self>> {
+        let mut select = connection
+            .prepare_cached("SELECT id, length(value), version, ends FROM entry WHERE namespace = ?1 AND key = ?2")
+            .map_err(failed)?;
+        select
+            .query_row(params![space, bytes_of(key)], |row| {
+                let ends: Option<i64> = row.get(3)?;
+                Ok(Found {
+                    id: row.get(0)?,
+                    bytes: usize::try_from(row.get::<_, i64>(1)?).unwrap_or_default(),
+                    version: version(row.get(2)?),
+                    ends: ends.map(unsigned),
+                })
+            })
+            .optional()
+            .map_err(failed)
+    }
+
+    fn value(&self, connection: &Connection) -> Result<Vec<u8>> {
+        let mut select = connection.prepare_cached("SELECT value FROM entry WHERE id = ?1").map_err(failed)?;
+        select.query_row([self.id], |row| row.get(0)).map_err(failed)
+    }
+}
+
+fn apply(
+    connection: &Connection,
+    namespace: &Namespace,
+    changes: Vec<Change>,
+    quota: Quota,
+    now: u64,
+) -> Result<Vec<Done>> {
+    let mut space = Space::of(connection, namespace)?.without_ended(connection, now)?;
+    let before = space.used;
+    let done =
+        changes.into_iter().map(|change| space.change(connection, change, quota, now)).collect::<Result<Vec<_>>>()?;
+    quota.check(before, space.used)?;
+    space.save(connection)?;
+    Ok(done)
+}
+
+fn connect(path: &Path, writes: bool) -> Result<Connection> {
+    let create = if writes { OpenFlags::SQLITE_OPEN_CREATE } else { OpenFlags::empty() };
+    // A reader of a write-ahead log writes to the index beside it, so `READ_ONLY` would refuse some files.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | create;
+    let connection = Connection::open_with_flags(path, flags).map_err(|error| cannot_open(path, error))?;
+    connection.busy_timeout(BUSY).map_err(failed)?;
+    connection.pragma_update(None, "trusted_schema", false).map_err(failed)?;
+    if !writes {
+        connection.pragma_update(None, "query_only", true).map_err(failed)?;
+    }
+    Ok(connection)
+}
+
+/// Makes our tables in a file that is empty, and refuses one that holds anything else than them, before it is touched.
+fn recognise(connection: &mut Connection, path: &Path) -> Result<()> {
+    let is_new = look(connection, path)?;
+    let mode: String = connection
+        .pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))
+        .map_err(|error| cannot_open(path, error))?;
+    if mode != "wal" {
+        let message =
+            format!("`{}` lies where SQLite cannot keep a write-ahead log: it is in mode {mode}", path.display());
+        return Err(Error::invalid(message));
+    }
+    connection.pragma_update(None, "synchronous", "full").map_err(failed)?;
+    if is_new {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+        // Another process may have been faster.
+        if look(&transaction, path)? {
+            transaction.execute_batch(TABLES).map_err(failed)?;
+            transaction.pragma_update(None, "application_id", APPLICATION).map_err(failed)?;
+            transaction.pragma_update(None, "user_version", VERSION).map_err(failed)?;
+        }
+        transaction.commit().map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// Whether the file is empty; an error where it is neither empty nor ours.
+fn look(connection: &Connection, path: &Path) -> Result<bool> {
+    let number = |pragma: &str| {
+        connection
+            .pragma_query_value(None, pragma, |row| row.get::<_, i32>(0))
+            .map_err(|error| cannot_open(path, error))
+    };
+    let (application, version) = (number("application_id")?, number("user_version")?);
+    let tables: i64 = connection
+        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+        .map_err(|error| cannot_open(path, error))?;
+    let path = path.display();
+    match (application, version, tables) {
+        (0, 0, 0) => Ok(true),
+        (APPLICATION, VERSION, _) => Ok(false),
+        (APPLICATION, other, _) => Err(Error::invalid(format!(
+            "`{path}` is a key-value store of version {other}, this program reads version {VERSION}"
+        ))),
+        _ => Err(Error::invalid(format!(
+            "`{path}` is an SQLite database of another program: expected application id {APPLICATION:#x}, \
+             found {application:#x} with {tables} tables and indices"
+        ))),
+    }
+}
+
+fn cannot_open(path: &Path, error: rusqlite::Error) -> Error {
+    let path = path.display();
+    match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => Error::invalid(format!("`{path}` is not an SQLite database")),
+        _ => Error::unavailable(format!("`{path}` cannot be opened")).caused_by(error),
+    }
+}
+
+fn failed(error: rusqlite::Error) -> Error {
+    unavailable(error.to_string())
+}
+
+fn unavailable(why: String) -> Error {
+    Error::unavailable(format!("SQLite could not do its part: {why}"))
+}
+
+fn damaged(error: impl std::fmt::Display) -> Error {
+    Error::unavailable(format!("the SQLite file is damaged: {error}"))
+}
+
+fn blob(namespace: &Namespace) -> &[u8] {
+    namespace.as_str().as_bytes()
+}
+
+fn bytes_of(key: &Key) -> &[u8] {
+    key.as_str().as_bytes()
+}
+
+fn key_of(bytes: Vec<u8>) -> Result<Key> {
+    Key::new(String::from_utf8(bytes).map_err(damaged)?)
+}
+
+fn version(number: i64) -> Version {
+    Version::new(unsigned(number))
+}
+
+/// SQLite's integers are signed; what we count never comes near the end of them.
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn unsigned(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or_default()
+}
