@@ -93,7 +93,11 @@ impl Call {
         if weight(&self.args).saturating_add(self.setting.stdio.bytes()) > self.setting.limits.input_bytes {
             return Ok(refused(&self.program, &self.setting.limits));
         }
-        let args = Arguments::read(entry, &self.args)?;
+        let mut args = Arguments::read(entry, &self.args)?;
+        if let Arguments::Task(work) = &mut args {
+            let Setting { idempotency_key, attempt, limits, .. } = &self.setting;
+            work.asked_by(idempotency_key.as_deref(), *attempt, limits.deadline);
+        }
         run(&self.program, entry, &args, &self.setting).await
     }
 }

@@ -26,6 +26,7 @@ use crate::link::{self, LinkerCache, Service};
 use crate::load::{self, Form};
 use crate::program::{Code, Program};
 use crate::signature::{Export, Kind, ParameterNames, Surface};
+use crate::task;
 
 /// Runs modules. Cheap to clone; every clone is the same executor.
 ///
@@ -211,7 +212,7 @@ impl Executor {
             let bound = self.0.bounds.exports;
             let describe =
                 move || made_up(&engine, &digest, metering, source.form, compiled, &source.parameters, bound);
-            let code = aside(size, describe).await??;
+            let code = self.described(aside(size, describe).await??).await?;
             code.bill(took);
             Ok(code)
         };
@@ -246,6 +247,19 @@ impl Executor {
         Ok(code)
     }
 
+    /// Code with its tasks among its exports, where it has some.
+    async fn described(&self, code: Code) -> Result<Code> {
+        match code.surface.tasks {
+            None => Ok(code),
+            Some(_) => {
+                let Built { engine, .. } = self.0.engines.get(code.metering)?;
+                let linkers = self.0.linkers.get(engine, code.metering, &[])?;
+                // Boxed: a load of anything else should not carry it.
+                Box::pin(task::described(self, code, &linkers)).await
+            }
+        }
+    }
+
     async fn translate(&self, text: Bytes) -> Result<(Bytes, Duration)> {
         /// A text that even the slowest way through the translator has done in a few milliseconds.
         const AT_ONCE_BYTES: usize = 32 << 10;
@@ -275,7 +289,7 @@ impl Executor {
                 Compiled::Component(_) => Form::Component,
             };
             let bound = self.0.bounds.exports;
-            made_up(engine, &id.0, metering, form, compiled, &ParameterNames::default(), bound)
+            self.described(made_up(engine, &id.0, metering, form, compiled, &ParameterNames::default(), bound)?).await
         };
         self.once(&key, made).await
     }

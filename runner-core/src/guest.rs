@@ -10,6 +10,7 @@ use crate::host::Host;
 use crate::outcome::{Ending, Failure};
 use crate::program::{Linked, Program};
 use crate::signature::{Entry, Signature};
+use crate::task::{self, Work};
 use crate::types::{Path, Type, core_from_json, core_to_json, from_json, to_json};
 
 pub(crate) use crate::types::weight;
@@ -25,6 +26,7 @@ pub(crate) enum Live {
 pub(crate) enum Arguments {
     Core(SmallVec<[Val; FEW]>),
     Component(SmallVec<[ComponentVal; FEW]>),
+    Task(Box<Work>),
     None,
 }
 
@@ -37,6 +39,9 @@ impl Arguments {
         match entry {
             Entry::Core { signature, .. } => each(signature, args, core_from_json).map(Arguments::Core),
             Entry::Component { signature, .. } => each(signature, args, from_json).map(Arguments::Component),
+            Entry::Task { name, signature, .. } => {
+                Work::new(name, signature, args).map(|work| Arguments::Task(Box::new(work)))
+            }
             Entry::Start(_) | Entry::Run(_) => match args {
                 Value::Null => Ok(Arguments::None),
                 Value::Array(items) if items.is_empty() => Ok(Arguments::None),
@@ -150,6 +155,9 @@ pub(crate) async fn invoke(
                 ([ty], [value]) => returned(ty, value, output_bytes),
                 _ => Some(Ending::Returned(Value::Null)),
             })
+        }
+        (Live::Component(instance), Entry::Task { functions, .. }, Arguments::Task(work)) => {
+            task::run(instance, store, *functions, work, output_bytes).await
         }
         (Live::Component(instance), Entry::Run(index), _) => {
             let run = instance.get_typed_func::<(), (Result<(), ()>,)>(&mut *store, index)?;

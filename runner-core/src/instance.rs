@@ -331,7 +331,10 @@ impl InstanceCall<'_> {
         if weight(&args) > limits.input_bytes {
             return Ok(refused(&program, &limits));
         }
-        let prepared = Arguments::read(entry, &args)?;
+        let mut prepared = Arguments::read(entry, &args)?;
+        if let Arguments::Task(work) = &mut prepared {
+            work.asked_by(None, None, limits.deadline);
+        }
         let (live, output) = (instance.live, limits.output_bytes);
         let call = instance.begin(Some(&limits), expansion(entry))?;
         let ran = call.session.watch(async |store, _| invoke(live, store, entry, &prepared, output).await).await;

@@ -36,6 +36,7 @@ mod program;
 mod session;
 mod signature;
 mod tally;
+mod task;
 mod types;
 mod wasi;
 

@@ -6,7 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use semver::Version;
 use serde_json::{Value, json};
 use wasmtime::Engine;
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{Component, ResourceType};
 use wasmtime_wasi::I32Exit;
+use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, DynPollable};
 
 use crate::capability::{Grants, Lender, Loan};
 use crate::error::{Error, ErrorKind, Result, short};
@@ -220,6 +223,55 @@ fn make(engine: &Engine, loans: &[Loan]) -> wasmtime::Result<Linkers> {
         loan.lender.link_core(&mut core)?;
     }
     Ok(Linkers { core, component })
+}
+
+impl Linkers {
+    /// The same, with all else that a component imports closed: to call it is a trap.
+    ///
+    /// wasmtime's own `define_unknown_imports_as_traps` goes by exact names, and would close standard interfaces of another
+    /// version than the linker's.
+    pub(crate) fn with_the_rest_closed(&self, component: &Component) -> wasmtime::Result<Self> {
+        let mut linkers = self.clone();
+        let (engine, ty) = (component.engine(), component.component_type());
+        let mut streams = Vec::new();
+        for (interface, item, known) in [
+            ("wasi:io/poll@0.2.0", "pollable", ResourceType::host::<DynPollable>()),
+            ("wasi:io/error@0.2.0", "error", ResourceType::host::<wasmtime::Error>()),
+            ("wasi:io/streams@0.2.0", "input-stream", ResourceType::host::<DynInputStream>()),
+            ("wasi:io/streams@0.2.0", "output-stream", ResourceType::host::<DynOutputStream>()),
+        ] {
+            for (name, import) in ty.imports(engine) {
+                if let ComponentItem::ComponentInstance(instance) = import.ty
+                    && fits(interface, name)
+                    && let Some(ComponentItem::Resource(own)) = instance.get_export(engine, item).map(|it| it.ty)
+                {
+                    streams.push((own, known));
+                }
+            }
+        }
+        for (name, import) in ty.imports(engine) {
+            let ComponentItem::ComponentInstance(instance) = import.ty else { continue };
+            if standard(name, Kind::Component).is_some() {
+                continue;
+            }
+            let mut closed = linkers.component.instance(name)?;
+            for (item, export) in instance.exports(engine) {
+                match export.ty {
+                    ComponentItem::ComponentFunc(_) => {
+                        let message = format!("`{}` is not granted", short(name));
+                        closed.func_new(item, move |_, _, _, _| Err(wasmtime::Error::msg(message.clone())))?;
+                    }
+                    ComponentItem::Resource(own) => {
+                        // Of another interface's resource that of the other interface.
+                        let known = streams.iter().find(|(ours, _)| *ours == own).map(|(_, known)| *known);
+                        closed.resource(item, known.unwrap_or_else(ResourceType::host::<()>), |_, _| Ok(()))?;
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(linkers)
+    }
 }
 
 /// An import with the first of its items: a core module's interface alone says little.

@@ -12,6 +12,7 @@ use wasmtime::{Engine, ExternType, FuncType, ModuleExport};
 use crate::code::Compiled;
 use crate::error::{Error, Result, short};
 use crate::link::{PREVIEW1, fits};
+use crate::task::{self, TASKS};
 use crate::types::{Budget, Type, core_type, from_wasmtime, schema};
 
 /// What kind of module it is.
@@ -70,6 +71,8 @@ pub struct Signature {
     pub parameters: Vec<(String, Type)>,
     /// Results; components have at most one, core functions any number.
     pub results: Vec<Type>,
+    /// What a task says it is about; empty for other functions.
+    pub about: String,
 }
 
 impl Signature {
@@ -124,6 +127,11 @@ pub(crate) enum Entry {
         /// How many bytes of the engine's values one byte of a result's JSON may take.
         expansion: u64,
     },
+    Task {
+        name: String,
+        functions: task::Functions,
+        signature: Arc<Signature>,
+    },
     Start(ModuleExport),
     Run(ComponentExportIndex),
     Http,
@@ -137,6 +145,8 @@ pub(crate) struct Surface {
     pub(crate) entries: IndexMap<String, Entry>,
     /// A preview 1 reactor's or library's `_initialize`, run before the first call.
     pub(crate) initialize: Option<ModuleExport>,
+    /// How it is asked for its tasks, which are not yet among its exports.
+    pub(crate) tasks: Option<task::Functions>,
     /// About how many bytes it takes.
     pub(crate) bytes: u64,
 }
@@ -198,7 +208,7 @@ impl Surface {
             exports.push(Export { name, kind });
         }
         let bytes = budget.spent() + counted.bytes();
-        Ok(Surface { kind, exports, imports, entries, initialize, bytes })
+        Ok(Surface { kind, exports, imports, entries, initialize, tasks: None, bytes })
     }
 
     fn of_component(engine: &Engine, component: &wasmtime::component::Component, mut counted: Counted) -> Result<Self> {
@@ -228,6 +238,7 @@ impl Surface {
             }
         }
         let (mut exports, mut entries, mut budget) = (Vec::new(), IndexMap::new(), Budget::new());
+        let mut tasks = None;
         for (name, export) in ty.exports(engine) {
             match export.ty {
                 ComponentItem::ComponentFunc(func) => {
@@ -246,6 +257,13 @@ impl Surface {
                         entries.insert(name.to_owned(), Entry::Http);
                         exports.push(Export { name: name.to_owned(), kind: ExportKind::Http });
                         continue;
+                    }
+                    if fits(TASKS, name) {
+                        let function = |name| component.get_export_index(Some(&parent), name);
+                        if let (Some(describe), Some(run)) = (function("describe"), function("run")) {
+                            tasks = Some(task::Functions { describe, run });
+                            continue;
+                        }
                     }
                     let command = fits("wasi:cli/run@0.2.0", name);
                     for (item, export) in instance.exports(engine) {
@@ -267,7 +285,8 @@ impl Surface {
             }
         }
         let bytes = budget.spent() + counted.bytes();
-        Ok(Surface { kind: Kind::Component, exports, imports: imports.list, entries, initialize: None, bytes })
+        let (kind, imports) = (Kind::Component, imports.list);
+        Ok(Surface { kind, exports, imports, entries, initialize: None, tasks, bytes })
     }
 }
 
@@ -343,7 +362,7 @@ fn signature(func: &ComponentFunc, budget: &mut Budget) -> Option<Signature> {
     let parameters = func.params().map(|(name, ty)| Some((budget.name(name)?, from_wasmtime(&ty, budget)?)));
     let parameters = parameters.collect::<Option<_>>()?;
     let results = func.results().map(|ty| from_wasmtime(&ty, budget)).collect::<Option<_>>()?;
-    Some(Signature { parameters, results })
+    Some(Signature { parameters, results, about: String::new() })
 }
 
 /// The types of a core function, likewise.
@@ -359,6 +378,7 @@ fn core_signature(ty: &FuncType, named: Option<&Arc<[String]>>, budget: &mut Bud
     Some(Signature {
         parameters: parameters.collect::<Option<_>>()?,
         results: ty.results().map(|ty| core_type(&ty)).collect(),
+        about: String::new(),
     })
 }
 

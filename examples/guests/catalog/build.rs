@@ -21,6 +21,7 @@ const GUESTS: &[(&str, &str, &str)] = &[
     ("command-p2", "command", P2),
     ("reactor", "reactor", P1),
     ("http-hello", "http-hello", P2),
+    ("http-client", "http-client", P2),
     ("http-kv", "http-kv", P2),
     ("misbehave", "misbehave", P2),
     ("kernels", "kernels", UNKNOWN),
@@ -32,6 +33,10 @@ const GUESTS: &[(&str, &str, &str)] = &[
     ("kv-draft", "kv-draft", UNKNOWN),
     ("kv-draft2", "kv-draft2", P2),
     ("kv-sessions", "kv-sessions", UNKNOWN),
+    ("tasks", "tasks", UNKNOWN),
+    ("tasks-kv", "tasks-kv", UNKNOWN),
+    ("tasks-p1", "tasks", P1),
+    ("tasks-p2", "tasks", P2),
 ];
 
 fn main() {
@@ -44,6 +49,7 @@ fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     // The guests of a capability speak its own WIT packages.
     println!("cargo::rerun-if-changed={}", guests.join("../../runner-host-kv/wit").display());
+    println!("cargo::rerun-if-changed={}", guests.join("../../runner-sdk-guest").display());
 
     require_targets();
     let target_dir = env::var_os("RUNNER_GUESTS_TARGET_DIR").map(PathBuf::from);

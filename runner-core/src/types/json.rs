@@ -133,6 +133,7 @@ pub(crate) fn from_json(ty: &Type, value: &Value, path: &Path<'_>) -> Result<Val
             }
             Val::Flags(chosen)
         }
+        Type::Json(_) => return Err(Error::invalid(format!("{path}: only a task takes JSON as it is"))),
         Type::Opaque(name) => {
             return Err(mismatch(path, &format!("a value of type `{name}`, which has no form in JSON"), value));
         }

@@ -9,6 +9,9 @@ mod schema;
 mod wit;
 
 use std::fmt;
+use std::sync::Arc;
+
+use serde_json::Value;
 
 pub(crate) use self::budget::Budget;
 pub(crate) use self::core::{core_from_json, core_to_json, core_type};
@@ -69,6 +72,8 @@ pub enum Type {
     Result(Option<Box<Type>>, Option<Box<Type>>),
     /// `flags { name, .. }`
     Flags(Vec<String>),
+    /// What a task takes or gives: any JSON that fits this schema. `Display` writes its title, or `json`.
+    Json(Arc<Value>),
     /// A type that has no form in JSON, by name: a resource, stream, future, `v128`, `externref`, ..
     Opaque(String),
 }
@@ -201,6 +206,12 @@ impl fmt::Display for Type {
                 f.write_str("flags { ")?;
                 separated(f, names, |f, name| f.write_str(name))?;
                 f.write_str(" }")
+            }
+            Type::Json(schema) => {
+                let word = |name: &str| schema.get(name).and_then(Value::as_str);
+                // A title is the module's to choose.
+                let title = word("title").filter(|title| title.len() <= 100 && title.chars().all(|c| !c.is_control()));
+                f.write_str(title.or_else(|| word("type")).unwrap_or("json"))
             }
             Type::Opaque(name) => f.write_str(name),
         }

@@ -63,6 +63,7 @@ pub fn schema(ty: &Type) -> Value {
             json!({ "oneOf": [only("ok", side(ok)), only("err", side(err))] })
         }
         Type::Flags(names) => json!({ "type": "array", "items": { "enum": names }, "uniqueItems": true }),
+        Type::Json(schema) => Value::clone(schema),
         Type::Opaque(name) => json!({ "not": {}, "$comment": format!("`{name}` has no form in JSON") }),
     }
 }

@@ -18,4 +18,5 @@ mod link; // how imports are served
 mod load; // any module is welcome, anything else is named
 mod seam; // several capabilities beside each other
 mod support;
+mod tasks; // tasks of the guest SDK
 mod usage; // what a call cost, on a clock that is wound by hand

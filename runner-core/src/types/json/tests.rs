@@ -147,7 +147,7 @@ fn values(ty: &Type) -> BoxedStrategy<Val> {
             let count = names.len();
             proptest::sample::subsequence(names.clone(), 0..=count).prop_map(Val::Flags).boxed()
         }
-        Type::Opaque(_) => unreachable!("no opaque type is made here"),
+        Type::Json(_) | Type::Opaque(_) => unreachable!("neither a task's nor an opaque type is made here"),
     }
 }
 

@@ -1,0 +1,230 @@
+//! Tasks: what a module says of itself by its export `runner:task/tasks`, and how one of them is run.
+//!
+//! It is asked for its description once, when it is loaded, with nothing granted.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use indexmap::map::Entry as Slot;
+use serde::Deserialize;
+use serde_json::Value;
+use wasmtime::Store;
+use wasmtime::component::{ComponentExportIndex, ComponentType, Instance, Lift, Lower};
+
+use crate::code::Compiled;
+use crate::error::{Error, Result, short};
+use crate::executor::Executor;
+use crate::guest::{Live, instantiate};
+use crate::host::Host;
+use crate::limits::Limits;
+use crate::link::Linkers;
+use crate::outcome::{Ending, Failure};
+use crate::program::{Code, Program};
+use crate::session::{Session, Setting};
+use crate::signature::{Entry, Export, ExportKind, Signature, Surface};
+use crate::types::Type;
+
+/// The interface that modules with tasks export; `runner-sdk-guest/wit/task.wit` has it.
+pub(crate) const TASKS: &str = "runner:task/tasks@0.1.0";
+
+/// Where its functions lie.
+#[derive(Clone, Copy)]
+pub(crate) struct Functions {
+    pub(crate) describe: ComponentExportIndex,
+    pub(crate) run: ComponentExportIndex,
+}
+
+/// Who asks for the work, as the task sees it.
+#[derive(Clone, Debug, ComponentType, Lower, Lift)]
+#[component(record)]
+struct Context {
+    #[component(name = "idempotency-key")]
+    idempotency_key: Option<String>,
+    attempt: u32,
+    #[component(name = "deadline-ms")]
+    deadline_ms: u64,
+}
+
+#[derive(Debug, ComponentType, Lower, Lift)]
+#[component(record)]
+struct Refusal {
+    code: String,
+    message: String,
+    retryable: bool,
+}
+
+/// The arguments of a task, ready to be handed over.
+pub(crate) struct Work {
+    task: String,
+    arguments: String,
+    context: Context,
+}
+
+impl Work {
+    pub(crate) fn new(task: &str, signature: &Signature, args: &Value) -> Result<Self> {
+        let context = Context { idempotency_key: None, attempt: 1, deadline_ms: 0 };
+        Ok(Work { task: task.to_owned(), arguments: arguments(signature, args)?, context })
+    }
+
+    /// Who asks, and how long he waits.
+    pub(crate) fn asked_by(&mut self, idempotency_key: Option<&str>, attempt: Option<u32>, deadline: Duration) {
+        let deadline_ms = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
+        let idempotency_key = idempotency_key.map(str::to_owned);
+        self.context = Context { idempotency_key, attempt: attempt.unwrap_or(1), deadline_ms };
+    }
+}
+
+/// A JSON array in the order of the parameters. Whether they fit is for the task to say: it has the types.
+fn arguments(signature: &Signature, args: &Value) -> Result<String> {
+    let parameters = &signature.parameters;
+    let names = || parameters.iter().map(|(name, _)| short(name)).collect::<Vec<_>>().join(", ");
+    match args {
+        Value::Array(values) if values.len() == parameters.len() => Ok(args.to_string()),
+        Value::Array(values) => Err(Error::invalid(format!(
+            "expected {} arguments ({}), found {}",
+            parameters.len(),
+            names(),
+            values.len()
+        ))),
+        Value::Null if parameters.is_empty() => Ok("[]".to_owned()),
+        Value::Object(fields) => {
+            if let Some(unknown) = fields.keys().find(|name| parameters.iter().all(|(known, _)| known != *name)) {
+                let unknown = short(unknown);
+                return Err(Error::invalid(format!(
+                    "argument `{unknown}` is unknown: the parameters are ({})",
+                    names()
+                )));
+            }
+            // One that is left out may be optional; the task says so where it is not.
+            let values = parameters.iter().map(|(name, _)| fields.get(name).unwrap_or(&Value::Null).to_string());
+            Ok(format!("[{}]", values.collect::<Vec<_>>().join(",")))
+        }
+        _ => Err(Error::invalid(format!("expected an array or an object of arguments for ({})", names()))),
+    }
+}
+
+/// Runs a task. A result beyond so many bytes of JSON is `None`.
+pub(crate) async fn run(
+    instance: Instance,
+    store: &mut Store<Host>,
+    functions: Functions,
+    work: &Work,
+    output_bytes: u64,
+) -> wasmtime::Result<Option<Ending>> {
+    type Arguments<'a> = (&'a str, &'a str, &'a Context);
+    type Answer = (std::result::Result<String, Refusal>,);
+    let run = instance.get_typed_func::<Arguments<'_>, Answer>(&mut *store, functions.run)?;
+    let (answer,) = run.call_async(&mut *store, (work.task.as_str(), work.arguments.as_str(), &work.context)).await?;
+    Ok(match answer {
+        Ok(text) if text.len() as u64 > output_bytes.max(4) => None,
+        Ok(text) => Some(match serde_json::from_str(&text) {
+            Ok(value) => Ending::Returned(value),
+            Err(error) => Ending::Failed(Box::new(failure(
+                "malformed-result".to_owned(),
+                format!("the task's result is not JSON: {error}"),
+                false,
+            ))),
+        }),
+        Err(Refusal { code, message, retryable }) => Some(Ending::Failed(Box::new(failure(code, message, retryable)))),
+    })
+}
+
+fn failure(code: String, message: String, retryable: bool) -> Failure {
+    Failure { code, message, retryable, exit_code: None, value: None }
+}
+
+/// One task, as a module describes it.
+#[derive(Deserialize)]
+struct Description {
+    name: String,
+    #[serde(default)]
+    about: String,
+    #[serde(default)]
+    parameters: Vec<Parameter>,
+    #[serde(default)]
+    result: Value,
+}
+
+#[derive(Deserialize)]
+struct Parameter {
+    name: String,
+    #[serde(default)]
+    schema: Value,
+}
+
+/// What a module may use to describe itself.
+fn limits() -> Limits {
+    Limits { deadline: Duration::from_secs(5), memory_bytes: 64 << 20, output_bytes: 1 << 20, ..Limits::default() }
+}
+
+/// Asks a module that has tasks for them, and lists them among its exports.
+///
+/// # Errors
+/// `Invalid` where it does not describe itself within the time and room that it has for it.
+pub(crate) async fn described(executor: &Executor, code: Code, linkers: &Linkers) -> Result<Code> {
+    let (Some(functions), Compiled::Component(component)) = (code.surface.tasks, &code.compiled) else {
+        return Ok(code);
+    };
+    // Nothing is granted.
+    let linkers = linkers.with_the_rest_closed(component);
+    let linkers = linkers.map_err(|error| Error::internal("its imports cannot be closed").source(error))?;
+    let code = Arc::new(code);
+    let program = Program::link(executor.clone(), Arc::clone(&code), Vec::new(), &linkers)?;
+    let text = ask(&program, functions).await?;
+    drop(program);
+    let mut code = Arc::into_inner(code).ok_or_else(|| Error::internal("the module is in use before it is loaded"))?;
+    let tasks: Vec<Description> = serde_json::from_str(&text)
+        .map_err(|error| Error::invalid(format!("the module's description of its tasks is malformed: {error}")))?;
+    code.surface.add_tasks(tasks, functions, text.len())?;
+    Ok(code)
+}
+
+async fn ask(program: &Program, functions: Functions) -> Result<String> {
+    let setting = Setting { limits: limits(), ..Setting::default() };
+    let mut session = Session::open(program, &setting).await?;
+    session.bound_copies(1);
+    let asked = session.watch(async |store, _| {
+        let Live::Component(instance) = instantiate(program, store).await? else {
+            return Err(wasmtime::Error::msg("tasks are a component's"));
+        };
+        let describe = instance.get_typed_func::<(), (String,)>(&mut *store, functions.describe)?;
+        let (text,) = describe.call_async(&mut *store, ()).await?;
+        Ok(text)
+    });
+    let why = match asked.await? {
+        Ending::Returned(text) => return Ok(text),
+        Ending::Trapped(trap) => trap.message,
+        Ending::Exhausted(limit) => format!("it met its limit on {limit}"),
+        Ending::Failed(failure) => failure.message,
+        Ending::Cancelled => "it was stopped".to_owned(),
+    };
+    Err(Error::invalid(format!("the module does not describe its tasks: {why}")))
+}
+
+impl Surface {
+    fn add_tasks(&mut self, tasks: Vec<Description>, functions: Functions, text_bytes: usize) -> Result<()> {
+        for Description { name, about, parameters, result } in tasks {
+            let malformed = |what: &str| Error::invalid(format!("task `{}`: {what}", short(&name)));
+            if name.is_empty() || name.len() > 100 || name.chars().any(char::is_control) {
+                return Err(malformed("its name is empty, longer than 100 bytes, or not of printable letters"));
+            }
+            let Slot::Vacant(place) = self.entries.entry(name.clone()) else {
+                return Err(malformed("the module has two exports of this name"));
+            };
+            let parameters = parameters.into_iter().map(|parameter| (parameter.name, json(parameter.schema)));
+            let gives_nothing = result.get("type").is_some_and(|ty| ty == "null");
+            let results = if gives_nothing { Vec::new() } else { vec![json(result)] };
+            let signature = Arc::new(Signature { parameters: parameters.collect(), results, about });
+            place.insert(Entry::Task { name: name.clone(), functions, signature: Arc::clone(&signature) });
+            self.exports.push(Export { name, kind: ExportKind::Function(signature) });
+        }
+        // As values they take several times what they take as text, and their schemas are made out of them.
+        self.bytes += 16 * text_bytes as u64;
+        Ok(())
+    }
+}
+
+fn json(schema: Value) -> Type {
+    // A missing schema is that of anything.
+    Type::Json(Arc::new(if schema.is_null() { Value::Bool(true) } else { schema }))
+}

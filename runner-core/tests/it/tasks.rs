@@ -1,0 +1,211 @@
+//! Tasks of the guest SDK: listed with their schemas, called with JSON, the same for every target.
+
+use std::time::Duration;
+
+use runner_core::{Ending, ErrorKind, Executor, ExportKind, Grants, LimitKind, Limits};
+use serde_json::{Value, json};
+
+use crate::support::{assert_exhausted, executor, program, shared, small, value};
+
+const TARGETS: [&str; 3] = ["tasks.wasm", "tasks-p1.wasm", "tasks-p2.wasm"];
+
+async fn ending(guest: &str, task: &str, args: Value) -> Ending {
+    program(guest).await.call(task).args(args).run().await.expect("the host does its part").ending
+}
+
+fn order() -> Value {
+    json!({ "customer": "Ada", "lines": [
+        { "article": "lamp", "count": 2, "price": 1_995 },
+        { "article": "bulb", "count": 10, "price": 150 },
+    ] })
+}
+
+#[tokio::test]
+async fn a_task_takes_and_gives_json_whatever_it_was_built_for() {
+    let receipt = json!({ "customer": "Ada", "total": 5_490, "articles": ["lamp", "bulb"] });
+    for guest in TARGETS {
+        assert_eq!(ending(guest, "total", json!([order()])).await, Ending::Returned(receipt.clone()), "{guest}");
+        assert_eq!(ending(guest, "total", json!({ "order": order() })).await, Ending::Returned(receipt.clone()));
+        assert_eq!(ending(guest, "repeat", json!(["ab", 3])).await, Ending::Returned(json!("ababab")));
+        assert_eq!(ending(guest, "repeat", json!({ "text": "ab" })).await, Ending::Returned(json!("abab")));
+        assert_eq!(ending(guest, "nothing", Value::Null).await, Ending::Returned(Value::Null));
+        assert_eq!(
+            ending(guest, "plain", json!([{ "anything": "\"\u{1F600}" }])).await,
+            Ending::Returned(json!({ "anything": "\"\u{1F600}" }))
+        );
+    }
+}
+
+#[tokio::test]
+async fn tasks_stand_among_the_exports_with_their_schemas() {
+    for guest in TARGETS {
+        let program = program(guest).await;
+        let names: Vec<_> = program.exports().iter().map(|export| export.name.as_str()).collect();
+        assert_eq!(names, ["asked", "busy", "nothing", "number", "plain", "repeat", "total"], "{guest}");
+        let shown: Vec<_> = program.exports().iter().map(ToString::to_string).collect();
+        assert!(shown.contains(&"total: func(order: Order) -> Receipt".to_owned()), "{shown:?}");
+        let ExportKind::Function(total) = &program.exports()[6].kind else { panic!("a function") };
+        assert_eq!(total.about, "Adds up an order.\n\nAn order of nothing is none.");
+        let schema = total.arguments_schema();
+        let schema = jsonschema::validator_for(&schema).expect("it is a schema");
+        assert!(schema.is_valid(&json!([order()])));
+        assert!(!schema.is_valid(&json!([{ "customer": "Ada" }])), "an order has lines");
+        let result = jsonschema::validator_for(&total.result_schema().expect("it has one")).expect("it is a schema");
+        assert!(result.is_valid(&json!({ "customer": "", "total": 1, "articles": [] })));
+        assert!(!result.is_valid(&json!({ "customer": "", "total": -1, "articles": [] })));
+        let ExportKind::Function(plain) = &program.exports()[4].kind else { panic!("a function") };
+        assert_eq!(plain.result_schema(), Some(json!(true)), "nothing is known of it");
+        let ExportKind::Function(nothing) = &program.exports()[2].kind else { panic!("a function") };
+        assert_eq!(nothing.result_schema(), None);
+    }
+}
+
+#[tokio::test]
+async fn a_task_s_own_no_arrives_whole() {
+    for guest in TARGETS {
+        let Ending::Failed(failure) = ending(guest, "total", json!([{ "customer": "Ada", "lines": [] }])).await else {
+            panic!("it fails")
+        };
+        assert_eq!((failure.code.as_str(), failure.message.as_str()), ("empty-order", "Ada ordered nothing"));
+        assert!(!failure.retryable);
+        let Ending::Failed(failure) = ending(guest, "busy", json!([])).await else { panic!("it fails") };
+        assert_eq!((failure.code.as_str(), failure.retryable), ("busy", true));
+        let Ending::Failed(failure) = ending(guest, "number", json!(["x"])).await else { panic!("it fails") };
+        assert_eq!((failure.code.as_str(), failure.message.as_str()), ("error", "invalid digit found in string"));
+    }
+}
+
+#[tokio::test]
+async fn arguments_that_do_not_fit_are_named() {
+    // By the host, which knows the names.
+    for (args, words) in [
+        (json!([]), "expected 1 arguments (order), found 0"),
+        (json!({ "ordre": {} }), "argument `ordre` is unknown: the parameters are (order)"),
+        (json!("x"), "expected an array or an object of arguments for (order)"),
+    ] {
+        let error = program(TARGETS[0]).await.call("total").args(args).run().await.expect_err(words);
+        assert_eq!((error.kind(), error.message()), (ErrorKind::Invalid, words));
+    }
+    // By the task, which knows the types.
+    for (args, words) in [
+        (
+            json!([{ "customer": 1, "lines": [] }]),
+            "argument `order.customer`: invalid type: integer `1`, expected a string",
+        ),
+        (json!([{ "customer": "", "lines": [{}] }]), "argument `order.lines[0]`: missing field `article`"),
+        (json!({}), "argument `order`: invalid type: null, expected struct Order"),
+    ] {
+        let Ending::Failed(failure) = ending(TARGETS[0], "total", args).await else { panic!("{words}") };
+        assert_eq!((failure.code.as_str(), failure.message.as_str()), ("invalid-arguments", words));
+    }
+}
+
+#[tokio::test]
+async fn a_task_knows_who_asks() {
+    for guest in TARGETS {
+        let program = program(guest).await;
+        let limits = Limits { deadline: Duration::from_millis(1_500), ..Limits::default() };
+        let call = program.call("asked").idempotency_key("order-7").attempt(3).limits(limits.clone());
+        assert_eq!(value(call.run().await.expect("it runs")), json!("order-7, attempt 3, within 1500 ms"));
+        let mut instance = program.instance().limits(limits).start().await.expect("it starts");
+        assert_eq!(value(instance.call("asked").run().await.expect("it runs")), json!("-, attempt 1, within 1500 ms"));
+    }
+}
+
+#[tokio::test]
+async fn a_task_is_held_to_its_limits() {
+    let program = program(TARGETS[0]).await;
+    let call = |limits| program.call("repeat").args(json!(["x", 10_000])).limits(limits).run();
+    let limits = |output_bytes| Limits { output_bytes, ..Limits::default() };
+    assert!(call(limits(10_002)).await.expect("it runs").ending.is_returned());
+    assert_exhausted(&call(limits(10_001)).await.expect("it runs").ending, LimitKind::Output);
+    assert_exhausted(&call(limits(9_000)).await.expect("it runs").ending, LimitKind::Output);
+}
+
+#[tokio::test]
+async fn tasks_are_known_without_the_module_s_bytes_too() {
+    let executor = executor();
+    let program = executor.load(crate::support::guest(TARGETS[0]), &Grants::none()).await.expect("it loads");
+    let again = executor.load_compiled(&program.id(), &Grants::none()).await.expect("its code is there");
+    assert_eq!(again.exports(), program.exports());
+}
+
+/// A module that says this of its tasks.
+fn describing(description: &str, export: &str) -> String {
+    let bytes: String = description.bytes().map(|byte| format!("\\{byte:02x}")).collect();
+    let len = description.len();
+    format!(
+        r#"(component
+            (core module $m
+                (memory (export "memory") 1)
+                (data (i32.const 16) "{bytes}")
+                (func (export "describe") (result i32)
+                    (i32.store (i32.const 0) (i32.const 16)) (i32.store (i32.const 4) (i32.const {len})) (i32.const 0))
+                (func (export "trap") (result i32) unreachable)
+                (func (export "spin") (result i32) (loop br 0) (i32.const 0)))
+            (core instance $i (instantiate $m))
+            (func $describe (result string) (canon lift (core func $i "{export}") (memory $i "memory")))
+            (instance $tasks (export "describe" (func $describe)) (export "run" (func $describe)))
+            (export "runner:task/tasks@0.1.0" (instance $tasks)))"#
+    )
+}
+
+#[tokio::test]
+async fn a_module_that_describes_itself_badly_is_refused_with_the_reason() {
+    for (description, words) in [
+        ("[", "the module's description of its tasks is malformed: EOF"),
+        ("{}", "the module's description of its tasks is malformed: invalid type: map, expected a sequence"),
+        (r#"[{"about": "x"}]"#, "missing field `name`"),
+        (r#"[{"name": ""}]"#, "task ``: its name is empty"),
+        (r#"[{"name": "a"}, {"name": "a"}]"#, "task `a`: the module has two exports of this name"),
+    ] {
+        let error =
+            shared().load(describing(description, "describe").as_bytes(), &Grants::none()).await.expect_err(words);
+        assert_eq!(error.kind(), ErrorKind::Invalid);
+        assert!(error.to_string().contains(words), "{error}");
+    }
+    let trapping = describing("[]", "trap");
+    let error = shared().load(trapping.as_bytes(), &Grants::none()).await.expect_err("it traps");
+    assert!(error.to_string().contains("does not describe its tasks: wasm trap: wasm `unreachable`"), "{error}");
+    let good = describing(r#"[{"name": "a", "parameters": [{"name": "it"}]}]"#, "describe");
+    let program = shared().load(good.as_bytes(), &Grants::none()).await.expect("it loads");
+    assert_eq!(program.exports()[0].to_string(), "a: func(it: json) -> json");
+}
+
+#[tokio::test]
+async fn the_tasks_of_a_module_are_known_before_anything_is_granted() {
+    let executor = Executor::builder()
+        .bounds(small())
+        .host_fn("stranger:kv/store", "add", |(_key, by): (String, i64)| async move { Ok((41 + by,)) })
+        .build()
+        .expect("it starts");
+    let module = crate::support::guest("tasks-kv.wasm");
+    for executor in [shared(), &executor] {
+        let explained = executor.explain(module, &Grants::none()).await.expect("it is explained");
+        assert_eq!(explained.exports[0].to_string(), "count: func(key: string) -> int64");
+        let error = executor.load(module, &Grants::none()).await.expect_err("nothing is granted");
+        assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
+    }
+    let program = executor.load(module, &Grants::none().grant("stranger:kv/store", ())).await.expect("it loads");
+    let outcome = program.call("count").args(json!(["a"])).run().await.expect("it runs");
+    assert_eq!(outcome.usage.capabilities[0].1.calls, 1);
+    assert_eq!(value(outcome), json!(42));
+}
+
+#[tokio::test]
+async fn a_module_that_uses_what_it_imports_to_describe_itself_is_refused() {
+    let component = r#"(component
+        (import "acme:prices/api" (instance $api (export "lookup" (func))))
+        (core func $lookup (canon lower (func $api "lookup")))
+        (core module $m
+            (import "host" "lookup" (func $lookup))
+            (memory (export "memory") 1)
+            (func (export "describe") (result i32) call $lookup (i32.const 0)))
+        (core instance $i (instantiate $m (with "host" (instance (export "lookup" (func $lookup))))))
+        (func $describe (result string) (canon lift (core func $i "describe") (memory $i "memory")))
+        (instance $tasks (export "describe" (func $describe)) (export "run" (func $describe)))
+        (export "runner:task/tasks@0.1.0" (instance $tasks)))"#;
+    let error = shared().load(component.as_bytes(), &Grants::none()).await.expect_err("it asks too early");
+    let words = "the module does not describe its tasks: `acme:prices/api` is not granted";
+    assert_eq!((error.kind(), error.message()), (ErrorKind::Invalid, words));
+}

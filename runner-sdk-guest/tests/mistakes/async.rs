@@ -1,0 +1,6 @@
+#[runner::task]
+async fn total(order: String) -> Result<u32, runner::Failure> {
+    Ok(order.len() as u32)
+}
+
+fn main() {}

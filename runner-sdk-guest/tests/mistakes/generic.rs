@@ -1,0 +1,6 @@
+#[runner::task]
+fn total<T>(order: Vec<T>) -> u32 {
+    order.len() as u32
+}
+
+fn main() {}

@@ -1,0 +1,4 @@
+#[runner::task]
+struct Order;
+
+fn main() {}

@@ -1,0 +1,6 @@
+#[runner::task(title = "total")]
+fn total(order: String) -> u32 {
+    order.len() as u32
+}
+
+fn main() {}
