@@ -1,0 +1,321 @@
+//! Bodies on their way, both ways: counted, timed, and cut off when the call that they belong to ends.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body_util::combinators::UnsyncBoxBody;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Sleep;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::secrets::Redactor;
+use crate::target::Origin;
+
+/// Any error.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// The body of a request.
+pub type RequestBody = UnsyncBoxBody<Bytes, BoxError>;
+
+/// Who pays for what is moved.
+pub trait Meter: Send + Sync + 'static {
+    /// Bytes of bodies, from outside to the guest and from the guest outside. False where that was too much: the exchange
+    /// ends.
+    fn moved(&self, bytes_in: u64, bytes_out: u64) -> bool;
+
+    /// A redirect that was followed: a request that nobody called for.
+    fn followed(&self) {}
+}
+
+/// Nobody pays.
+impl Meter for () {
+    fn moved(&self, _bytes_in: u64, _bytes_out: u64) -> bool {
+        true
+    }
+}
+
+/// What one call's exchanges have in common: who pays for them, and that they end with it.
+#[derive(Clone)]
+pub struct Call {
+    pub(crate) meter: Arc<dyn Meter>,
+    pub(crate) ended: CancellationToken,
+}
+
+impl Call {
+    /// A call that somebody pays for.
+    pub fn new(meter: Arc<dyn Meter>) -> Self {
+        Call { meter, ended: CancellationToken::new() }
+    }
+
+    /// Ends it: everything under way is aborted, and nothing more is sent.
+    pub fn end(&self) {
+        self.ended.cancel();
+    }
+}
+
+impl Default for Call {
+    fn default() -> Self {
+        Call::new(Arc::new(()))
+    }
+}
+
+fn over_account() -> Error {
+    Error::new(ErrorKind::Ended, "the call has met its limit on bytes that capabilities move")
+}
+
+/// The bytes of headers or trailers, as they are counted: names, values, and 4 for each line.
+pub(crate) fn header_bytes(headers: &HeaderMap) -> u64 {
+    headers.iter().map(|(name, value)| (name.as_str().len() + value.len() + 4) as u64).sum()
+}
+
+/// A request's body as the client polls it.
+pub(crate) struct Outgoing {
+    /// The client wants it to be `Sync`, and never shares it.
+    inner: Mutex<RequestBody>,
+    left: u64,
+    allowed: u64,
+    ended: Pin<Box<WaitForCancellationFutureOwned>>,
+    meter: Arc<dyn Meter>,
+    sent: Arc<Sent>,
+}
+
+/// What became of a request's body.
+#[derive(Default)]
+pub(crate) struct Sent {
+    /// Why it broke off: the client says only that it did.
+    failed: OnceLock<Error>,
+    begun: AtomicBool,
+    ended: AtomicBool,
+}
+
+impl Sent {
+    pub(crate) fn failed(&self) -> Option<Error> {
+        self.failed.get().cloned()
+    }
+
+    /// Whether it can be left out of a second request: guests ask for a body and end it at once where they have none.
+    pub(crate) fn is_nothing(&self) -> bool {
+        self.ended.load(Ordering::Acquire) && !self.begun.load(Ordering::Acquire)
+    }
+}
+
+impl Drop for Outgoing {
+    fn drop(&mut self) {
+        self.sent.ended.store(true, Ordering::Release);
+    }
+}
+
+impl Outgoing {
+    pub(crate) fn new(inner: RequestBody, allowed: u64, call: &Call, sent: Arc<Sent>) -> Self {
+        let ended = Box::pin(call.ended.clone().cancelled_owned());
+        let meter = Arc::clone(&call.meter);
+        Outgoing { inner: Mutex::new(inner), left: allowed, allowed, ended, meter, sent }
+    }
+
+    fn account(&mut self, bytes: u64) -> Result<()> {
+        self.sent.begun.store(true, Ordering::Release);
+        match self.left.checked_sub(bytes) {
+            Some(left) => self.left = left,
+            None => {
+                let message = format!("the request's body is over {} bytes", self.allowed);
+                return Err(Error::limited(ErrorKind::RequestBodyBytes, message, self.allowed));
+            }
+        }
+        self.meter.moved(0, bytes).then_some(()).ok_or_else(over_account)
+    }
+}
+
+impl HttpBody for Outgoing {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = &mut *self;
+        let result = match this.ended.as_mut().poll(cx) {
+            Poll::Ready(()) => Err(Error::ended()),
+            Poll::Pending => {
+                let inner = this.inner.get_mut().unwrap_or_else(PoisonError::into_inner);
+                match ready!(Pin::new(inner).poll_frame(cx)) {
+                    None => {
+                        this.sent.ended.store(true, Ordering::Release);
+                        return Poll::Ready(None);
+                    }
+                    Some(Ok(frame)) => this.account(frame.data_ref().map_or(0, Bytes::len) as u64).map(|()| frame),
+                    Some(Err(error)) => {
+                        Err(Error::new(ErrorKind::RequestInvalid, format!("the request's body broke off: {error}")))
+                    }
+                }
+            }
+        };
+        Poll::Ready(Some(result.map_err(|error| {
+            let _ = this.sent.failed.set(error.clone());
+            error.into()
+        })))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).size_hint()
+    }
+}
+
+/// A response's body, piece by piece as it comes, its trailers at the end.
+///
+/// It reads no further than its reader; dropping it closes the connection, or the stream within one.
+pub struct Body {
+    inner: reqwest::Body,
+    left: u64,
+    allowed: u64,
+    header_bytes: u64,
+    between: Duration,
+    pause: Option<Pin<Box<Sleep>>>,
+    total: Pin<Box<Sleep>>,
+    ended: Pin<Box<WaitForCancellationFutureOwned>>,
+    meter: Arc<dyn Meter>,
+    redactor: Redactor,
+    origin: Origin,
+    /// Given back with the last byte.
+    permit: Option<OwnedSemaphorePermit>,
+    done: bool,
+}
+
+/// What a [`Body`] is made of, beside the client's own.
+pub(crate) struct Terms {
+    pub(crate) allowed: u64,
+    pub(crate) header_bytes: u64,
+    pub(crate) between: Duration,
+    pub(crate) redactor: Redactor,
+    pub(crate) origin: Origin,
+    pub(crate) permit: OwnedSemaphorePermit,
+}
+
+impl Body {
+    pub(crate) fn new(inner: reqwest::Body, terms: Terms, total: Pin<Box<Sleep>>, call: &Call) -> Self {
+        Body {
+            inner,
+            left: terms.allowed,
+            allowed: terms.allowed,
+            header_bytes: terms.header_bytes,
+            between: terms.between,
+            pause: None,
+            total,
+            ended: Box::pin(call.ended.clone().cancelled_owned()),
+            meter: Arc::clone(&call.meter),
+            redactor: terms.redactor,
+            origin: terms.origin,
+            permit: Some(terms.permit),
+            done: false,
+        }
+    }
+
+    fn take(&mut self, frame: Frame<Bytes>) -> Result<Frame<Bytes>> {
+        let frame = match frame.into_data() {
+            Ok(bytes) => {
+                let length = bytes.len() as u64;
+                match self.left.checked_sub(length) {
+                    Some(left) => self.left = left,
+                    None => return Err(over_body(&self.origin, self.allowed)),
+                }
+                return match self.meter.moved(length, 0) {
+                    true => Ok(Frame::data(bytes)),
+                    false => Err(over_account()),
+                };
+            }
+            Err(frame) => frame,
+        };
+        match frame.into_trailers() {
+            Ok(mut trailers) => {
+                if header_bytes(&trailers) > self.header_bytes {
+                    let message =
+                        format!("{}: the response's trailers are over {} bytes", self.origin, self.header_bytes);
+                    return Err(Error::limited(ErrorKind::ResponseHeaderBytes, message, self.header_bytes));
+                }
+                self.redactor.headers(&mut trailers);
+                Ok(Frame::trailers(trailers))
+            }
+            Err(frame) => Ok(frame),
+        }
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>>>> {
+        if self.ended.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Some(Err(Error::ended())));
+        }
+        if self.total.as_mut().poll(cx).is_ready() {
+            let message = format!("{}: the response did not end in time", self.origin);
+            return Poll::Ready(Some(Err(Error::new(ErrorKind::ResponseTimeout, message))));
+        }
+        match Pin::new(&mut self.inner).poll_frame(cx) {
+            Poll::Ready(None) => Poll::Ready(None),
+            Poll::Ready(Some(Ok(frame))) => {
+                self.pause = None;
+                Poll::Ready(Some(self.take(frame)))
+            }
+            Poll::Ready(Some(Err(error))) => {
+                let error = Error::from_client(error, &self.origin).map_message(|text| self.redactor.text(text));
+                Poll::Ready(Some(Err(match error.kind() {
+                    ErrorKind::Terminated => error.with_kind(ErrorKind::ResponseIncomplete),
+                    _ => error,
+                })))
+            }
+            Poll::Pending => {
+                let between = self.between;
+                let pause =
+                    self.pause.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(crate::clock::after(between))));
+                ready!(pause.as_mut().poll(cx));
+                let message = format!("{}: the response paused for over {between:?}", self.origin);
+                Poll::Ready(Some(Err(Error::new(ErrorKind::ReadTimeout, message))))
+            }
+        }
+    }
+}
+
+/// A body that is over its bound, by its own account or by what came of it.
+pub(crate) fn over_body(origin: &Origin, allowed: u64) -> Error {
+    let message = format!("{origin}: the response's body is over {allowed} bytes");
+    Error::limited(ErrorKind::ResponseBodyBytes, message, allowed)
+}
+
+impl HttpBody for Body {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>>>> {
+        if self.done {
+            return Poll::Ready(None);
+        }
+        let next = ready!(self.poll_next(cx));
+        if !matches!(next, Some(Ok(_))) {
+            self.done = true;
+            self.permit = None;
+            // Whatever is left of it is of no use to anybody.
+            self.inner = reqwest::Body::default();
+        }
+        Poll::Ready(next)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.done || self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+impl std::fmt::Debug for Body {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Body").field("origin", &self.origin).field("left", &self.left).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,566 @@
+//! Sends what a policy allows: over connections that no other policy uses, to addresses that were checked, hop by hop.
+//!
+//! It knows nothing of guests. reqwest is the one client below it; it is told to follow nothing, to ask no proxy, and to
+//! resolve names by [`Checked`].
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::header::{CONTENT_LENGTH, HOST, LOCATION, TE, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response};
+use quick_cache::sync::Cache;
+use rustls::client::Resumption;
+use rustls::crypto::ring;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout_at};
+use tower::{Layer, Service};
+
+use crate::address::Range;
+use crate::body::{Body, BoxError, Call, Outgoing, RequestBody, Sent, Terms, header_bytes, over_body};
+use crate::clock::after;
+use crate::error::{Error, ErrorKind, Result};
+use crate::grant::{Caps, Grant};
+use crate::policy::Policy;
+use crate::redirect;
+use crate::resolve::{Checked, Resolve, SystemResolver};
+use crate::secrets::{Redactor, Secrets, has_placeholder};
+use crate::target::{Origin, Target};
+
+/// Grants whose connections are kept; beyond it, those that were not used for longest are closed.
+const OUTLETS_MAX: usize = 256;
+
+/// How long an unused connection stays open.
+const IDLE: Duration = Duration::from_secs(90);
+
+/// Sends requests for whoever holds a [`Grant`].
+pub struct Client {
+    resolver: Arc<dyn Resolve>,
+    roots: RootCertStore,
+    secrets: Secrets,
+    caps: Caps,
+    tls: OnceLock<Result<ClientConfig>>,
+    /// By the grant as JSON: equal grants share connections, others never do.
+    outlets: Cache<String, Arc<Outlet>>,
+}
+
+impl Client {
+    /// The system's resolver, the public certificate authorities (Mozilla's), no secrets, and the usual numbers.
+    pub fn new() -> Self {
+        Client {
+            resolver: Arc::new(SystemResolver),
+            roots: webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect(),
+            secrets: Secrets::default(),
+            caps: Caps::default(),
+            tls: OnceLock::new(),
+            outlets: Cache::new(OUTLETS_MAX),
+        }
+    }
+
+    /// Another resolver.
+    #[must_use]
+    pub fn resolver(self, resolver: impl Resolve) -> Self {
+        Client { resolver: Arc::new(resolver), ..self }
+    }
+
+    /// What can be filled in for guests.
+    #[must_use]
+    pub fn secrets(self, secrets: Secrets) -> Self {
+        Client { secrets, ..self }
+    }
+
+    /// The numbers where a grant names none of its own.
+    #[must_use]
+    pub fn caps(self, caps: Caps) -> Self {
+        Client { caps, ..self }
+    }
+
+    /// Trusts the certificates of a PEM text as well, as those of a company's own authority.
+    pub fn root_certificates(mut self, pem: &[u8]) -> Result<Self> {
+        let wrong =
+            |why: &dyn std::fmt::Display| Error::new(ErrorKind::TlsCertificate, format!("root certificates: {why}"));
+        let before = self.roots.len();
+        for certificate in CertificateDer::pem_slice_iter(pem) {
+            self.roots.add(certificate.map_err(|error| wrong(&error))?).map_err(|error| wrong(&error))?;
+        }
+        match self.roots.len() > before {
+            true => Ok(self),
+            false => Err(wrong(&"the text has no certificate, expected PEM")),
+        }
+    }
+
+    /// Trusts none of the public authorities, only what is added after this.
+    #[must_use]
+    pub fn no_public_roots(self) -> Self {
+        Client { roots: RootCertStore::empty(), ..self }
+    }
+
+    /// The names of its secrets.
+    pub fn secret_names(&self) -> impl Iterator<Item = &str> {
+        self.secrets.names()
+    }
+
+    /// What a grant lets through. Cheap where the grant was seen before.
+    pub fn outlet(&self, grant: &Grant) -> Result<Arc<Outlet>> {
+        let key = serde_json::to_string(grant)
+            .map_err(|error| Error::new(ErrorKind::Internal, format!("the grant cannot be written: {error}")))?;
+        self.outlets.get_or_insert_with(&key, || {
+            let mut tls = self.tls.get_or_init(|| self.make_tls()).clone()?;
+            // A session that was begun under one grant is not resumed under another.
+            tls.resumption = Resumption::in_memory_sessions(SESSIONS_MAX);
+            let policy = Policy::new(grant.clone(), &self.caps);
+            let redactor = self.secrets.redactor(policy.secrets().map(|secret| secret.name.as_str()));
+            Ok(Arc::new(Outlet {
+                policy,
+                redactor,
+                secrets: self.secrets.clone(),
+                resolver: Arc::clone(&self.resolver),
+                tls,
+                pools: Mutex::default(),
+                busy: Mutex::default(),
+            }))
+        })
+    }
+
+    fn make_tls(&self) -> Result<ClientConfig> {
+        let versions = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| Error::new(ErrorKind::Internal, format!("TLS cannot be set up: {error}")))?;
+        let mut tls = versions.with_root_certificates(self.roots.clone()).with_no_client_auth();
+        tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(tls)
+    }
+}
+
+impl Default for Client {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Client { secrets, caps, roots, .. } = self;
+        f.debug_struct("Client")
+            .field("secrets", secrets)
+            .field("caps", caps)
+            .field("roots", &roots.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// TLS sessions that one grant's clients remember.
+const SESSIONS_MAX: usize = 256;
+
+/// A request.
+pub struct Request {
+    /// The method.
+    pub method: Method,
+    /// Where it goes.
+    pub target: Target,
+    /// Its headers. What speaks of the connection (`Host`, `Connection`, `Transfer-Encoding`, ..) is left out.
+    pub headers: HeaderMap,
+    /// Its body; none is not the same as an empty one.
+    pub body: Option<RequestBody>,
+    /// Less time than [`Caps::connect`] for connecting.
+    pub connect: Option<Duration>,
+    /// Less time than [`Caps::first_byte`] until the head of the response.
+    pub first_byte: Option<Duration>,
+    /// Less time than [`Caps::between_bytes`] between the pieces of its body.
+    pub between_bytes: Option<Duration>,
+}
+
+impl Request {
+    /// A request without headers and body.
+    pub fn new(method: Method, target: Target) -> Self {
+        let headers = HeaderMap::new();
+        Request { method, target, headers, body: None, connect: None, first_byte: None, between_bytes: None }
+    }
+}
+
+/// What one grant lets through, and the connections that it has.
+pub struct Outlet {
+    policy: Policy,
+    redactor: Redactor,
+    secrets: Secrets,
+    resolver: Arc<dyn Resolve>,
+    tls: ClientConfig,
+    /// One client for each set of addresses that a rule grants: its resolver gives no others.
+    pools: Mutex<HashMap<Vec<Range>, reqwest::Client>>,
+    /// Exchanges that may still be begun, by origin.
+    busy: Mutex<HashMap<Origin, Arc<Semaphore>>>,
+}
+
+/// One request within an exchange.
+struct Hop {
+    method: Method,
+    target: Target,
+    headers: HeaderMap,
+    body: Option<RequestBody>,
+    /// Whether the query is the guest's own: a placeholder in a `Location` is not filled in.
+    own_query: bool,
+}
+
+/// What lives for a whole exchange.
+struct Times {
+    connect: Duration,
+    first_byte: Duration,
+    between: Duration,
+}
+
+impl Outlet {
+    /// What it is ruled by.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Sends a request, follows as many redirects as the grant says, and gives the head of the response.
+    ///
+    /// Nothing outlives `call`: when it ends, the exchange and its body end.
+    ///
+    /// # Errors
+    ///
+    /// See [`ErrorKind`]. None of them shows a secret.
+    pub async fn send(&self, request: Request, call: &Call) -> Result<Response<Body>> {
+        let caps = self.policy.caps();
+        let less = |wanted: Option<Duration>, cap: Duration| wanted.map_or(cap, |wanted| wanted.min(cap));
+        let times = Times {
+            connect: less(request.connect, caps.connect),
+            first_byte: less(request.first_byte, caps.first_byte),
+            between: less(request.between_bytes, caps.between_bytes),
+        };
+        let mut total = Box::pin(tokio::time::sleep_until(after(caps.total)));
+        let origin = request.target.origin.clone();
+        let result = tokio::select! {
+            biased;
+            () = call.ended.cancelled() => Err(Error::ended()),
+            () = &mut total => {
+                let message = format!("{origin}: no response within {:?}", caps.total);
+                Err(Error::new(ErrorKind::ResponseTimeout, message))
+            }
+            result = self.exchange(request, &times, call) => result,
+        };
+        match result {
+            Ok((response, terms)) => Ok(response.map(|body| Body::new(body, terms, total, call))),
+            Err(error) => Err(error.map_message(|text| self.redactor.text(text))),
+        }
+    }
+
+    async fn exchange(&self, request: Request, times: &Times, call: &Call) -> Result<(Response<reqwest::Body>, Terms)> {
+        let Request { method, target, mut headers, body, .. } = request;
+        check_length(&headers, body.is_some())?;
+        strip(&mut headers);
+        let mut hop = Hop { method, target, headers, body, own_query: true };
+        let mut redirects = 0;
+        loop {
+            let (method, origin) = (hop.method.clone(), hop.target.origin.clone());
+            let (target, headers) = (hop.target.clone(), hop.headers.clone());
+            let (mut response, permit, sent) = self.hop(hop, times, call).await?;
+            let redirects_max = self.policy.caps().redirects;
+            let location = match redirects_max {
+                0 => None,
+                _ => self.location(&target, &method, sent.is_some_and(|sent| !sent.is_nothing()), &response)?,
+            };
+            let Some((next_method, next_target)) = location else {
+                self.redactor.headers(response.headers_mut());
+                let caps = self.policy.caps();
+                let terms = Terms {
+                    allowed: caps.response_bytes,
+                    header_bytes: caps.header_bytes,
+                    between: times.between,
+                    redactor: self.redactor.clone(),
+                    origin,
+                    permit,
+                };
+                return Ok((response, terms));
+            };
+            drop((response, permit));
+            redirects += 1;
+            if redirects > redirects_max {
+                let message = format!("{origin}: over {redirects_max} redirects");
+                return Err(Error::limited(ErrorKind::RedirectsTooMany, message, redirects_max.into()));
+            }
+            call.meter.followed();
+            let mut headers = headers;
+            let other_origin = next_target.origin != origin;
+            redirect::trim(&mut headers, next_method != method, other_origin, has_placeholder);
+            hop = Hop { method: next_method, target: next_target, headers, body: None, own_query: false };
+        }
+    }
+
+    /// Where a response leads, if it is to be followed.
+    fn location(
+        &self,
+        target: &Target,
+        method: &Method,
+        has_body: bool,
+        response: &Response<reqwest::Body>,
+    ) -> Result<Option<(Method, Target)>> {
+        let Some(next) = redirect::next(response.status(), method, has_body) else { return Ok(None) };
+        let Some(location) = response.headers().get(LOCATION).and_then(|value| value.to_str().ok()) else {
+            return Ok(None);
+        };
+        let next_target = target.join(location)?;
+        // Whoever got a secret may send it back; it goes on to nobody else.
+        for secret in self.policy.secrets() {
+            if self.secrets.redactor([secret.name.as_str()]).holds(location) {
+                self.policy.allow_secret(&secret.name, &next_target.origin)?;
+            }
+        }
+        Ok(Some((next, next_target)))
+    }
+
+    /// One request and the head of its response.
+    async fn hop(
+        &self,
+        hop: Hop,
+        times: &Times,
+        call: &Call,
+    ) -> Result<(Response<reqwest::Body>, OwnedSemaphorePermit, Option<Arc<Sent>>)> {
+        let Hop { method, target, mut headers, body, own_query } = hop;
+        let origin = &target.origin;
+        let rule = self.policy.allow(&method, &target)?;
+        let caps = self.policy.caps();
+        let allow = |name: &str| self.policy.allow_secret(name, origin);
+        self.secrets.fill_headers(&mut headers, &allow)?;
+        let filled = match (&target.query, own_query) {
+            (Some(query), true) => self.secrets.fill_query(query, &allow)?,
+            _ => None,
+        };
+        let found = header_bytes(&headers);
+        if found > caps.header_bytes {
+            let message = format!("the request's headers have {found} bytes, at most {} are sent", caps.header_bytes);
+            return Err(Error::limited(ErrorKind::RequestHeaderBytes, message, caps.header_bytes));
+        }
+        if declared_length(&headers).is_some_and(|length| length > caps.request_bytes) {
+            let message = format!("the request's body is over {} bytes", caps.request_bytes);
+            return Err(Error::limited(ErrorKind::RequestBodyBytes, message, caps.request_bytes));
+        }
+        let url = target.url(filled.as_deref().or(target.query.as_deref()))?;
+        let pool = self.pool(&rule.addresses)?;
+
+        let connected = after(times.connect);
+        let permit = self.permit(origin, connected).await?;
+        let sent = body.is_some().then(Arc::<Sent>::default);
+        let mut request = reqwest::Request::new(method, url);
+        *request.headers_mut() = headers;
+        *request.body_mut() = body
+            .zip(sent.clone())
+            .map(|(body, sent)| reqwest::Body::wrap(Outgoing::new(body, caps.request_bytes, call, sent)));
+        tracing::debug!(method = %request.method(), %origin, path = target.path.as_str(), "request");
+        let answer = CONNECTED_BY.scope(connected, pool.execute(request));
+        let answered = timeout_at(after(times.first_byte), answer).await.map_err(|_| {
+            let message = format!("{origin}: no response within {:?}", times.first_byte);
+            Error::new(ErrorKind::ResponseTimeout, message)
+        })?;
+        let response = answered.map_err(|error| {
+            let failed = sent.as_ref().and_then(|sent| sent.failed());
+            failed.unwrap_or_else(|| Error::from_client(error, origin))
+        })?;
+        let found = header_bytes(response.headers());
+        if found > caps.header_bytes {
+            let message = format!("{origin}: the response's headers have {found} bytes, over {}", caps.header_bytes);
+            return Err(Error::limited(ErrorKind::ResponseHeaderBytes, message, caps.header_bytes));
+        }
+        if response.content_length().is_some_and(|length| length > caps.response_bytes) {
+            return Err(over_body(origin, caps.response_bytes));
+        }
+        Ok((response.into(), permit, sent))
+    }
+
+    /// The client whose resolver gives public addresses and these.
+    fn pool(&self, granted: &[Range]) -> Result<reqwest::Client> {
+        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pool) = pools.get(granted) {
+            return Ok(pool.clone());
+        }
+        let caps = self.policy.caps();
+        let resolver = Checked { resolver: Arc::clone(&self.resolver), granted: granted.into() };
+        let pool = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            // Bytes are counted as they travel, whatever other crates of the program ask of reqwest.
+            .no_gzip()
+            .no_brotli()
+            .no_zstd()
+            .no_deflate()
+            .dns_resolver(resolver)
+            .connector_layer(ConnectedBy)
+            .pool_max_idle_per_host(caps.connections_per_host as usize)
+            .pool_idle_timeout(IDLE)
+            .http2_max_header_list_size(u32::try_from(caps.header_bytes).unwrap_or(u32::MAX))
+            .tls_backend_preconfigured(self.tls.clone())
+            .build()
+            .map_err(|error| Error::new(ErrorKind::Internal, format!("no client could be made: {error}")))?;
+        pools.insert(granted.to_vec(), pool.clone());
+        Ok(pool)
+    }
+
+    /// Waits for its turn with a host.
+    async fn permit(&self, origin: &Origin, until: Instant) -> Result<OwnedSemaphorePermit> {
+        /// Origins whose counts are kept, though nobody uses them.
+        const ORIGINS_MAX: usize = 1_024;
+        let connections = self.policy.caps().connections_per_host as usize;
+        let turns = {
+            let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+            if busy.len() >= ORIGINS_MAX {
+                busy.retain(|_, turns| Arc::strong_count(turns) > 1);
+            }
+            Arc::clone(
+                busy.entry(origin.clone())
+                    .or_insert_with(|| Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS)))),
+            )
+        };
+        match timeout_at(until, turns.acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            _ => {
+                let message = format!("{origin}: {connections} exchanges are under way, the most there may be");
+                Err(Error::new(ErrorKind::ConnectBusy, message))
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Outlet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Outlet").field("policy", &self.policy).finish_non_exhaustive()
+    }
+}
+
+/// Takes off what speaks of the connection, which is ours (RFC 9110, 7.6.1).
+fn strip(headers: &mut HeaderMap) {
+    let trailers = headers.get(TE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"trailers"));
+    for name in ["connection", "http2-settings", "keep-alive", "proxy-authorization", "proxy-connection", "upgrade"] {
+        headers.remove(name);
+    }
+    for name in [HOST, TE, TRANSFER_ENCODING] {
+        headers.remove(name);
+    }
+    if trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+}
+
+fn declared_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// A length that is not what it says would let the next request be read from the middle of this one (RFC 9112, 11.2).
+fn check_length(headers: &HeaderMap, has_body: bool) -> Result<()> {
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    let Some(length) = lengths.next() else { return Ok(()) };
+    let wrong =
+        |name: HeaderName, why: &str| Err(Error::new(ErrorKind::RequestInvalid, format!("header `{name}` {why}")));
+    let digits = !length.is_empty() && length.as_bytes().iter().all(u8::is_ascii_digit);
+    match declared_length(headers) {
+        _ if lengths.next().is_some() => wrong(CONTENT_LENGTH, "is there twice"),
+        Some(length) if digits && (has_body || length == 0) => Ok(()),
+        Some(_) if digits => wrong(CONTENT_LENGTH, "promises a body, and there is none"),
+        _ => wrong(CONTENT_LENGTH, "is no number"),
+    }
+}
+
+tokio::task_local! {
+    /// When the request that is being sent must have its connection.
+    static CONNECTED_BY: Instant;
+}
+
+/// Bounds the time until there is a connection, by what the request says: a client knows one time for all its requests.
+#[derive(Clone, Copy)]
+struct ConnectedBy;
+
+impl<S> Layer<S> for ConnectedBy {
+    type Service = Bounded<S>;
+
+    fn layer(&self, inner: S) -> Bounded<S> {
+        Bounded(inner)
+    }
+}
+
+#[derive(Clone)]
+struct Bounded<S>(S);
+
+impl<S, R> Service<R> for Bounded<S>
+where
+    S: Service<R, Error = BoxError>,
+    S::Future: Send + 'static,
+{
+    type Response = S::Response;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<S::Response, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: R) -> Self::Future {
+        // The client begins to connect within the request's own future, where this is set.
+        let until = CONNECTED_BY.try_with(|until| *until);
+        let connecting = self.0.call(request);
+        Box::pin(async move {
+            let Ok(until) = until else { return connecting.await };
+            timeout_at(until, connecting)
+                .await
+                .unwrap_or_else(|_| Err(Error::new(ErrorKind::ConnectTimeout, "no connection in time").into()))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect()
+    }
+
+    #[test]
+    fn a_length_that_is_not_what_it_says_is_refused() {
+        for (lengths, has_body, right) in [
+            (&[][..], true, true),
+            (&[][..], false, true),
+            (&["5"], true, true),
+            (&["0"], false, true),
+            (&["5"], false, false),
+            (&["5", "5"], true, false),
+            (&["5", "6"], true, false),
+            (&["+5"], true, false),
+            (&["-1"], true, false),
+            (&["5, 5"], true, false),
+            (&["0x5"], true, false),
+            (&[""], true, false),
+            (&["99999999999999999999"], true, false),
+        ] {
+            let mut headers = HeaderMap::new();
+            for length in lengths {
+                headers.append(CONTENT_LENGTH, length.parse().unwrap());
+            }
+            assert_eq!(check_length(&headers, has_body).is_ok(), right, "{lengths:?} {has_body}");
+        }
+    }
+
+    #[test]
+    fn what_speaks_of_the_connection_is_ours() {
+        let mut sent = headers(&[
+            ("host", "evil.example"),
+            ("connection", "upgrade"),
+            ("upgrade", "websocket"),
+            ("transfer-encoding", "chunked"),
+            ("te", "trailers"),
+            ("proxy-authorization", "Basic x"),
+            ("accept", "text/plain"),
+        ]);
+        strip(&mut sent);
+        assert_eq!(sent, headers(&[("te", "trailers"), ("accept", "text/plain")]));
+        let mut sent = headers(&[("te", "gzip")]);
+        strip(&mut sent);
+        assert!(sent.is_empty());
+    }
+}

@@ -1,0 +1,255 @@
+//! The guest's face of it: `wasi:http/outgoing-handler`, in the place of core's closed one. The one file here that knows
+//! the engine.
+
+use std::sync::Arc;
+
+use http::Method;
+use http_body_util::BodyExt;
+use runner_core::wasmtime::component::{Linker, Resource};
+use runner_core::wasmtime::{self, StoreContextMut};
+use runner_core::{
+    Account, CallContext, Capability, Ending, Error as CoreError, ErrorKind as CoreErrorKind, Host as Store, View,
+    async_trait,
+};
+use wasmtime_wasi::runtime::spawn;
+use wasmtime_wasi_http::p2::bindings::http::types::{self, ErrorCode};
+use wasmtime_wasi_http::p2::types::{HostFutureIncomingResponse, HostOutgoingRequest};
+use wasmtime_wasi_http::{Error as WasiError, RequestOptions};
+
+use crate::body::{Call, Meter};
+use crate::client::{Client, Outlet, Request};
+use crate::error::{Error, ErrorKind, Result};
+use crate::grant::{Caps, Grant};
+use crate::resolve::Resolve;
+use crate::secrets::Secrets;
+use crate::target::{Scheme, Target};
+
+/// The version that wasmtime's closed form is linked under: what is put in its place must have the same name. A guest
+/// that imports another 0.2 is given it.
+const OUTGOING_HANDLER: &str = "wasi:http/outgoing-handler@0.2.12";
+
+/// Outgoing HTTP, as a capability: its id is `http`, its grant a [`Grant`].
+///
+/// A guest is served as long as its call lasts: what is under way when it ends, is aborted.
+///
+/// ```
+/// # use runner_core::{Executor, Grants};
+/// # use runner_host_http::{Grant, Http, Rule, Secrets};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let http = Http::new().secrets(Secrets::from_environment()?);
+/// let executor = Executor::builder().capability(http).build()?;
+/// let rule = Rule::host("api.example.com")?.path("/v1")?;
+/// let grant = Grant { allow: vec![rule], ..Grant::default() };
+/// let grants = Grants::none().grant("http", serde_json::to_value(grant)?);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Default)]
+pub struct Http {
+    client: Client,
+}
+
+impl Http {
+    /// The system's resolver, the public certificate authorities (Mozilla's), no secrets, and the usual numbers.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Another resolver.
+    #[must_use]
+    pub fn resolver(self, resolver: impl Resolve) -> Self {
+        Http { client: self.client.resolver(resolver) }
+    }
+
+    /// What can be filled in for guests; to whom, their grants say.
+    #[must_use]
+    pub fn secrets(self, secrets: Secrets) -> Self {
+        Http { client: self.client.secrets(secrets) }
+    }
+
+    /// The numbers where a grant names none of its own.
+    #[must_use]
+    pub fn caps(self, caps: Caps) -> Self {
+        Http { client: self.client.caps(caps) }
+    }
+
+    /// Trusts the certificates of a PEM text as well, as those of a company's own authority.
+    pub fn root_certificates(self, pem: &[u8]) -> Result<Self> {
+        Ok(Http { client: self.client.root_certificates(pem)? })
+    }
+
+    /// Trusts none of the public authorities, only what is added after this.
+    #[must_use]
+    pub fn no_public_roots(self) -> Self {
+        Http { client: self.client.no_public_roots() }
+    }
+
+    /// The names of the secrets that it can fill in.
+    pub fn secret_names(&self) -> impl Iterator<Item = &str> {
+        self.client.secret_names()
+    }
+}
+
+/// What one call has of it.
+#[doc(hidden)]
+pub struct Open {
+    outlet: Arc<Outlet>,
+    call: Call,
+    call_id: u64,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.call.end();
+    }
+}
+
+#[async_trait]
+impl Capability for Http {
+    type Grant = Grant;
+    type State = Open;
+
+    fn id(&self) -> &str {
+        "http"
+    }
+
+    fn serves(&self) -> &[&str] {
+        &["wasi:http/outgoing-handler@0.2.0"]
+    }
+
+    fn link(linker: &mut Linker<Store>) -> wasmtime::Result<()> {
+        // Their generated `add_to_linker` wants a trait of theirs for a type of core's, which only core could implement.
+        linker.instance(OUTGOING_HANDLER)?.func_wrap(
+            "handle",
+            |mut store: StoreContextMut<'_, Store>,
+             (request, options): (Resource<HostOutgoingRequest>, Option<Resource<RequestOptions>>)| {
+                let mut view = store.data_mut().view::<Open>();
+                // What is refused is refused by the response that is waited for.
+                Ok((Ok::<_, ErrorCode>(view.handle(request, options)?),))
+            },
+        )
+    }
+
+    fn open(&self, grant: &Grant, call: &CallContext) -> Result<Open, CoreError> {
+        let outlet = self
+            .client
+            .outlet(grant)
+            .map_err(|error| CoreError::new(CoreErrorKind::Internal, "outgoing HTTP cannot be set up").source(error))?;
+        Ok(Open { outlet, call: Call::new(Arc::new(Charged(call.account.clone()))), call_id: call.call_id })
+    }
+
+    async fn close(&self, open: Open, _ending: &Ending<()>) -> Result<(), CoreError> {
+        open.call.end();
+        Ok(())
+    }
+
+    fn commits(&self, _grant: &Grant) -> bool {
+        false
+    }
+}
+
+/// The call's account.
+struct Charged(Account);
+
+impl Meter for Charged {
+    fn moved(&self, bytes_in: u64, bytes_out: u64) -> bool {
+        self.0.charge(bytes_in, bytes_out).is_ok()
+    }
+
+    fn followed(&self) {
+        self.0.operation();
+    }
+}
+
+trait Handle {
+    /// What the guest calls. An error is a trap: its handles are not what they should be, or too many.
+    fn handle(
+        &mut self,
+        request: Resource<HostOutgoingRequest>,
+        options: Option<Resource<RequestOptions>>,
+    ) -> wasmtime::Result<Resource<HostFutureIncomingResponse>>;
+}
+
+impl Handle for View<'_, Open> {
+    fn handle(
+        &mut self,
+        request: Resource<HostOutgoingRequest>,
+        options: Option<Resource<RequestOptions>>,
+    ) -> wasmtime::Result<Resource<HostFutureIncomingResponse>> {
+        let options = options.map(|options| self.table.delete(options)).transpose()?.unwrap_or_default();
+        let read = read(self.table.delete(request)?, options);
+        let (outlet, call, call_id) = (Arc::clone(&self.outlet), self.call.clone(), self.call_id);
+        let sent = spawn(async move {
+            let sent = match read {
+                Ok(request) => outlet.send(request, &call).await,
+                Err(error) => Err(error),
+            };
+            let tell = move |error: Error| {
+                refused(call_id, &error);
+                to_wasi(&error)
+            };
+            let response = sent.map_err(tell)?;
+            let response = response.map(|body| body.map_err(tell).boxed_unsync());
+            // Connections have tasks of their own, which outlive the exchange; the body needs none beside it.
+            Ok((response, spawn(async {})))
+        });
+        Ok(self.table.push(HostFutureIncomingResponse::Pending(sent))?)
+    }
+}
+
+/// The guest is given a code alone; the reason is here.
+fn refused(call_id: u64, error: &Error) {
+    tracing::info!(call_id, kind = ?error.kind(), "outgoing request: {error}");
+}
+
+fn read(request: HostOutgoingRequest, options: RequestOptions) -> Result<Request> {
+    let method: Method =
+        request.method.try_into().map_err(|_| Error::new(ErrorKind::MethodInvalid, "the method is none"))?;
+    let scheme = match request.scheme {
+        None | Some(types::Scheme::Https) => Scheme::Https,
+        Some(types::Scheme::Http) => Scheme::Http,
+        Some(types::Scheme::Other(other)) => {
+            let why = format!("scheme `{}` is not served, expected `https` or `http`", other.escape_debug());
+            return Err(Error::new(ErrorKind::UriInvalid, why));
+        }
+    };
+    let authority = request.authority.unwrap_or_default();
+    let path = request.path_with_query.unwrap_or_default();
+    let mut read = Request::new(method, Target::new(scheme, &authority, &path)?);
+    read.headers = request.headers.into();
+    read.body = request.body.map(|body| body.map_err(Into::into).boxed_unsync());
+    read.connect = options.connect_timeout;
+    read.first_byte = options.first_byte_timeout;
+    read.between_bytes = options.between_bytes_timeout;
+    Ok(read)
+}
+
+/// The one place where what happened becomes what a guest is told.
+fn to_wasi(error: &Error) -> WasiError {
+    let bytes = error.limit();
+    let short = bytes.map(|bytes| u32::try_from(bytes).unwrap_or(u32::MAX));
+    match error.kind() {
+        ErrorKind::Denied => WasiError::HttpRequestDenied,
+        ErrorKind::AddressDenied => WasiError::DestinationIpProhibited,
+        ErrorKind::UriInvalid => WasiError::HttpRequestUriInvalid,
+        ErrorKind::UriTooLong => WasiError::HttpRequestUriTooLong,
+        ErrorKind::MethodInvalid => WasiError::HttpRequestMethodInvalid,
+        ErrorKind::RequestHeaderBytes => WasiError::HttpRequestHeaderSectionSize(short),
+        ErrorKind::RequestBodyBytes => WasiError::HttpRequestBodySize(bytes),
+        ErrorKind::NameUnknown => WasiError::DnsError { rcode: None, info_code: None },
+        ErrorKind::ConnectRefused => WasiError::ConnectionRefused,
+        ErrorKind::ConnectTimeout => WasiError::ConnectionTimeout,
+        ErrorKind::ConnectBusy => WasiError::ConnectionLimitReached,
+        ErrorKind::TlsCertificate => WasiError::TlsCertificateError,
+        ErrorKind::TlsProtocol => WasiError::TlsProtocolError,
+        ErrorKind::Terminated | ErrorKind::Ended => WasiError::ConnectionTerminated,
+        ErrorKind::ResponseTimeout => WasiError::HttpResponseTimeout,
+        ErrorKind::ReadTimeout => WasiError::ConnectionReadTimeout,
+        ErrorKind::ResponseHeaderBytes => WasiError::HttpResponseHeaderSectionSize(short),
+        ErrorKind::ResponseBodyBytes => WasiError::HttpResponseBodySize(bytes),
+        ErrorKind::ResponseIncomplete => WasiError::HttpResponseIncomplete,
+        ErrorKind::RequestInvalid | ErrorKind::Protocol => WasiError::HttpProtocolError,
+        ErrorKind::RedirectsTooMany => WasiError::LoopDetected,
+        ErrorKind::Internal => WasiError::InternalError(Some(error.message().to_owned())),
+    }
+}

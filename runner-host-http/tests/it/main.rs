@@ -1,0 +1,14 @@
+//! Outgoing HTTP with real servers: through the client alone, and through a guest.
+
+#![allow(clippy::unwrap_used)]
+
+mod calls; // what a call pays for, and what ends with it
+mod caps; // each number
+mod grants; // allowed and denied
+mod hostile; // what must never be reached
+mod pools; // who shares connections with whom
+mod redirects; // hop by hop
+mod secrets; // there and nowhere else
+mod streams; // bodies, both ways
+mod support;
+mod tls; // certificates, and HTTP/2
