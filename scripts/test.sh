@@ -4,6 +4,7 @@ source "$(dirname "$0")/common.sh"
 
 STAGES=(fmt clippy rust docs web browser benches package)
 LONG_STAGES=(dev verified)
+LIBRARIES=(runner-core runner-host-http runner-host-kv runner-sdk-guest runner-sdk-guest-macros)
 LONG=0 ONLY=
 while [ $# -gt 0 ]; do
     case $1 in
@@ -51,8 +52,8 @@ rust() {
 }
 
 docs() {
-    RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --no-deps -p runner-core
-    cargo test --release --locked --doc -p runner-core
+    RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --no-deps "${LIBRARIES[@]/#/--package=}"
+    cargo test --release --locked --doc "${LIBRARIES[@]/#/--package=}"
 }
 
 web() {
@@ -78,14 +79,14 @@ benches() {
     cargo bench --locked -p runner-benches --no-run
 }
 
-# The crate as a registry would get it.
+# The crates as a registry would get them.
 package() {
-    cargo package --locked --allow-dirty --no-verify -p runner-core
+    cargo package --locked --allow-dirty --no-verify "${LIBRARIES[@]/#/--package=}"
 }
 
-# As a registry would build it, from its package alone, in the profile that nothing else here builds.
+# As a registry would build them, each from its package alone, in the profile that nothing else here builds.
 verified() {
-    cargo package --locked --allow-dirty -p runner-core
+    cargo package --locked --allow-dirty "${LIBRARIES[@]/#/--package=}"
 }
 
 # What plain `cargo test` does.
