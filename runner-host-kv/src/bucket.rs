@@ -39,8 +39,7 @@ impl Bucket {
         let granted = &*self.0;
         // A neighbour may have written a larger value: one value is held against what may be read at once.
         let bytes_max = granted.limits.value_bytes.max(granted.limits.batch_bytes);
-        let found = granted.store.get_many(&granted.namespace, &[self.key(key)?], bytes_max).await?;
-        Ok(found.into_iter().next().flatten())
+        granted.store.get_one(&granted.namespace, &self.key(key)?, bytes_max).await
     }
 
     /// The entries of some keys, in the order of the keys. [`Error::TooLarge`] where they are too many, or their values

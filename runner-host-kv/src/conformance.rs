@@ -428,6 +428,11 @@ async fn a_quota_is_never_exceeded(store: &dyn Store, clock: &ManualClock) {
 async fn reading_at_once_is_bounded(store: &dyn Store) {
     let space = space("reading");
     store.set_many(&space, ["a", "b"].map(|text| (key(text), Bytes::from(vec![0; 1_000]))).into()).await.expect("set");
+    let one = async |text, bytes_max| store.get_one(&space, &key(text), bytes_max).await;
+    assert!(one("a", 1_000).await.expect("as much as is allowed").is_some());
+    assert!(one("absent", 0).await.expect("nothing is allowed").is_none());
+    let refused = one("a", 999).await;
+    assert!(matches!(refused, Err(Error::TooLarge { found: 1_000, allowed: 999, .. })), "{refused:?}");
     let keys = ["a", "absent", "b"].map(key);
     assert_eq!(store.get_many(&space, &keys, 2_000).await.expect("as much as is allowed").len(), 3);
     let refused = store.get_many(&space, &keys, 1_999).await;

@@ -67,13 +67,18 @@ impl Kept {
     fn is_live(&self, now: u64) -> bool {
         self.ends_ms.is_none_or(|ends| ends > now)
     }
+
+    /// As it is told, where it has not ended. Only a value that ends has the clock read, which costs as much as finding it.
+    fn entry(&self, clock: &dyn Clock) -> Option<Entry> {
+        let ends_in = match self.ends_ms {
+            None => None,
+            Some(ends) => Some(Duration::from_millis(ends.checked_sub(clock.now_ms()).filter(|left| *left > 0)?)),
+        };
+        Some(Entry { value: self.value.clone(), version: self.version, ends_in })
+    }
 }
 
 impl Space {
-    fn live(&self, key: &Key, now: u64) -> Option<&Kept> {
-        self.kept.get(key).filter(|kept| kept.is_live(now))
-    }
-
     fn put(&mut self, key: &Key, kept: Option<Kept>) -> Option<Kept> {
         let before = match &kept {
             Some(kept) => self.kept.insert(key.clone(), kept.clone()),
@@ -163,24 +168,29 @@ pub(crate) fn left(ends_ms: Option<u64>, now: u64) -> Option<Duration> {
 #[async_trait]
 impl Store for MemoryStore {
     async fn get_many(&self, namespace: &Namespace, keys: &[Key], bytes_max: u64) -> Result<Vec<Option<Entry>>> {
-        let now = self.clock.now_ms();
         let spaces = self.lock();
         let space = spaces.get(namespace);
         let mut bytes = 0;
         keys.iter()
             .map(|key| {
-                let Some(kept) = space.and_then(|space| space.live(key, now)) else { return Ok(None) };
-                bytes += kept.value.len() as u64;
-                check_bytes(bytes, bytes_max)?;
-                let Kept { value, version, ends_ms } = kept.clone();
-                Ok(Some(Entry { value, version, ends_in: left(ends_ms, now) }))
+                let entry = space.and_then(|space| space.kept.get(key)).and_then(|kept| kept.entry(&*self.clock));
+                bytes += entry.as_ref().map_or(0, |entry| entry.value.len() as u64);
+                check_bytes(bytes, bytes_max).map(|()| entry)
             })
             .collect()
     }
 
+    async fn get_one(&self, namespace: &Namespace, key: &Key, bytes_max: u64) -> Result<Option<Entry>> {
+        let spaces = self.lock();
+        let kept = spaces.get(namespace).and_then(|space| space.kept.get(key));
+        let Some(entry) = kept.and_then(|kept| kept.entry(&*self.clock)) else { return Ok(None) };
+        check_bytes(entry.value.len() as u64, bytes_max)?;
+        Ok(Some(entry))
+    }
+
     async fn exists(&self, namespace: &Namespace, key: &Key) -> Result<bool> {
         let now = self.clock.now_ms();
-        Ok(self.lock().get(namespace).is_some_and(|space| space.live(key, now).is_some()))
+        Ok(self.lock().get(namespace).and_then(|space| space.kept.get(key)).is_some_and(|kept| kept.is_live(now)))
     }
 
     async fn list(&self, namespace: &Namespace, prefix: &str, after: Option<&Key>, limit: NonZeroU32) -> Result<Page> {

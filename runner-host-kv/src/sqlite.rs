@@ -121,7 +121,9 @@ impl SqliteStore {
         let answer = tokio::task::spawn_blocking(move || {
             let _place = place;
             let idle = readers.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let mut connection = idle.map_or_else(|| connect(&readers.path, false), Ok)?;
+            let again = |error| Error::unavailable("the SQLite file cannot be opened again").caused_by(error);
+            // A guest is told the message: where the file lies is none of its business.
+            let mut connection = idle.map_or_else(|| connect(&readers.path, false).map_err(again), Ok)?;
             let answer = read(&mut connection);
             readers.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
             answer

@@ -25,6 +25,14 @@ pub trait Store: Send + Sync + 'static {
     /// [`Error::TooLarge`] where the values together have more than `bytes_max`, found before they are all in memory.
     async fn get_many(&self, namespace: &Namespace, keys: &[Key], bytes_max: u64) -> Result<Vec<Option<Entry>>>;
 
+    /// The entry of one key; [`Error::TooLarge`] where its value has more than `bytes_max`.
+    ///
+    /// It is [`get_many`](Store::get_many) of one key, for a backend that has a shorter way.
+    async fn get_one(&self, namespace: &Namespace, key: &Key, bytes_max: u64) -> Result<Option<Entry>> {
+        let found = self.get_many(namespace, std::slice::from_ref(key), bytes_max).await?;
+        Ok(found.into_iter().next().flatten())
+    }
+
     /// Whether a key is there, without its value.
     async fn exists(&self, namespace: &Namespace, key: &Key) -> Result<bool>;
 
@@ -260,8 +268,7 @@ pub(crate) fn after_prefix(prefix: &str) -> Vec<u8> {
 pub trait StoreExt: Store {
     /// The entry of a key.
     async fn get(&self, namespace: &Namespace, key: &Key) -> Result<Option<Entry>> {
-        let found = self.get_many(namespace, std::slice::from_ref(key), u64::MAX).await?;
-        Ok(found.into_iter().next().flatten())
+        self.get_one(namespace, key, u64::MAX).await
     }
 
     /// Sets a value that stays until it is deleted.
@@ -336,6 +343,9 @@ macro_rules! forward {
         impl<S: Store + ?Sized> Store for $pointer<S> {
             async fn get_many(&self, namespace: &Namespace, keys: &[Key], bytes_max: u64) -> Result<Vec<Option<Entry>>> {
                 (**self).get_many(namespace, keys, bytes_max).await
+            }
+            async fn get_one(&self, namespace: &Namespace, key: &Key, bytes_max: u64) -> Result<Option<Entry>> {
+                (**self).get_one(namespace, key, bytes_max).await
             }
             async fn exists(&self, namespace: &Namespace, key: &Key) -> Result<bool> {
                 (**self).exists(namespace, key).await

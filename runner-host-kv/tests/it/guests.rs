@@ -1,9 +1,14 @@
 //! Guests over both drafts of `wasi:keyvalue`: what they may, what they may not, what it costs.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 use runner_core::{Ending, ErrorKind, Grants, LimitKind, Limits, Service};
-use runner_host_kv::{Kv, MemoryStore, Namespace, Store, StoreExt, conformance::STRANGE_KEYS};
+use runner_host_kv::{
+    Change, Done, Entry, Key, Kv, MemoryStore, Namespace, Page, Quota, Result, Store, StoreExt, Usage,
+    conformance::STRANGE_KEYS,
+};
 use serde_json::{Value, json};
 
 use crate::support::{Lent, answer, backends, executor, granted, load};
@@ -115,7 +120,7 @@ async fn a_grant_for_reading_refuses_every_write_and_changes_nothing() {
         for (backend, store, _folder) in backends() {
             let lent = Lent::new(store.clone(), guest, json!({ "mode": "read-only" })).await;
             let space = Namespace::new("tests").expect("a name");
-            store.set(&space, &runner_host_kv::Key::new("a").expect("short"), "1".into()).await.expect("set");
+            store.set(&space, &Key::new("a").expect("short"), "1".into()).await.expect("set");
             for (function, args) in [
                 ("write", json!(["default", "a", "2"])),
                 ("remove", json!(["default", "a"])),
@@ -303,4 +308,66 @@ async fn what_a_call_has_written_stays_whatever_becomes_of_the_call() {
     lent.answer("read", json!(["default", "long"])).await.expect_err("the call fails");
     assert_eq!(lent.value("read", json!(["default", "a"])).await, json!("1"));
     lent.executor.shutdown().await;
+}
+
+/// A store that is away: it says so, or does not answer at all.
+struct Away {
+    answers: bool,
+}
+
+impl Away {
+    async fn answer<T>(&self) -> Result<T> {
+        match self.answers {
+            true => Err(runner_host_kv::Error::unavailable("the store is away").caused_by("host 10.0.0.7 is down")),
+            false => std::future::pending().await,
+        }
+    }
+}
+
+#[runner_host_kv::async_trait]
+impl Store for Away {
+    async fn get_many(&self, _: &Namespace, _: &[Key], _: u64) -> Result<Vec<Option<Entry>>> {
+        self.answer().await
+    }
+    async fn exists(&self, _: &Namespace, _: &Key) -> Result<bool> {
+        self.answer().await
+    }
+    async fn list(&self, _: &Namespace, _: &str, _: Option<&Key>, _: NonZeroU32) -> Result<Page> {
+        self.answer().await
+    }
+    async fn apply(&self, _: &Namespace, _: Vec<Change>, _: Quota) -> Result<Vec<Done>> {
+        self.answer().await
+    }
+    async fn usage(&self, _: &Namespace) -> Result<Usage> {
+        self.answer().await
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_is_away_is_an_answer_without_the_hosts_reasons() {
+    let calls = [
+        ("read", json!(["default", "a"])),
+        ("has", json!(["default", "a"])),
+        ("write", json!(["default", "a", "1"])),
+        ("pages", json!(["default", false])),
+        ("read-many", json!(["default", ["a"]])),
+        ("add", json!(["default", "a", 1])),
+    ];
+    for guest in DRAFTS {
+        let lent = Lent::new(Away { answers: true }, guest, json!({})).await;
+        for (function, args) in calls.clone() {
+            assert_eq!(lent.answer(function, args).await, Err("the store is away".to_owned()), "{guest} {function}");
+        }
+    }
+    let ours = Lent::new(Away { answers: true }, "kv-sessions", json!({})).await;
+    assert_eq!(ours.value("set-error", json!(["default", "a", 1])).await, json!("unavailable: the store is away"));
+}
+
+#[tokio::test]
+async fn a_store_that_does_not_answer_is_waited_for_until_the_deadline() {
+    let lent = Lent::new(Away { answers: false }, "kv-draft2", json!({})).await;
+    let limits = Limits { deadline: Duration::from_millis(50), ..Limits::default() };
+    let call = lent.program.call("read").args(json!(["default", "a"])).limits(limits).run();
+    let stopped = call.await.expect("the host does its part");
+    assert!(matches!(stopped.ending, Ending::Exhausted(limit) if limit.kind == LimitKind::Deadline), "{stopped:?}");
 }

@@ -5,5 +5,6 @@ mod backends; // every backend does what the suite says, and they agree
 mod guests; // both drafts of wasi:keyvalue: what guests may, and what they may not
 mod limits; // what a grant allows and what it does not, without an engine
 mod ours; // runner:kv
+mod readme; // what is shown is what was compiled
 mod sqlite; // the file: kept, killed, foreign
 mod support;

@@ -85,6 +85,28 @@ async fn writers_that_wait_together_each_have_their_own_answer() {
     assert_eq!(store.get(&space(), &key("n")).await.expect("get").expect("there").value.as_ref(), b"180");
 }
 
+#[tokio::test]
+async fn a_write_that_another_process_holds_up_is_unavailable_and_later_ones_are_not() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("kv.sqlite");
+    let store = open(&path);
+    store.set(&space(), &key("a"), Bytes::from_static(b"1")).await.expect("set");
+    let other = Connection::open(&path).expect("another process");
+    other.execute_batch("BEGIN IMMEDIATE").expect("it writes");
+    let writes = ["b", "c"].map(key).map(|key| {
+        let store = store.clone();
+        tokio::spawn(async move { store.set(&space(), &key, Bytes::new()).await })
+    });
+    assert!(store.exists(&space(), &key("a")).await.expect("who reads does not wait"));
+    for write in writes {
+        let refused = write.await.expect("no panic");
+        assert!(matches!(&refused, Err(Error::Unavailable { .. })), "{refused:?}");
+    }
+    other.execute_batch("ROLLBACK").expect("it is done");
+    assert_eq!(store.usage(&space()).await.expect("usage"), Usage { keys: 1, bytes: 2 }, "neither was written");
+    store.set(&space(), &key("b"), Bytes::new()).await.expect("now it is");
+}
+
 #[test]
 fn a_file_of_someone_else_is_refused_by_name_and_left_as_it_is() {
     let folder = tempfile::tempdir().expect("a folder");
