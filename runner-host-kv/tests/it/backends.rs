@@ -33,6 +33,12 @@ async fn sqlite_conforms() {
 }
 
 #[tokio::test]
+async fn sqlite_that_reads_in_place_conforms() {
+    let (clock, folder) = (clock(), tempfile::tempdir().expect("a folder"));
+    conformance::all(Arc::new(sqlite(&folder, &clock).reading_in_place()), &clock).await;
+}
+
+#[tokio::test]
 async fn boxed_backends_conform() {
     let (clock, folder) = (clock(), tempfile::tempdir().expect("a folder"));
     let boxed: Box<dyn Store> = Box::new(MemoryStore::with_clock(clock.clone()));
