@@ -60,6 +60,12 @@ fn run_function(
     if let Some(deterministic) = request.deterministic {
         call = call.deterministic(deterministic.into());
     }
+    if let Some(key) = request.idempotency_key {
+        call = call.idempotency_key(key);
+    }
+    if let Some(attempt) = request.attempt {
+        call = call.attempt(attempt.get());
+    }
     Ok(call.run())
 }
 
@@ -79,6 +85,12 @@ fn run_command(
     }
     if let Some(deterministic) = request.deterministic {
         command = command.deterministic(deterministic.into());
+    }
+    if let Some(key) = request.idempotency_key {
+        command = command.idempotency_key(key);
+    }
+    if let Some(attempt) = request.attempt {
+        command = command.attempt(attempt.get());
     }
     Ok(command.run())
 }

@@ -1,6 +1,7 @@
 //! How much there is to tell of a module. A small one may have much: its types are told wherever they stand.
 
 use runner_core::{Explanation, Export, ExportKind, Import, Need, Type};
+use serde_json::Value;
 
 /// Exports, imports, types and cases, and the bytes of all names.
 #[derive(Clone, Copy, Debug, Default)]
@@ -44,6 +45,7 @@ impl Extent {
         self.add_name(&export.name);
         match &export.kind {
             ExportKind::Function(signature) => {
+                self.name_bytes += signature.about.len();
                 for (name, ty) in &signature.parameters {
                     self.name_bytes += name.len();
                     self.add_type(ty);
@@ -63,6 +65,19 @@ impl Extent {
     fn add_name(&mut self, name: &str) {
         self.parts += 1;
         self.name_bytes += name.len();
+    }
+
+    /// A schema that is told as it is.
+    fn add_json(&mut self, schema: &Value) {
+        match schema {
+            Value::Array(items) => items.iter().for_each(|item| self.add_json(item)),
+            Value::Object(fields) => fields.iter().for_each(|(name, field)| {
+                self.add_name(name);
+                self.add_json(field);
+            }),
+            Value::String(text) => self.add_name(text),
+            _ => self.parts += 1,
+        }
     }
 
     fn add_type(&mut self, ty: &Type) {
@@ -88,6 +103,7 @@ impl Extent {
             }
             Type::Enum(names) | Type::Flags(names) => names.iter().for_each(|name| self.add_name(name)),
             Type::Result(ok, err) => ok.iter().chain(err).for_each(|ty| self.add_type(ty)),
+            Type::Json(schema) => self.add_json(schema),
             Type::Opaque(name) => self.name_bytes += name.len(),
             _ => {}
         }

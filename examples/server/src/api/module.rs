@@ -71,6 +71,9 @@ pub(crate) struct Export {
 enum ExportIs {
     /// Called by its types.
     Function {
+        /// What a task says it is about.
+        #[serde(skip_serializing_if = "String::is_empty")]
+        about: String,
         params: Vec<Param>,
         /// Nothing where it returns nothing.
         result: Option<Typed>,
@@ -156,6 +159,7 @@ impl Export {
     fn new(export: runner_core::Export, has_schemas: bool) -> Self {
         let what = match export.kind {
             ExportKind::Function(signature) => ExportIs::Function {
+                about: signature.about.clone(),
                 args_schema: has_schemas.then(|| signature.arguments_schema()),
                 result: match signature.results.as_slice() {
                     [] => None,

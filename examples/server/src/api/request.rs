@@ -30,7 +30,15 @@ pub(crate) struct Request {
     pub(crate) metering: Metering,
     #[serde(deserialize_with = "object_or_null")]
     pub(crate) deterministic: Option<Deterministic>,
+    /// A key for work that must not be done twice, the same in every attempt: 1 to 256 bytes. Tasks and capabilities see it.
+    pub(crate) idempotency_key: Option<String>,
+    /// Which attempt at the same work this is, from 1. Default 1.
+    #[schema(value_type = Option<u32>, minimum = 1)]
+    pub(crate) attempt: Option<std::num::NonZeroU32>,
 }
+
+/// As long as a digest or a few ids in a row.
+const KEY_BYTES_MAX: usize = 256;
 
 /// How a spinning guest is stopped: by a clock, or by counting instructions, which is exact and billed as `fuel`.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, ToSchema)]
@@ -84,6 +92,12 @@ impl Request {
         }
         if let Some((name, _)) = self.env.iter().find(|(_, value)| value.contains('\0')) {
             return Err(Problem::invalid(format!("environment variable `{name}`: its value has a NUL")));
+        }
+        if let Some(key) = &self.idempotency_key
+            && (key.is_empty() || key.len() > KEY_BYTES_MAX)
+        {
+            let found = key.len();
+            return Err(Problem::invalid(format!("`idempotency_key` has 1 to {KEY_BYTES_MAX} bytes, found {found}")));
         }
         match self.args_cli.iter().position(|arg| arg.contains('\0')) {
             Some(at) => Err(Problem::invalid(format!("`args_cli[{at}]` has a NUL"))),

@@ -81,6 +81,35 @@ async fn the_same_seed_gives_the_same_random_bytes_and_time() {
 }
 
 #[tokio::test]
+async fn a_task_is_described_and_called_and_knows_who_asks() {
+    let site = Site::new();
+    let module = site.put("shop", runner_guests::get("tasks.wasm")).await;
+    let exports = module["exports"].as_array().expect("exports");
+    let total = exports.iter().find(|export| export["name"] == "total").expect("a task");
+    assert_eq!((&total["kind"], &total["params"][0]["type"]), (&json!("function"), &json!("Order")));
+    assert_eq!(total["about"], "Adds up an order.\n\nAn order of nothing is none.");
+    assert_eq!(total["params"][0]["schema"]["properties"]["customer"]["type"], "string");
+    assert_eq!(total["args_schema"]["prefixItems"][0], total["params"][0]["schema"]);
+    assert_eq!(total["result"]["schema"]["properties"]["total"]["type"], "integer");
+    let lines = json!([{ "article": "lamp", "count": 2, "price": 1_995 }]);
+    let order = json!({ "customer": "Ada", "lines": lines });
+    let answer = site.call("shop", &json!({ "function": "total", "args": { "order": order } })).await;
+    assert_eq!(answer.returned(), json!({ "customer": "Ada", "total": 3_990, "articles": ["lamp"] }));
+    let asked =
+        json!({ "function": "asked", "idempotency_key": "order-7", "attempt": 3, "limits": { "deadline_ms": 900 } });
+    assert_eq!(site.call("shop", &asked).await.returned(), "order-7, attempt 3, within 900 ms");
+    for (bad, words) in [
+        (json!({ "idempotency_key": "" }), "`idempotency_key` has 1 to 256 bytes, found 0"),
+        (json!({ "idempotency_key": "x".repeat(257) }), "`idempotency_key` has 1 to 256 bytes, found 257"),
+        (json!({ "attempt": 0 }), "attempt"),
+    ] {
+        site.call("shop", &bad).await.is_problem(400, "invalid", words);
+    }
+    let longest = json!({ "function": "asked", "idempotency_key": "x".repeat(256) });
+    assert!(site.call("shop", &longest).await.returned().is_string());
+}
+
+#[tokio::test]
 async fn a_limit_that_is_met_is_named() {
     let site = Site::new();
     site.put("spin", runner_guests::wat("spin")).await;

@@ -9,7 +9,7 @@ test('a module with every kind of export and import', () => {
       "exports": [
         {"name": "sum", "kind": "function", "params": [{"name": "a", "type": "s32", "schema": {"type": "integer"}}],
          "result": {"type": "s32", "schema": {}}, "args_schema": {}},
-        {"name": "quiet", "kind": "function", "params": [], "result": null, "args_schema": {}},
+        {"name": "quiet", "kind": "function", "about": "says nothing", "params": [], "result": null, "args_schema": {}},
         {"name": "_start", "kind": "command"},
         {"name": "weird", "kind": "unsupported", "reason": "v128"},
         {"name": "newer", "kind": "stream"}
@@ -23,10 +23,11 @@ test('a module with every kind of export and import', () => {
     {
       name: 'sum',
       kind: 'function',
+      about: '',
       params: [{ name: 'a', type: 's32', schema: { type: 'integer' } }],
       result: { type: 's32' },
     },
-    { name: 'quiet', kind: 'function', params: [], result: null },
+    { name: 'quiet', kind: 'function', about: 'says nothing', params: [], result: null },
     { name: '_start', kind: 'command' },
     { name: 'weird', kind: 'unsupported', reason: 'v128' },
     { name: 'newer', kind: 'unsupported', reason: 'this page does not know the kind `stream`' },

@@ -87,7 +87,8 @@ function decodeExport(json: Json): Export {
     const param = object(item, 'parameter');
     return { name: text(param, 'name'), type: text(param, 'type'), schema: param.schema };
   });
-  return { name, kind, params, result: isObject(from.result) ? { type: text(from.result, 'type') } : null };
+  const result = isObject(from.result) ? { type: text(from.result, 'type') } : null;
+  return { name, kind, about: maybeText(from, 'about') ?? '', params, result };
 }
 
 function decodeImport(json: Json): Import {

@@ -24,7 +24,7 @@ export interface Typed {
 }
 
 export type Export =
-  | { name: string; kind: 'function'; params: Typed[]; result: { type: string } | null }
+  | { name: string; kind: 'function'; about: string; params: Typed[]; result: { type: string } | null }
   | { name: string; kind: 'command' }
   | { name: string; kind: 'http' }
   | { name: string; kind: 'unsupported'; reason: string };

@@ -56,6 +56,12 @@ const CASES: [string, unknown, Shape][] = [
       ],
     },
   ],
+  [
+    'an option as a task has it',
+    { type: ['integer', 'null'], format: 'uint8', minimum: 0, maximum: 255 },
+    { kind: 'option', inner: { kind: 'integer', min: 0, max: 255 }, nested: false },
+  ],
+  ['several types at once', { type: ['integer', 'string'] }, { kind: 'any' }],
   ['something that has no JSON form', { not: {} }, { kind: 'any' }],
   ['no schema at all', undefined, { kind: 'any' }],
   ['alternatives of no known kind', { anyOf: [{ type: 'string' }, { type: 'boolean' }] }, { kind: 'any' }],

@@ -39,6 +39,12 @@ export function shapeOf(schema: unknown): Shape {
   if (Array.isArray(alternatives)) return shapeOfAlternatives(alternatives.filter(isSchema));
   const names = strings(schema.enum);
   if (names !== null) return { kind: 'enum', names };
+  // As a task's schema has an option.
+  const types = strings(schema.type);
+  if (types?.length === 2 && types.includes('null')) {
+    const type = types.find((one) => one !== 'null');
+    return { kind: 'option', inner: shapeOf({ ...schema, type }), nested: false };
+  }
   switch (schema.type) {
     case 'integer':
       return shapeOfInteger(schema);

@@ -5,6 +5,7 @@ import { blankDraft, callRequestOf, draftFaults, handlerRequestOf } from './draf
 const SUM: Export = {
   name: 'sum',
   kind: 'function',
+  about: '',
   params: [
     { name: 'a', type: 's32', schema: { type: 'integer', minimum: -2147483648, maximum: 2147483647 } },
     {

@@ -7,6 +7,7 @@ import { callText, type Result, type Run, sentenceOf, verdictOf, wallOf } from '
 const SUM: Export = {
   name: 'sum',
   kind: 'function',
+  about: '',
   params: [{ name: 'a', type: 's32', schema: { type: 'integer', minimum: 0, maximum: 255 } }],
   result: null,
 };

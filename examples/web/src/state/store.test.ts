@@ -4,7 +4,7 @@ import { blankDraft } from './draft';
 import type { Run } from './run';
 import { type Event, initialState, labelOf, reduce, refOf, runInView, type State } from './store';
 
-const SUM: Export = { name: 'sum', kind: 'function', params: [], result: null };
+const SUM: Export = { name: 'sum', kind: 'function', about: '', params: [], result: null };
 const module = (id: string, name: string | null = null, version: number | null = null): Module => ({
   id,
   name,
