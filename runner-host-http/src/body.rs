@@ -202,6 +202,7 @@ pub(crate) struct Terms {
 
 impl Body {
     pub(crate) fn new(inner: reqwest::Body, terms: Terms, total: Pin<Box<Sleep>>, call: &Call) -> Self {
+        let permit = (!inner.is_end_stream()).then_some(terms.permit);
         Body {
             inner,
             left: terms.allowed,
@@ -214,7 +215,7 @@ impl Body {
             meter: Arc::clone(&call.meter),
             redactor: terms.redactor,
             origin: terms.origin,
-            permit: Some(terms.permit),
+            permit,
             done: false,
         }
     }

@@ -36,6 +36,12 @@ use crate::target::{Origin, Target};
 /// Grants whose connections are kept; beyond it, those that were not used for longest are closed.
 const OUTLETS_MAX: usize = 256;
 
+/// Bytes of a response that the other side may send before a guest reads them, over HTTP/2.
+const STREAM_BYTES: u32 = 256 << 10;
+
+/// The same for all responses of one connection.
+const CONNECTION_BYTES: u32 = 4 << 20;
+
 /// How long an unused connection stays open.
 const IDLE: Duration = Duration::from_secs(90);
 
@@ -353,7 +359,8 @@ impl Outlet {
         *request.body_mut() = body
             .zip(sent.clone())
             .map(|(body, sent)| reqwest::Body::wrap(Outgoing::new(body, caps.request_bytes, call, sent)));
-        tracing::debug!(method = %request.method(), %origin, path = target.path.as_str(), "request");
+        // Not the path: where a server has sent us, it may hold a secret.
+        tracing::debug!(method = %request.method(), %origin, "request");
         let answer = CONNECTED_BY.scope(connected, pool.execute(request));
         let answered = timeout_at(after(times.first_byte), answer).await.map_err(|_| {
             let message = format!("{origin}: no response within {:?}", times.first_byte);
@@ -395,6 +402,9 @@ impl Outlet {
             .connector_layer(ConnectedBy)
             .pool_max_idle_per_host(caps.connections_per_host as usize)
             .pool_idle_timeout(IDLE)
+            // What may lie here unread, for one exchange and for all that share a connection.
+            .http2_initial_stream_window_size(STREAM_BYTES)
+            .http2_initial_connection_window_size(CONNECTION_BYTES)
             .http2_max_header_list_size(u32::try_from(caps.header_bytes).unwrap_or(u32::MAX))
             .tls_backend_preconfigured(self.tls.clone())
             .build()

@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use http::Method;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::address::Range;
+use crate::secrets::is_name;
 use crate::target::{Host, Path, Scheme};
 
 /// What one program may ask of the outside. A request is sent if one rule allows it; without rules, none is.
@@ -110,12 +112,34 @@ fn reading() -> Vec<MethodPattern> {
 #[serde(deny_unknown_fields)]
 pub struct SecretGrant {
     /// Its name with the host: capitals, digits and `_`.
+    #[serde(deserialize_with = "secret_name")]
     pub name: String,
     /// The hosts that it is sent to, written as in a rule; `*` is not among what may be written.
+    #[serde(deserialize_with = "some_hosts")]
     pub hosts: Vec<HostPattern>,
     /// Whether it may also travel in the open, over `http`. No by default.
     #[serde(default)]
     pub plain: bool,
+}
+
+fn secret_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    match is_name(&name) {
+        true => Ok(name),
+        false => {
+            let name = name.escape_debug();
+            Err(D::Error::custom(format!("secret `{name}` is not named in capitals, digits and `_`")))
+        }
+    }
+}
+
+/// A secret that goes to everybody is none.
+fn some_hosts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<HostPattern>, D::Error> {
+    let hosts = Vec::<HostPattern>::deserialize(deserializer)?;
+    match hosts.iter().any(HostPattern::is_any) {
+        true => Err(D::Error::custom("a secret goes to hosts that are named, found `*`")),
+        false => Ok(hosts),
+    }
 }
 
 /// Numbers in the place of the host's own; those left out stay.
@@ -434,6 +458,14 @@ mod tests {
         ] {
             let found = grant(json!({ "allow": [rule] })).unwrap_err();
             assert!(found.contains(error), "{rule}: {found}");
+        }
+        for (secret, error) in [
+            (json!({ "name": "KEY", "hosts": ["*"] }), "goes to hosts that are named"),
+            (json!({ "name": "key", "hosts": ["a"] }), "secret `key` is not named in capitals"),
+            (json!({ "name": "KEY" }), "missing field `hosts`"),
+        ] {
+            let found = grant(json!({ "secrets": [secret] })).unwrap_err();
+            assert!(found.contains(error), "{secret}: {found}");
         }
         assert!(grant(json!({ "caps": { "total": 1 } })).is_err());
         assert!(grant(json!({ "alow": [] })).unwrap_err().contains("unknown field `alow`"));

@@ -55,7 +55,7 @@
 //!
 //! # What a guest is told
 //!
-//! An error code of `wasi:http`. The host's log (`tracing`, level info) has the reason in words. Of a body that breaks off,
+//! An error code of `wasi:http`. The host's log (`tracing`, level debug) has the reason in words. Of a body that breaks off,
 //! wasmtime 48 gives the guest the code's text alone (`to-debug-string`), and none for `http-error-code`.
 //!
 //! | what happened | code |

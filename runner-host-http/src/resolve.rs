@@ -29,9 +29,7 @@ pub struct SystemResolver;
 #[async_trait]
 impl Resolve for SystemResolver {
     async fn resolve(&self, name: &str) -> io::Result<Vec<IpAddr>> {
-        // With its dot, a name means itself and nothing in a search domain; without a dot in it, it is meant to be searched.
-        let absolute = if name.contains('.') { format!("{name}.") } else { name.to_owned() };
-        let found = tokio::net::lookup_host((absolute.as_str(), 0)).await?;
+        let found = tokio::net::lookup_host((name, 0)).await?;
         Ok(found.map(|address| address.ip()).collect())
     }
 }

@@ -214,7 +214,8 @@ pub(crate) fn has_placeholder(text: &[u8]) -> bool {
     text.contains(BEGIN) || percent_decode_str(&text).decode_utf8_lossy().contains(BEGIN)
 }
 
-fn is_name(name: &str) -> bool {
+/// Whether a secret may be called so.
+pub(crate) fn is_name(name: &str) -> bool {
     const BYTES_MAX: usize = 128;
     let fits = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
     !name.is_empty() && name.len() <= BYTES_MAX && name.bytes().all(fits)
@@ -261,14 +262,19 @@ impl Redactor {
         }
     }
 
-    /// A text for people.
+    /// A text for people. Where a secret is spelt in a way that cannot be cut out of it, nothing of it is left.
     pub(crate) fn text(&self, text: &str) -> String {
-        self.0.iter().fold(text.to_owned(), |text, needle| text.replace(needle.as_str(), REDACTED))
+        let clean = self.0.iter().fold(text.to_owned(), |text, needle| text.replace(needle.as_str(), REDACTED));
+        match self.holds(&clean) {
+            true => REDACTED.to_owned(),
+            false => clean,
+        }
     }
 
-    /// Whether a secret stands in it.
+    /// Whether a secret stands in it, percent-encoded in any way or not.
     pub(crate) fn holds(&self, text: &str) -> bool {
-        self.0.iter().any(|needle| text.contains(needle.as_str()))
+        let within = |text: &str| self.0.iter().any(|needle| text.contains(needle.as_str()));
+        within(text) || text.contains('%') && within(&percent_decode_str(text).decode_utf8_lossy())
     }
 }
 
@@ -339,6 +345,7 @@ mod tests {
             ("a s3cr3t/+ü b", "a [redacted] b"),
             ("?k=s3cr3t%2F%2B%C3%BC", "?k=[redacted]"),
             ("?k=s3cr3t%2f%2b%c3%bc&l=s3cr3t/+ü", "?k=[redacted]&l=[redacted]"),
+            ("?k=%733cr3t/%2b%C3%BC", "[redacted]"),
             ("hush", "hush"),
         ] {
             assert_eq!(redactor.text(text), expected);

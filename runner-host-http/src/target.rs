@@ -321,8 +321,7 @@ impl Target {
         let url = Url::parse(&text)
             .map_err(|error| Error::new(ErrorKind::UriInvalid, format!("the URL is none: {error}")))?;
         // What is dialled must be what was checked, whoever parses it next.
-        let host = url.host_str().unwrap_or_default();
-        let same = host == self.origin.host.to_string()
+        let same = url.host_str().and_then(|host| Host::parse(host).ok()).as_ref() == Some(&self.origin.host)
             && url.port_or_known_default() == Some(self.origin.port)
             && url.scheme() == self.origin.scheme.as_str()
             && url.path() == self.path.as_str();
@@ -524,6 +523,7 @@ mod tests {
             ("https://example.com:8443?x", "https://example.com:8443/?x"),
             ("http://2130706433/", "http://127.0.0.1/"),
             ("http://[::1]:8080/%61", "http://[::1]:8080/a"),
+            ("http://[::ffff:7f00:1]/", "http://[::ffff:127.0.0.1]/"),
             ("https://example.com/a/../b?q={{secret:KEY}}", "https://example.com/b?q={{secret:KEY}}"),
             ("https://example.com:/", "https://example.com/"),
         ] {

@@ -199,7 +199,7 @@ impl Handle for View<'_, Open> {
 
 /// The guest is given a code alone; the reason is here.
 fn refused(call_id: u64, error: &Error) {
-    tracing::info!(call_id, kind = ?error.kind(), "outgoing request: {error}");
+    tracing::debug!(call_id, kind = ?error.kind(), "outgoing request: {error}");
 }
 
 fn read(request: HostOutgoingRequest, options: RequestOptions) -> Result<Request> {

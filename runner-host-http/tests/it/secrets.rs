@@ -1,5 +1,7 @@
 //! Secrets: they arrive where they were granted, and nowhere else.
 
+use std::sync::{Arc, Mutex};
+
 use runner_host_http::{Client, ErrorKind, Http, Secrets};
 use serde_json::json;
 
@@ -73,6 +75,56 @@ async fn a_secret_goes_to_no_other_host_place_or_wire() {
     assert!(said.ends_with("body {{secret:KEY}}"), "{said}");
     let guest = Guest::new(http(), granted(&server, false)).await;
     assert_eq!(guest.run(&["fetch", &hello, "-h", "x-key:{{secret:KEY}}"]).await, denied, "it is not sent in the open");
+}
+
+/// What is logged while a test runs.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn no_log_shows_a_secret_however_much_is_logged() {
+    let log = Log::default();
+    let written = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
+        .with_writer(move || written.clone())
+        .finish();
+    // The test's runtime has this one thread.
+    let _guard = tracing::subscriber::set_default(subscriber);
+    for alpn in [&b"http/1.1"[..], b"h2"] {
+        let (server, root) = Server::tls(&["here.test"], &[alpn]).await;
+        let client = Client::new().resolver(names()).secrets(secrets()).root_certificates(root.as_bytes()).unwrap();
+        let granted = grant(json!({
+            "allow": [{ "host": "here.test", "port": server.port, "addresses": ["127.0.0.1"] }],
+            "secrets": [{ "name": "KEY", "hosts": ["here.test"] }],
+            "caps": { "redirects": 3 },
+        }));
+        let outlet = client.outlet(&granted).unwrap();
+        for path in ["/hello", "/redirect?to=/hello", "/none", "/bytes?n=99999999", "/redirect?to=ftp://"] {
+            let sign = if path.contains('?') { '&' } else { '?' };
+            let mut request = get(&format!("https://here.test:{}{path}{sign}k={{{{secret:KEY}}}}", server.port));
+            request.headers.insert("x-key", "{{secret:KEY}}".parse().unwrap());
+            if let Err(error) = outlet.send(request, &Default::default()).await {
+                assert!(!format!("{error} {error:?}").contains("s3cr3t"), "{error:?}");
+            }
+        }
+        assert_eq!(server.seen()[0].headers["x-key"], VALUE, "it was sent");
+    }
+    let log = String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned();
+    let shown: Vec<&str> = log.lines().filter(|line| line.contains("s3cr3t")).collect();
+    assert!(log.contains("runner_host_http") && log.contains("hyper"), "much is logged");
+    assert!(shown.is_empty(), "{shown:#?}");
 }
 
 #[tokio::test]
