@@ -152,9 +152,12 @@ fn missing(name: &str, lender: Option<&Arc<dyn Lender>>) -> Service {
     }
 }
 
-/// A grant as one would write it, with the schema's name for what goes in.
+/// A grant as one would write it: the schema's own example, or its names for what goes in.
 fn grant_example(lender: &dyn Lender) -> Value {
     let schema = lender.grant_schema();
+    if let Some(example) = schema.get("examples").and_then(|examples| examples.get(0)) {
+        return json!({ lender.id(): example });
+    }
     let fields = schema.get("properties").and_then(Value::as_object);
     let value = match fields {
         Some(fields) => fields

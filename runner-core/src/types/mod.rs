@@ -211,7 +211,11 @@ impl fmt::Display for Type {
                 let word = |name: &str| schema.get(name).and_then(Value::as_str);
                 // A title is the module's to choose.
                 let title = word("title").filter(|title| title.len() <= 100 && title.chars().all(|c| !c.is_control()));
-                f.write_str(title.or_else(|| word("type")).unwrap_or("json"))
+                match title.or_else(|| word("type")).unwrap_or("json") {
+                    // What schemars calls an option of a number.
+                    name if name.starts_with("Nullable_") => write!(f, "option<{}>", &name["Nullable_".len()..]),
+                    name => f.write_str(name),
+                }
             }
             Type::Opaque(name) => f.write_str(name),
         }

@@ -44,6 +44,7 @@ async fn tasks_stand_among_the_exports_with_their_schemas() {
         assert_eq!(names, ["asked", "busy", "nothing", "number", "plain", "repeat", "total"], "{guest}");
         let shown: Vec<_> = program.exports().iter().map(ToString::to_string).collect();
         assert!(shown.contains(&"total: func(order: Order) -> Receipt".to_owned()), "{shown:?}");
+        assert!(shown.contains(&"repeat: func(text: string, times: option<uint32>) -> string".to_owned()), "{shown:?}");
         let ExportKind::Function(total) = &program.exports()[6].kind else { panic!("a function") };
         assert_eq!(total.about, "Adds up an order.\n\nAn order of nothing is none.");
         let schema = total.arguments_schema();
