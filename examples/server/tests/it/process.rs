@@ -3,14 +3,14 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use reqwest::{Client, StatusCode};
+use reqwest::StatusCode;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use crate::running::{Running, program};
+use crate::running::{Running, client, program};
 
 #[tokio::test]
 async fn another_address_than_the_loopback_wants_a_token() {
@@ -68,7 +68,7 @@ async fn a_call_under_way_finishes_when_the_server_is_told_to_end() {
     assert!(status.success(), "{status}");
     let outcome: Value = call.await.unwrap().unwrap().json().await.unwrap();
     assert_eq!(outcome["ending"]["limit"], "deadline");
-    assert!(Client::new().get(running.url("/healthz")).send().await.is_err());
+    assert!(client().get(running.url("/healthz")).send().await.is_err());
 }
 
 #[tokio::test]
@@ -96,11 +96,9 @@ async fn told_twice_to_end_it_ends_at_once() {
         running.in_flight(2).await;
         running.signal(first);
         // It heard: nobody else gets in, and the call goes on.
-        timeout(Duration::from_secs(10), async {
-            while Client::new().get(running.url("/healthz")).send().await.is_ok() {}
-        })
-        .await
-        .unwrap();
+        timeout(Duration::from_secs(10), async { while client().get(running.url("/healthz")).send().await.is_ok() {} })
+            .await
+            .unwrap();
         assert!(running.child.try_wait().unwrap().is_none() && !call.is_finished());
         running.signal(second);
         assert_eq!(running.ended().await.code(), Some(1));

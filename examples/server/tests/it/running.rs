@@ -48,7 +48,7 @@ impl Running {
             }
             said
         });
-        Running { child, log, address, client: Client::new() }
+        Running { child, log, address, client: client() }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -92,4 +92,11 @@ impl Running {
         let alive = statuses.filter(|status| !status.contains("\nState:\tZ"));
         alive.filter(|status| status.lines().any(|line| line == parent)).count()
     }
+}
+
+/// A client of the test's own.
+pub(crate) fn client() -> Client {
+    // The first one wins; there is but one to choose.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Client::new()
 }
