@@ -40,7 +40,8 @@ impl Arguments {
             Entry::Core { signature, .. } => each(signature, args, core_from_json).map(Arguments::Core),
             Entry::Component { signature, .. } => each(signature, args, from_json).map(Arguments::Component),
             Entry::Task { name, signature, .. } => {
-                Work::new(name, signature, args).map(|work| Arguments::Task(Box::new(work)))
+                let values = each(signature, args, |_, value, _| Ok(value.clone()))?;
+                Ok(Arguments::Task(Box::new(Work::new(name, values.into_vec()))))
             }
             Entry::Start(_) | Entry::Run(_) => match args {
                 Value::Null => Ok(Arguments::None),
@@ -80,7 +81,8 @@ fn each<V>(
             }
             let value = |name: &String, ty: &Type| match (fields.get(name), ty) {
                 (Some(value), _) => Ok(value),
-                (None, Type::Option(_)) => Ok(&Value::Null),
+                // Whether a task can do without it, the task says.
+                (None, Type::Option(_) | Type::Json(_)) => Ok(&Value::Null),
                 (None, _) => Err(Error::invalid(format!(
                     "argument `{}` is missing: the parameters are {}",
                     short(name),

@@ -127,7 +127,7 @@ pub(crate) struct Meter {
     /// Open while the guest is in the host; disabled unless spans of `runner_core::host_call` are on.
     span: tracing::Span,
     memory_bytes: u64,
-    memory_bytes_max: u64,
+    pub(crate) memory_bytes_max: u64,
     pub(crate) memory_peak_bytes: u64,
     table_elements: u64,
     table_elements_max: u64,

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use semver::Version;
 use serde_json::{Value, json};
-use wasmtime::Engine;
 use wasmtime::component::types::ComponentItem;
-use wasmtime::component::{Component, ResourceType};
+use wasmtime::component::{Component, ResourceType, Val};
+use wasmtime::{Engine, StoreContextMut};
 use wasmtime_wasi::I32Exit;
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, DynPollable};
 
@@ -253,7 +253,18 @@ impl Linkers {
             }
         }
         for (name, import) in ty.imports(engine) {
-            let ComponentItem::ComponentInstance(instance) = import.ty else { continue };
+            let message = format!("`{}` is not granted", short(name));
+            let instance = match import.ty {
+                ComponentItem::ComponentInstance(instance) => instance,
+                ComponentItem::ComponentFunc(_) => {
+                    let refused = move |_: StoreContextMut<'_, Host>, _, _: &[Val], _: &mut [Val]| {
+                        Err(wasmtime::Error::msg(message.clone()))
+                    };
+                    linkers.component.root().func_new(name, refused)?;
+                    continue;
+                }
+                _ => continue,
+            };
             if standard(name, Kind::Component).is_some() {
                 continue;
             }
@@ -261,7 +272,7 @@ impl Linkers {
             for (item, export) in instance.exports(engine) {
                 match export.ty {
                     ComponentItem::ComponentFunc(_) => {
-                        let message = format!("`{}` is not granted", short(name));
+                        let message = message.clone();
                         closed.func_new(item, move |_, _, _, _| Err(wasmtime::Error::msg(message.clone())))?;
                     }
                     ComponentItem::Resource(own) => {

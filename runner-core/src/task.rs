@@ -61,9 +61,10 @@ pub(crate) struct Work {
 }
 
 impl Work {
-    pub(crate) fn new(task: &str, signature: &Signature, args: &Value) -> Result<Self> {
+    /// Of arguments in the order of the parameters. Whether they fit is for the task to say: it has the types.
+    pub(crate) fn new(task: &str, arguments: Vec<Value>) -> Self {
         let context = Context { idempotency_key: None, attempt: 1, deadline_ms: 0 };
-        Ok(Work { task: task.to_owned(), arguments: arguments(signature, args)?, context })
+        Work { task: task.to_owned(), arguments: Value::Array(arguments).to_string(), context }
     }
 
     /// Who asks, and how long he waits.
@@ -74,36 +75,8 @@ impl Work {
     }
 }
 
-/// A JSON array in the order of the parameters. Whether they fit is for the task to say: it has the types.
-fn arguments(signature: &Signature, args: &Value) -> Result<String> {
-    let parameters = &signature.parameters;
-    let names = || parameters.iter().map(|(name, _)| short(name)).collect::<Vec<_>>().join(", ");
-    match args {
-        Value::Array(values) if values.len() == parameters.len() => Ok(args.to_string()),
-        Value::Array(values) => Err(Error::invalid(format!(
-            "expected {} arguments ({}), found {}",
-            parameters.len(),
-            names(),
-            values.len()
-        ))),
-        Value::Null if parameters.is_empty() => Ok("[]".to_owned()),
-        Value::Object(fields) => {
-            if let Some(unknown) = fields.keys().find(|name| parameters.iter().all(|(known, _)| known != *name)) {
-                let unknown = short(unknown);
-                return Err(Error::invalid(format!(
-                    "argument `{unknown}` is unknown: the parameters are ({})",
-                    names()
-                )));
-            }
-            // One that is left out may be optional; the task says so where it is not.
-            let values = parameters.iter().map(|(name, _)| fields.get(name).unwrap_or(&Value::Null).to_string());
-            Ok(format!("[{}]", values.collect::<Vec<_>>().join(",")))
-        }
-        _ => Err(Error::invalid(format!("expected an array or an object of arguments for ({})", names()))),
-    }
-}
-
-/// Runs a task. A result beyond so many bytes of JSON is `None`.
+/// Runs a task. A result beyond so many bytes of JSON is `None`, and one whose values would take more than the guest's own
+/// memory may.
 pub(crate) async fn run(
     instance: Instance,
     store: &mut Store<Host>,
@@ -117,6 +90,7 @@ pub(crate) async fn run(
     let (answer,) = run.call_async(&mut *store, (work.task.as_str(), work.arguments.as_str(), &work.context)).await?;
     Ok(match answer {
         Ok(text) if text.len() as u64 > output_bytes.max(4) => None,
+        Ok(text) if values_bytes(&text) > store.data().meter.memory_bytes_max => None,
         Ok(text) => Some(match serde_json::from_str(&text) {
             Ok(value) => Ending::Returned(value),
             Err(error) => Ending::Failed(Box::new(failure(
@@ -127,6 +101,22 @@ pub(crate) async fn run(
         }),
         Err(Refusal { code, message, retryable }) => Some(Ending::Failed(Box::new(failure(code, message, retryable)))),
     })
+}
+
+/// What the values of a JSON text may take in memory, beside its characters: each mark outside of quotes brings one, and a
+/// list that grows has room for as many again.
+fn values_bytes(json: &str) -> u64 {
+    let (mut marks, mut is_quoted, mut is_escaped) = (0_u64, false, false);
+    for byte in json.bytes() {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if is_quoted => is_escaped = true,
+            b'"' => is_quoted = !is_quoted,
+            b',' | b':' | b'[' | b'{' if !is_quoted => marks += 1,
+            _ => {}
+        }
+    }
+    marks * 2 * size_of::<Value>() as u64
 }
 
 fn failure(code: String, message: String, retryable: bool) -> Failure {

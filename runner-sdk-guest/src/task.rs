@@ -81,19 +81,19 @@ impl wit::Guest for Tasks {
 #[doc(hidden)]
 pub fn arguments<T: DeserializeOwned>(names: &[&str], text: &str) -> Result<T, Failure> {
     let invalid = |message: String| Failure::new("invalid-arguments", message);
-    let mut values: Vec<Value> =
+    let values: Vec<Value> =
         serde_json::from_str(text).map_err(|error| invalid(format!("expected a JSON array: {error}")))?;
     if values.len() != names.len() {
         let (expected, found) = (names.len(), values.len());
         return Err(invalid(format!("expected {expected} arguments ({}), found {found}", names.join(", "))));
     }
     // Serde has no tuple of none, and reads `()` from null.
-    let value = if values.is_empty() { Value::Null } else { Value::Array(std::mem::take(&mut values)) };
+    let value = if values.is_empty() { Value::Null } else { Value::Array(values) };
     serde_path_to_error::deserialize(value).map_err(|error| {
         let path = error.path().to_string();
         let (at, rest) = match path.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
             Some((at, rest)) => (at.parse().ok(), rest.to_owned()),
-            None => (None, path.clone()),
+            None => (None, path),
         };
         let name = at.and_then(|at: usize| names.get(at)).copied().unwrap_or_default();
         invalid(format!("argument `{name}{rest}`: {}", error.into_inner()))

@@ -4,6 +4,8 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -360,4 +362,40 @@ async fn a_load_waits_for_another_of_the_same_module_twice_as_long_as_a_compilat
     assert_eq!(first.exports().len(), 1, "it compiles");
     let error = second.expect_err("it waited long enough");
     assert_eq!((error.kind(), error.message()), (ErrorKind::Unavailable, "another load of this module took over 8s"));
+}
+
+/// A place that counts who reads there at once, and answers nobody.
+struct Counting(Arc<AtomicUsize>);
+
+#[async_trait]
+impl CodeStore for Counting {
+    async fn get(&self, _name: &str) -> io::Result<Option<Bytes>> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        std::future::pending().await
+    }
+
+    async fn put(&self, _name: &str, _sealed: Bytes) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_shared_place_is_read_by_four_at_once() {
+    let directory = TempDir::new().expect("a directory");
+    let local = LocalStore::open(directory.path().join("code")).expect("the store opens");
+    let reading = Arc::new(AtomicUsize::new(0));
+    let store = VerifiedStore::new(Counting(Arc::clone(&reading)), KEY, local).expect("the key fits");
+    let executor = Executor::builder().bounds(small()).verified_store(store).build().expect("it starts");
+    tokio::time::pause();
+    let names = ["gcd.wat", "swap.wat", "counter.wat", "factorial.wat", "fibonacci.wat", "is_prime.wat"];
+    let loads = futures::future::join_all(names.map(|name| load(&executor, name)));
+    let wind = async {
+        turns().await;
+        assert_eq!(reading.load(Ordering::Relaxed), 4, "the others wait");
+        // They wait no longer for their turn than for an answer.
+        tokio::time::advance(Duration::from_secs(10)).await;
+        tokio::time::resume();
+    };
+    let (programs, ()) = futures::join!(loads, wind);
+    assert_eq!(programs.len(), names.len(), "all are compiled");
 }

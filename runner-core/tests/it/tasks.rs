@@ -80,9 +80,9 @@ async fn a_task_s_own_no_arrives_whole() {
 async fn arguments_that_do_not_fit_are_named() {
     // By the host, which knows the names.
     for (args, words) in [
-        (json!([]), "expected 1 arguments (order), found 0"),
-        (json!({ "ordre": {} }), "argument `ordre` is unknown: the parameters are (order)"),
-        (json!("x"), "expected an array or an object of arguments for (order)"),
+        (json!([]), "expected 1 arguments (order: Order), found 0"),
+        (json!({ "ordre": {} }), "argument `ordre` is unknown: the parameters are (order: Order)"),
+        (json!("x"), "expected an array or an object of arguments (order: Order), found a string"),
     ] {
         let error = program(TARGETS[0]).await.call("total").args(args).run().await.expect_err(words);
         assert_eq!((error.kind(), error.message()), (ErrorKind::Invalid, words));
@@ -209,4 +209,69 @@ async fn a_module_that_uses_what_it_imports_to_describe_itself_is_refused() {
     let error = shared().load(component.as_bytes(), &Grants::none()).await.expect_err("it asks too early");
     let words = "the module does not describe its tasks: `acme:prices/api` is not granted";
     assert_eq!((error.kind(), error.message()), (ErrorKind::Invalid, words));
+}
+
+#[tokio::test]
+async fn a_result_of_few_bytes_and_many_values_is_held_to_the_guest_s_memory() {
+    // As long a text as one without values, which passes.
+    let text = |inner: char| format!("[{}0]", format!("0{inner}").repeat(60_000));
+    let many = |memory_bytes| {
+        let described = r#"[{"name": "a"}]"#;
+        let result = text(',');
+        let component = giving(described, &result);
+        async move {
+            let program = shared().load(component.as_bytes(), &Grants::none()).await.expect("it loads");
+            let limits = Limits { memory_bytes, ..Limits::default() };
+            program.call("a").limits(limits).run().await.expect("it runs").ending
+        }
+    };
+    assert!(many(64 << 20).await.is_returned());
+    assert_exhausted(&many(4 << 20).await, LimitKind::Output);
+}
+
+/// A module that describes itself so, and whose task gives this JSON.
+fn giving(description: &str, result: &str) -> String {
+    let data = |text: &str| text.bytes().map(|byte| format!("\\{byte:02x}")).collect::<String>();
+    let (described, given) = (data(description), data(result));
+    let (len, given_len, given_at) = (description.len(), result.len(), 1_024);
+    format!(
+        r#"(component
+            (core module $m
+                (memory (export "memory") 4)
+                (data (i32.const 16) "{described}")
+                (data (i32.const {given_at}) "{given}")
+                (func (export "describe") (result i32)
+                    (i32.store (i32.const 0) (i32.const 16)) (i32.store (i32.const 4) (i32.const {len})) (i32.const 0))
+                (func (export "run") (param i32 i32 i32 i32 i32 i32 i32 i32 i64) (result i32)
+                    (i32.store (i32.const 0) (i32.const 0))
+                    (i32.store (i32.const 4) (i32.const {given_at})) (i32.store (i32.const 8) (i32.const {given_len}))
+                    (i32.const 0))
+                (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 200000)))
+            (core instance $i (instantiate $m))
+            (type $context' (record
+                (field "idempotency-key" (option string)) (field "attempt" u32) (field "deadline-ms" u64)))
+            (type $failure' (record (field "code" string) (field "message" string) (field "retryable" bool)))
+            (component $tasks
+                (type $c (record
+                    (field "idempotency-key" (option string)) (field "attempt" u32) (field "deadline-ms" u64)))
+                (import "context" (type $context (eq $c)))
+                (type $f (record (field "code" string) (field "message" string) (field "retryable" bool)))
+                (import "failure" (type $failure (eq $f)))
+                (import "describe" (func $describe (result string)))
+                (import "run" (func $run (param "task" string) (param "arguments" string) (param "context" $context)
+                    (result (result string (error $failure)))))
+                (export $context2 "context" (type $context))
+                (export $failure2 "failure" (type $failure))
+                (export "describe" (func $describe))
+                (export "run" (func $run) (func (param "task" string) (param "arguments" string)
+                    (param "context" $context2) (result (result string (error $failure2))))))
+            (func $describe (result string) (canon lift (core func $i "describe") (memory $i "memory")))
+            (func $run (param "task" string) (param "arguments" string) (param "context" $context')
+                (result (result string (error $failure')))
+                (canon lift (core func $i "run") (memory $i "memory") (realloc (func $i "realloc"))))
+            (instance $it (instantiate $tasks
+                (with "context" (type $context')) (with "failure" (type $failure'))
+                (with "describe" (func $describe)) (with "run" (func $run))))
+            (export "runner:task/tasks@0.1.0" (instance $it)))"#
+    )
 }
