@@ -1,0 +1,1 @@
+//! Configuration for guests of Runner: `wasi:config`, by grant

@@ -1,0 +1,1 @@
+//! What guests of Runner log: `wasi:logging` and captured output into `tracing`
