@@ -1,5 +1,6 @@
 //! The guest's own word for no.
 
+use std::error::Error;
 use std::fmt;
 
 /// Why a task did not do what it was asked for. A host ends the call as `failed`, with all three.
@@ -40,14 +41,31 @@ impl fmt::Display for Failure {
     }
 }
 
-/// So that `?` passes on any error: the code is `error`, the message that of the error and its causes.
-impl<E: std::error::Error> From<E> for Failure {
+/// So that `?` passes on any error. The message is that of the error and its causes. Where one of them is an error of this
+/// crate, such as `runner::kv::Error`, the failure has its code and is retryable where it is; otherwise the code is `error`.
+impl<E: Error + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
-        let (mut message, mut cause) = (error.to_string(), error.source());
+        let (mut message, mut ours, mut cause) = (error.to_string(), ours(&error), error.source());
         while let Some(error) = cause {
             message = format!("{message}: {error}");
+            ours = ours.or_else(|| self::ours(error));
             cause = error.source();
         }
-        Failure::new("error", message)
+        let (code, retryable) = ours.unwrap_or(("error", false));
+        Failure { code: code.to_owned(), message, retryable }
     }
+}
+
+/// The code of an error of this crate, and whether the same work may succeed later.
+fn ours(error: &(dyn Error + 'static)) -> Option<(&'static str, bool)> {
+    #[cfg(feature = "kv")]
+    if let Some(error) = error.downcast_ref::<crate::kv::Error>() {
+        return Some((error.code(), error.is_retryable()));
+    }
+    #[cfg(feature = "config")]
+    if let Some(error) = error.downcast_ref::<crate::config::Error>() {
+        return Some((error.code(), error.is_retryable()));
+    }
+    let _ = error;
+    None
 }

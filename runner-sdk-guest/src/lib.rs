@@ -28,6 +28,20 @@
 //!
 //! `cargo build --release --target wasm32-unknown-unknown` makes a module that any Runner host loads, with `price` among its
 //! exports; `wasm32-wasip1` and `wasm32-wasip2` make others that behave the same.
+//!
+//! # What a guest may touch
+//!
+//! One feature each, and each an import that whoever runs the module grants. What is turned on and not used is not imported,
+//! but for `log`, which every task uses.
+//!
+//! | feature | what it is | the grant |
+//! |---|---|---|
+//! | `task`, on by default | `#[runner::task]`, [`task::context`] | none |
+//! | `kv` | `runner::kv`: values by key, which may end; changes that lose nobody's work | `kv` |
+//! | `config` | `runner::config`: values that whoever runs the guest has set | `config` |
+//! | `log` | `runner::log`: the macros of `log` and `tracing` | `logging` |
+//!
+//! Their errors become a [`Failure`] by `?`, with a code such as `kv-full` and the word whether to try again.
 
 #[cfg(feature = "task")]
 mod bindings {
@@ -37,15 +51,26 @@ mod bindings {
     use super::task::Tasks;
     export!(Tasks);
 }
-#[cfg(feature = "task")]
+#[cfg(feature = "config")]
+pub mod config;
 mod failure;
+#[cfg(feature = "kv")]
+pub mod kv;
+#[cfg(feature = "log")]
+pub mod log;
 #[cfg(feature = "task")]
 pub mod task;
 
-#[cfg(feature = "task")]
 pub use self::failure::Failure;
 #[cfg(feature = "task")]
 pub use runner_sdk_guest_macros::task;
+
+/// What every door into a guest passes first, before anything of the author's runs.
+#[cfg(feature = "task")]
+pub(crate) fn enter() {
+    #[cfg(feature = "log")]
+    log::init();
+}
 
 /// For what the attributes write.
 #[cfg(feature = "task")]

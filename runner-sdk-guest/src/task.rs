@@ -65,6 +65,7 @@ impl wit::Guest for Tasks {
     }
 
     fn run(task: String, arguments: String, context: wit::Context) -> Result<String, wit::Failure> {
+        crate::enter();
         let found = inventory::iter::<Task>.into_iter().find(|known| known.name == task);
         let wit::Context { idempotency_key, attempt, deadline_ms } = context;
         CURRENT.set(Some(Context { idempotency_key, attempt, deadline_ms }));
