@@ -59,6 +59,21 @@ pub trait Capability: Send + Sync + 'static {
         Ok(())
     }
 
+    /// Looks at a grant when a program is loaded, beyond its schema: what this host lacks for it is told then, not in the
+    /// first call. Cheap.
+    fn check(&self, grant: &Self::Grant) -> Result<()> {
+        let _ = grant;
+        Ok(())
+    }
+
+    /// Whether it listens to what guests print. Default false. Where it is granted, it is then opened for every program that
+    /// can print, though the program imports nothing that it serves; see [`StandardOutput::listen`].
+    ///
+    /// [`StandardOutput::listen`]: crate::StandardOutput::listen
+    fn listens(&self) -> bool {
+        false
+    }
+
     /// Makes the state of one call. Cheap: what takes time belongs into the first use.
     fn open(&self, grant: &Self::Grant, call: &CallContext) -> Result<Self::State>;
 
@@ -293,6 +308,10 @@ pub(crate) trait Lender: Send + Sync {
     fn link(&self, linker: &mut wasmtime::component::Linker<Host>, names: &[String]) -> wasmtime::Result<()>;
     fn link_core(&self, linker: &mut wasmtime::Linker<Host>) -> wasmtime::Result<()>;
     fn grant_schema(&self) -> Value;
+    /// Whether it is opened for programs that can print, whatever they import.
+    fn listens(&self) -> bool {
+        false
+    }
     /// Whether there is anything to do at the end of a call.
     fn closes(&self) -> bool {
         true
@@ -352,10 +371,15 @@ impl<C: Capability> Lender for Registered<C> {
         schemars::schema_for!(C::Grant).to_value()
     }
 
+    fn listens(&self) -> bool {
+        self.0.listens()
+    }
+
     fn lend(self: Arc<Self>, grant: &Value) -> Result<Loan> {
         let grant: C::Grant = C::Grant::deserialize(grant).map_err(|error| {
             Error::new(ErrorKind::Invalid, format!("grant for `{}` does not fit its schema", self.0.id())).source(error)
         })?;
+        self.0.check(&grant)?;
         let commits = self.0.commits(&grant);
         Ok(Loan::new(self, Box::new(grant), commits))
     }

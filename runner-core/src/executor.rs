@@ -137,6 +137,16 @@ impl Executor {
         self.0.lenders.iter().map(|lender| (lender.id().to_owned(), lender.grant_schema())).collect()
     }
 
+    /// Looks at each grant, whether a program needs it or not: [`load`](Executor::load) looks at those alone that its imports
+    /// call for.
+    ///
+    /// # Errors
+    /// `Invalid` where a grant is for no capability of this executor, or does not fit its schema; what
+    /// [`Capability::check`] says.
+    pub fn check(&self, grants: &Grants) -> Result<()> {
+        link::check(grants, &self.0.lenders)
+    }
+
     /// The bounds that this executor holds.
     pub fn bounds(&self) -> &Bounds {
         &self.0.bounds
@@ -409,7 +419,8 @@ impl fmt::Display for Explanation {
             match &need.service {
                 Service::Granted { capability } => writeln!(f, " (capability `{capability}`)")?,
                 Service::Missing { advice, .. } => writeln!(f, " ({advice})")?,
-                Service::Provided | Service::Closed => writeln!(f)?,
+                Service::Closed { advice: Some(advice), .. } => writeln!(f, " ({advice})")?,
+                Service::Provided | Service::Closed { .. } => writeln!(f)?,
             }
         }
         Ok(())

@@ -24,7 +24,12 @@ pub enum Service {
     /// The host always gives it.
     Provided,
     /// It is linked, but every use of it is answered with the interface's own denied code.
-    Closed,
+    Closed {
+        /// The capability of this executor that would serve it.
+        capability: Option<String>,
+        /// What to write, for people, where a capability would.
+        advice: Option<String>,
+    },
     /// A capability serves it, and it was granted.
     Granted {
         /// The capability's id.
@@ -44,7 +49,7 @@ impl Service {
     pub fn as_str(&self) -> &'static str {
         match self {
             Service::Provided => "provided",
-            Service::Closed => "closed",
+            Service::Closed { .. } => "closed",
             Service::Granted { .. } => "granted",
             Service::Missing { .. } => "missing",
         }
@@ -96,7 +101,10 @@ pub(crate) fn service(import: &Import, kind: Kind, lenders: &[Arc<dyn Lender>], 
         Some(lender) if grants.get(lender.id()).is_some() => Service::Granted { capability: lender.id().to_owned() },
         // A standard interface that nobody was granted falls back to its closed form.
         _ => match standard(name, kind) {
-            Some(true) => Service::Closed,
+            Some(true) => Service::Closed {
+                capability: lender.map(|lender| lender.id().to_owned()),
+                advice: lender.map(|lender| advice(lender.as_ref())),
+            },
             Some(false) => Service::Provided,
             None => missing(name, lender),
         },
@@ -107,6 +115,14 @@ fn standard(name: &str, kind: Kind) -> Option<bool> {
     match kind {
         Kind::Component => STANDARD.iter().find(|(known, _)| fits(known, name)).map(|(_, closed)| *closed),
         Kind::Core | Kind::WasiCommand | Kind::WasiReactor => (name == PREVIEW1).then_some(false),
+    }
+}
+
+/// Whether a module can print by an import.
+fn prints(import: &Import, kind: Kind) -> bool {
+    match kind {
+        Kind::Component => ["wasi:cli/stdout@0.2.0", "wasi:cli/stderr@0.2.0"].iter().any(|it| fits(it, &import.name)),
+        Kind::Core | Kind::WasiCommand | Kind::WasiReactor => import.name == PREVIEW1,
     }
 }
 
@@ -136,11 +152,7 @@ pub(crate) fn fits(offered: &str, import: &str) -> bool {
 
 fn missing(name: &str, lender: Option<&Arc<dyn Lender>>) -> Service {
     match lender {
-        Some(lender) => {
-            let id = lender.id();
-            let advice = format!("capability `{id}` serves it: grant it with {}", grant_example(lender.as_ref()));
-            Service::Missing { capability: Some(id.to_owned()), advice }
-        }
+        Some(lender) => Service::Missing { capability: Some(lender.id().to_owned()), advice: advice(lender.as_ref()) },
         None => Service::Missing {
             capability: None,
             advice: format!(
@@ -150,6 +162,10 @@ fn missing(name: &str, lender: Option<&Arc<dyn Lender>>) -> Service {
             ),
         },
     }
+}
+
+fn advice(lender: &dyn Lender) -> String {
+    format!("capability `{}` serves it: grant it with {}", lender.id(), grant_example(lender))
 }
 
 /// A grant as one would write it: the schema's own example, or its names for what goes in.
@@ -163,7 +179,9 @@ fn grant_example(lender: &dyn Lender) -> Value {
         Some(fields) => fields
             .iter()
             .map(|(name, field)| {
-                (name.clone(), field.get("default").or(field.get("type")).cloned().unwrap_or(Value::Null))
+                let example = field.get("examples").and_then(|examples| examples.get(0));
+                let value = example.or(field.get("default")).or(field.get("type"));
+                (name.clone(), value.cloned().unwrap_or(Value::Null))
             })
             .collect(),
         None => Value::Null,
@@ -302,14 +320,26 @@ fn shown(import: &Import) -> String {
 /// Missing imports that an error names one by one.
 const LACKING_SHOWN: usize = 10;
 
+fn lender<'a>(id: &str, lenders: &'a [Arc<dyn Lender>]) -> Result<&'a Arc<dyn Lender>> {
+    lenders.iter().find(|lender| lender.id() == id).ok_or_else(|| {
+        let known: Vec<_> = lenders.iter().map(|lender| format!("`{}`", lender.id())).collect();
+        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        Error::invalid(format!("grant for `{}`: no such capability, this executor has {known}", short(id)))
+    })
+}
+
+/// Whether each grant is one for a capability that there is, and fits it.
+pub(crate) fn check(grants: &Grants, lenders: &[Arc<dyn Lender>]) -> Result<()> {
+    grants.ids().try_for_each(|id| {
+        let granted = grants.get(id).unwrap_or(&Value::Null);
+        Arc::clone(lender(id, lenders)?).lend(granted).map(drop)
+    })
+}
+
 /// The loans that a program's imports call for, or the error that names what is missing.
 pub(crate) fn loans(imports: &[Import], kind: Kind, lenders: &[Arc<dyn Lender>], grants: &Grants) -> Result<Vec<Loan>> {
     for id in grants.ids() {
-        if lenders.iter().all(|lender| lender.id() != id) {
-            let known: Vec<_> = lenders.iter().map(|lender| format!("`{}`", lender.id())).collect();
-            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-            return Err(Error::invalid(format!("grant for `{id}`: no such capability, this executor has {known}")));
-        }
+        lender(id, lenders)?;
     }
     // What each of them serves.
     let mut granted: HashMap<String, Vec<String>> = HashMap::new();
@@ -330,6 +360,12 @@ pub(crate) fn loans(imports: &[Import], kind: Kind, lenders: &[Arc<dyn Lender>],
             lacking.push(format!("and {more} more"));
         }
         return Err(Error::new(ErrorKind::Denied, lacking.join("; ")));
+    }
+    // Who listens is there although nothing of its own is imported.
+    if imports.iter().any(|import| prints(import, kind)) {
+        for lender in lenders.iter().filter(|lender| lender.listens() && grants.get(lender.id()).is_some()) {
+            granted.entry(lender.id().to_owned()).or_default();
+        }
     }
     // In the order of registration: closing runs backwards through it.
     let lent = lenders.iter().filter_map(|lender| Some((lender, granted.remove(lender.id())?)));

@@ -35,8 +35,10 @@ pub(crate) struct Source {
     pub(crate) parameters: ParameterNames,
 }
 
-/// The adapter that turns preview 1 imports into preview 2, of the engine's own version.
-const ADAPTER: &[u8] = wasi_preview1_component_adapter_provider::WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER;
+/// The adapters that turn preview 1 imports into preview 2, of the engine's own version: the command's also turns `_start`
+/// into `wasi:cli/run`.
+const REACTOR: &[u8] = wasi_preview1_component_adapter_provider::WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER;
+const COMMAND: &[u8] = wasi_preview1_component_adapter_provider::WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER;
 const PREVIEW1: &str = "wasi_snapshot_preview1";
 const MAGIC: &[u8] = b"\0asm";
 /// Version and layer of a core module, and of a component, behind the magic.
@@ -298,13 +300,30 @@ fn check_count(found: u32, bound: u32, whose: &str, what: &str) -> Result<()> {
     }
 }
 
-/// Makes a component of a core module that carries component-type metadata.
+/// Makes a component of a core module that carries component-type metadata. What is a command as well, as a test program of
+/// tasks is, stays one.
 pub(crate) fn wrap(bytes: &[u8]) -> Result<Vec<u8>> {
+    let adapter = if is_command(bytes)? { COMMAND } else { REACTOR };
     let wrapped = wit_component::ComponentEncoder::default()
         .module(bytes)
-        .and_then(|encoder| encoder.adapter(PREVIEW1, ADAPTER))
+        .and_then(|encoder| encoder.adapter(PREVIEW1, adapter))
         .and_then(|mut encoder| encoder.encode());
     wrapped.map_err(|error| Error::invalid(format!("the module's component-type metadata does not fit it: {error:#}")))
+}
+
+/// Whether a core module exports `_start`.
+fn is_command(bytes: &[u8]) -> Result<bool> {
+    for payload in Parser::new(0).parse_all(bytes) {
+        if let Payload::ExportSection(exports) = payload.map_err(|error| malformed(&error))? {
+            for export in exports {
+                let export = export.map_err(|error| malformed(&error))?;
+                if export.kind == ExternalKind::Func && export.name == "_start" {
+                    return Ok(true);
+                }
+            }
+        }
+    }
+    Ok(false)
 }
 
 fn malformed(error: &wasmparser::BinaryReaderError) -> Error {

@@ -3,7 +3,7 @@
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -260,13 +260,32 @@ impl StandardInput {
 /// A standard stream kept in memory, within the call's output limit.
 #[derive(Clone, Debug)]
 pub struct StandardOutput {
-    bytes: Arc<Mutex<Vec<u8>>>,
+    written: Arc<Mutex<Written>>,
     tally: Arc<Tally>,
 }
 
+#[derive(Debug, Default)]
+struct Written {
+    bytes: Vec<u8>,
+    listeners: Vec<Weak<Listener>>,
+}
+
+/// Hears what is written, piece by piece.
+type Listener = dyn Fn(&[u8]) + Send + Sync;
+
 impl StandardOutput {
     fn new(tally: &Arc<Tally>) -> Self {
-        StandardOutput { bytes: Arc::default(), tally: Arc::clone(tally) }
+        StandardOutput { written: Arc::default(), tally: Arc::clone(tally) }
+    }
+
+    /// Tells a listener what is written from now on, as it is written, until it is dropped: what is within the output limit,
+    /// in pieces as the guest makes them. The guest waits for it, so it should not take long.
+    ///
+    /// A capability that [listens](crate::Capability::listens) keeps the listener in its state.
+    pub fn listen(&self, listener: &Arc<dyn Fn(&[u8]) + Send + Sync>) {
+        let mut written = self.lock();
+        written.listeners.retain(|listener| listener.strong_count() > 0);
+        written.listeners.push(Arc::downgrade(listener));
     }
 
     /// Writes all of it.
@@ -281,14 +300,25 @@ impl StandardOutput {
     }
 
     pub(crate) fn take(&self) -> Vec<u8> {
-        std::mem::take(&mut self.bytes.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut self.lock().bytes)
     }
 
     /// Keeps what fits; false where something did not.
     fn keep(&self, bytes: &[u8]) -> bool {
-        let kept = self.tally.output.take(bytes.len() as u64) as usize;
-        self.bytes.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&bytes[..kept]);
-        kept == bytes.len()
+        let kept = &bytes[..self.tally.output.take(bytes.len() as u64) as usize];
+        let mut written = self.lock();
+        written.bytes.extend_from_slice(kept);
+        if !written.listeners.is_empty() {
+            let listeners = written.listeners.clone();
+            // A listener may write as well.
+            drop(written);
+            listeners.iter().filter_map(Weak::upgrade).for_each(|listener| listener(kept));
+        }
+        kept.len() == bytes.len()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Written> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

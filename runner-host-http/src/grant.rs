@@ -16,6 +16,7 @@ use crate::target::{Host, Path, Scheme};
 /// What one program may ask of the outside. A request is sent if one rule allows it; without rules, none is.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(example = example())]
 pub struct Grant {
     /// What may be asked, and of whom. The first rule that allows a request is the one that it is sent by.
     #[serde(default)]
@@ -26,6 +27,11 @@ pub struct Grant {
     /// Numbers in the place of the host's own.
     #[serde(default, skip_serializing_if = "CapsGrant::is_default")]
     pub caps: CapsGrant,
+}
+
+/// As one would begin.
+fn example() -> serde_json::Value {
+    serde_json::json!({ "allow": [{ "host": "api.example.com", "methods": ["GET"], "path": "/" }] })
 }
 
 /// Requests that are allowed.

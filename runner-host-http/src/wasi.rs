@@ -130,6 +130,19 @@ impl Capability for Http {
         )
     }
 
+    fn check(&self, grant: &Grant) -> Result<(), CoreError> {
+        let known: Vec<_> = self.secret_names().collect();
+        match grant.secrets.iter().find(|secret| !known.contains(&secret.name.as_str())) {
+            None => Ok(()),
+            Some(lacking) => {
+                let known: Vec<_> = known.iter().map(|name| format!("`{name}`")).collect();
+                let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+                let message = format!("the grant lends secret `{}`, this host has {known}", lacking.name);
+                Err(CoreError::new(CoreErrorKind::Invalid, message))
+            }
+        }
+    }
+
     fn open(&self, grant: &Grant, call: &CallContext) -> Result<Open, CoreError> {
         let outlet = self
             .client

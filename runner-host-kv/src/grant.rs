@@ -28,16 +28,16 @@ use crate::store::Quota;
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(example = example())]
 pub struct Grant {
     /// The stores that the program may open, by the name that it opens them under: most programs open `default`, some an
     /// empty name. Any other name is answered with `no-such-store`.
-    #[schemars(example = example())]
     pub stores: BTreeMap<String, StoreGrant>,
 }
 
-fn example() -> BTreeMap<String, StoreGrant> {
-    let namespace = Namespace::new("shop").expect("the name is short");
-    BTreeMap::from([("default".to_owned(), StoreGrant::new(namespace))])
+/// As one would begin: whatever else there is has a default.
+fn example() -> serde_json::Value {
+    serde_json::json!({ "stores": { "default": { "namespace": "shop" } } })
 }
 
 /// One store of a program.

@@ -41,13 +41,23 @@ impl Capability for Kv {
         ours::link(linker)
     }
 
+    fn check(&self, grant: &Grant) -> runner_core::Result<()> {
+        self.open_session(grant).map(drop)
+    }
+
     fn open(&self, grant: &Grant, _call: &CallContext) -> runner_core::Result<Session> {
-        self.session(grant).map_err(|error| runner_core::Error::new(runner_core::ErrorKind::Invalid, error.to_string()))
+        self.open_session(grant)
     }
 
     /// Every write is done when the guest is told so: nothing waits for the end of the call.
     fn commits(&self, _grant: &Grant) -> bool {
         false
+    }
+}
+
+impl Kv {
+    fn open_session(&self, grant: &Grant) -> runner_core::Result<Session> {
+        self.session(grant).map_err(|error| runner_core::Error::new(runner_core::ErrorKind::Invalid, error.to_string()))
     }
 }
 

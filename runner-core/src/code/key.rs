@@ -54,7 +54,7 @@ impl CodeKeys {
     pub(crate) fn new(engine: &Engine, metering: Metering) -> Self {
         let mut hasher = Sha256Hasher(Sha256::new());
         // Changes whenever what we do to a module before compiling it changes.
-        hasher.0.update(b"runner code 2\0");
+        hasher.0.update(b"runner code 3\0");
         hasher.0.update(metering.as_str().as_bytes());
         hasher.0.update(b"\0");
         engine.precompile_compatibility_hash().hash(&mut hasher);

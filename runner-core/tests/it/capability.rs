@@ -35,7 +35,7 @@ enum Fails {
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Grant {
-    /// Put before every key.
+    /// Put before every key. This host keeps none that begins with `theirs`.
     prefix: String,
 }
 
@@ -56,6 +56,13 @@ impl Capability for Kv {
 
     fn serves(&self) -> &[&str] {
         &["stranger:kv/store"]
+    }
+
+    fn check(&self, grant: &Grant) -> Result<()> {
+        match grant.prefix.starts_with("theirs") {
+            true => Err(Error::new(ErrorKind::Invalid, "this host keeps nothing of theirs")),
+            false => Ok(()),
+        }
     }
 
     fn link(linker: &mut wasmtime::component::Linker<Host>) -> wasmtime::Result<()> {
@@ -182,6 +189,25 @@ async fn without_its_grant_a_program_does_not_load_and_the_error_says_what_to_gr
     let error = executor.load(guest("kv-user.wasm"), &wrong).await.expect_err("the grant is misspelt");
     assert_eq!(error.kind(), ErrorKind::Invalid);
     assert!(error.to_string().contains("grant for `kv` does not fit its schema: unknown field `prefx`"), "{error}");
+}
+
+#[tokio::test]
+async fn what_a_host_lacks_for_a_grant_is_told_before_the_first_call_and_whoever_needs_it() {
+    let executor = Executor::builder().bounds(small()).capability(Kv::default()).build().expect("it starts");
+    for (id, grant, words) in [
+        ("kv", json!({ "prefix": "theirs/" }), "this host keeps nothing of theirs"),
+        ("kv", json!({ "prefix": 1 }), "grant for `kv` does not fit its schema: "),
+        ("kw", json!({ "prefix": "mine/" }), "grant for `kw`: no such capability, this executor has `kv`"),
+    ] {
+        let grants = Grants::none().grant(id, grant);
+        let checked = executor.check(&grants).expect_err(words);
+        assert_eq!(checked.kind(), ErrorKind::Invalid);
+        assert!(checked.to_string().starts_with(words), "{checked}");
+        let loaded = executor.load(guest("kv-user.wasm"), &grants).await.expect_err(words);
+        assert_eq!(loaded.to_string(), checked.to_string());
+    }
+    executor.check(&granted()).expect("it is a grant");
+    executor.check(&Grants::none()).expect("nothing is no mistake");
 }
 
 #[tokio::test]

@@ -114,7 +114,7 @@ async fn explain_says_how_each_import_is_served() {
         need.service.clone()
     };
     assert_eq!(service("wasi:http/types"), Service::Provided);
-    assert_eq!(service("wasi:http/outgoing-handler"), Service::Closed);
+    assert_eq!(service("wasi:http/outgoing-handler"), Service::Closed { capability: None, advice: None });
     assert_eq!(service("wasi:clocks/monotonic-clock"), Service::Provided);
     assert!(explained.exports.iter().any(|export| export.kind == ExportKind::Http));
     // What cannot be loaded can be explained.

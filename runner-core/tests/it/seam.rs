@@ -282,3 +282,83 @@ async fn a_live_instance_is_billed_for_each_call_alone() {
     assert!(outcome.ending.is_returned());
     assert_eq!((outcome.stderr.len(), outcome.usage.capabilities[0].1.bytes_out), (0, 0));
 }
+
+/// Serves nothing, and hears what guests print.
+struct Ear(Log);
+
+struct Listening {
+    _listeners: [Arc<dyn Fn(&[u8]) + Send + Sync>; 2],
+}
+
+#[async_trait]
+impl Capability for Ear {
+    type Grant = ();
+    type State = Listening;
+
+    fn id(&self) -> &str {
+        "ear"
+    }
+
+    fn serves(&self) -> &[&str] {
+        &[]
+    }
+
+    fn listens(&self) -> bool {
+        true
+    }
+
+    fn open(&self, _grant: &(), call: &CallContext) -> Result<Listening> {
+        let listener = |stream: &'static str| -> Arc<dyn Fn(&[u8]) + Send + Sync> {
+            let log = Arc::clone(&self.0);
+            Arc::new(move |bytes| log.lock().unwrap().push(format!("{stream} {}", String::from_utf8_lossy(bytes))))
+        };
+        let streams = call.streams.as_ref().ok_or_else(|| Error::unavailable("the guest has no standard streams"))?;
+        let listeners = [listener("out"), listener("err")];
+        streams.stdout.listen(&listeners[0]);
+        streams.stderr.listen(&listeners[1]);
+        self.0.lock().unwrap().push("open".to_owned());
+        Ok(Listening { _listeners: listeners })
+    }
+
+    async fn close(&self, _state: Listening, _ending: &Ending<()>) -> Result<()> {
+        self.0.lock().unwrap().push("close".to_owned());
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_capability_that_listens_hears_what_is_printed_though_nothing_of_it_is_imported() {
+    let log = log();
+    let executor = Executor::builder().bounds(small()).capability(Ear(Arc::clone(&log))).build().expect("it starts");
+    let granted = Grants::none().grant("ear", ());
+    for guest in ["command-p1", "command-p2"] {
+        let program = executor.load(runner_guests::get(guest), &granted).await.expect("it loads");
+        let outcome = program.command().args(["command", "echo", "hello"]).run().await.expect("it runs");
+        assert_eq!(outcome.stdout, b"hello\n", "{guest}: the outcome still has it");
+        assert_eq!(taken(&log), ["open", "out hello\n", "close"], "{guest}");
+        let outcome = program.command().args(["command", "stderr", "oh"]).run().await.expect("it runs");
+        assert_eq!(outcome.stderr, b"oh\n", "{guest}");
+        let heard = taken(&log).concat().replace("err ", "");
+        assert_eq!(heard, "openoh\nclose", "{guest}: in the pieces that the guest makes");
+        // What is heard is what is kept.
+        let limits = Limits { output_bytes: 3, ..Limits::default() };
+        let outcome = program.command().args(["command", "echo", "hello"]).limits(limits).run().await.expect("it runs");
+        assert_exhausted(&outcome.ending, LimitKind::Output);
+        assert_eq!(taken(&log), ["open", "out hel", "close"], "{guest}");
+    }
+}
+
+#[tokio::test]
+async fn a_capability_that_listens_is_not_opened_without_a_grant_nor_for_what_cannot_print() {
+    let log = log();
+    let executor = Executor::builder().bounds(small()).capability(Ear(Arc::clone(&log))).build().expect("it starts");
+    let program = executor.load(runner_guests::get("command-p2"), &Grants::none()).await.expect("it loads");
+    let outcome = program.command().args(["command", "echo", "hello"]).run().await.expect("it runs");
+    assert_eq!(outcome.stdout, b"hello\n");
+    let granted = Grants::none().grant("ear", ());
+    // No imports at all: no streams, and no error for the want of them.
+    let program = executor.load(runner_guests::wat("gcd").as_bytes(), &granted).await.expect("it loads");
+    let outcome = program.call("gcd").args(json!([12, 18])).run().await.expect("it runs");
+    assert_eq!(outcome.ending, Ending::Returned(json!(6)));
+    assert_eq!(taken(&log), [""; 0], "nobody listened");
+}

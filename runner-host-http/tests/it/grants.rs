@@ -1,7 +1,7 @@
 //! What a guest may ask for: allowed, and denied by each part of a rule.
 
 use runner_core::{ErrorKind, Grants};
-use runner_host_http::Http;
+use runner_host_http::{Http, Secrets};
 use serde_json::json;
 
 use crate::support::{Guest, Names, Server, all_of, executor, nobody};
@@ -109,4 +109,17 @@ async fn without_a_grant_everything_is_closed_and_a_grant_that_is_none_is_refuse
     let (id, schema) = executor.grant_schemas().into_iter().next().expect("it has a schema");
     assert_eq!(id, "http");
     assert!(schema["$defs"]["Rule"]["properties"]["host"]["description"].is_string());
+}
+
+#[tokio::test]
+async fn a_secret_that_the_host_has_not_is_missed_before_the_first_request() {
+    let executor = executor(Http::new().secrets(Secrets::new([("KEY", "s3cr3t")]).expect("a secret")));
+    let grants = |name: &str| {
+        let grant = json!({ "allow": [], "secrets": [{ "name": name, "hosts": ["api.test"] }] });
+        Grants::none().grant("http", grant)
+    };
+    executor.check(&grants("KEY")).expect("the host has it");
+    let error = executor.check(&grants("KEYS")).expect_err("the host has it not");
+    let words = "the grant lends secret `KEYS`, this host has `KEY`";
+    assert_eq!((error.kind(), error.message()), (ErrorKind::Invalid, words));
 }

@@ -9,6 +9,7 @@ mod hostile; // what must never be reached
 mod pools; // who shares connections with whom
 mod redirects; // hop by hop
 mod secrets; // there and nowhere else
+mod strangers; // what other people build
 mod streams; // bodies, both ways
 mod support;
 mod tls; // certificates, and HTTP/2

@@ -241,9 +241,8 @@ async fn programs_share_what_they_are_granted_under_one_name_space_and_stores_ma
     assert_eq!(seen(&one, "mine").await, Value::Null);
     assert_eq!(seen(&one, "elsewhere").await, Value::Null, "a name space is of its backend");
 
-    let nowhere = load(&executor, "kv-draft", &granted(json!({ "backend": "redis" }))).await;
-    let error = nowhere.call("read").args(json!(["default", "a"])).run().await.expect_err("there is no such backend");
-    assert_eq!(error.kind(), ErrorKind::Invalid);
+    let nowhere = granted(json!({ "backend": "redis" }));
+    let error = executor.check(&nowhere).expect_err("there is no such backend");
     let words = "the grant puts store `default` on backend `redis`, this host has `other`";
     assert_eq!(error.to_string(), words);
 }

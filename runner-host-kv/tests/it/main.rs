@@ -7,4 +7,5 @@ mod limits; // what a grant allows and what it does not, without an engine
 mod ours; // runner:kv
 mod readme; // what is shown is what was compiled
 mod sqlite; // the file: kept, killed, foreign
+mod strangers; // what other people build for wasi:keyvalue
 mod support;

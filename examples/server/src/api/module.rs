@@ -209,7 +209,7 @@ impl From<Need> for Import {
         let gives = known.map_or("what the module asks for", |(_, gives)| gives);
         let (about, capability) = match &need.service {
             Service::Provided => (gives.to_owned(), None),
-            Service::Closed => {
+            Service::Closed { .. } => {
                 (format!("{gives}: not lent here, each use is answered with the interface's own refusal"), None)
             }
             Service::Granted { capability } => {
