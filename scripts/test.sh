@@ -32,6 +32,7 @@ setup() {
     compiler
     debian chromium fonts-dejavu-core
     web_packages
+    js_guests
     own_targets
 }
 

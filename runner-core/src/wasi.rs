@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use http_body_util::BodyExt;
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
 use tokio::io::AsyncWrite;
@@ -185,10 +186,14 @@ type Sent = wasmtime_wasi_http::Result<(
 impl WasiHttpHooks for ClosedHttp {
     fn send_request(
         &mut self,
-        _request: http::Request<WasiBody>,
+        request: http::Request<WasiBody>,
         _options: Option<RequestOptions>,
         _sent: Box<dyn Future<Output = Result<(), wasmtime_wasi_http::Error>> + Send>,
     ) -> Box<dyn Future<Output = Sent> + Send> {
+        // Most libraries send the body and look at the answer then. They should meet the refusal, and not a body that nobody
+        // takes, which they tell as a connection that was reset. It ends with the guest at the latest.
+        let mut unread = request.into_body();
+        tokio::spawn(async move { while let Some(Ok(_)) = unread.frame().await {} });
         Box::new(std::future::ready(Err(wasmtime_wasi_http::Error::HttpRequestDenied)))
     }
 

@@ -1,9 +1,13 @@
 //! The guest's face of it: `wasi:http/outgoing-handler`, in the place of core's closed one. The one file here that knows
 //! the engine.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use http::Method;
+use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use runner_core::wasmtime::component::{Linker, Resource};
 use runner_core::wasmtime::{self, StoreContextMut};
@@ -14,7 +18,7 @@ use runner_core::{
 use wasmtime_wasi::runtime::spawn;
 use wasmtime_wasi_http::p2::bindings::http::types::{self, ErrorCode};
 use wasmtime_wasi_http::p2::types::{HostFutureIncomingResponse, HostOutgoingRequest};
-use wasmtime_wasi_http::{Error as WasiError, RequestOptions};
+use wasmtime_wasi_http::{Error as WasiError, RequestOptions, WasiBody};
 
 use crate::body::{Call, Meter};
 use crate::client::{Client, Outlet, Request};
@@ -190,7 +194,9 @@ impl Handle for View<'_, Open> {
         options: Option<Resource<RequestOptions>>,
     ) -> wasmtime::Result<Resource<HostFutureIncomingResponse>> {
         let options = options.map(|options| self.table.delete(options)).transpose()?.unwrap_or_default();
-        let read = read(self.table.delete(request)?, options);
+        let mut request = self.table.delete(request)?;
+        let body = request.body.take().map(|body| Unsent { body, begun: false });
+        let read = read(request, body, options);
         let (outlet, call, call_id) = (Arc::clone(&self.outlet), self.call.clone(), self.call_id);
         let sent = spawn(async move {
             let sent = match read {
@@ -210,12 +216,54 @@ impl Handle for View<'_, Open> {
     }
 }
 
+/// A body that is taken all the same where its request is refused before any of it was sent. Most libraries send the body and
+/// look at the answer then: they should meet the refusal, and not a body that nobody takes, which they tell as a connection
+/// that was reset.
+struct Unsent {
+    body: WasiBody,
+    begun: bool,
+}
+
+impl Body for Unsent {
+    type Data = Bytes;
+    type Error = WasiError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<std::result::Result<Frame<Bytes>, WasiError>>> {
+        self.begun = true;
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Unsent {
+    fn drop(&mut self) {
+        if self.begun {
+            return;
+        }
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let mut unread = std::mem::take(&mut self.body);
+            // It ends with the guest at the latest.
+            runtime.spawn(async move { while let Some(Ok(_)) = unread.frame().await {} });
+        }
+    }
+}
+
 /// The guest is given a code alone; the reason is here.
 fn refused(call_id: u64, error: &Error) {
     tracing::debug!(call_id, kind = ?error.kind(), "outgoing request: {error}");
 }
 
-fn read(request: HostOutgoingRequest, options: RequestOptions) -> Result<Request> {
+fn read(request: HostOutgoingRequest, body: Option<Unsent>, options: RequestOptions) -> Result<Request> {
     let method: Method =
         request.method.try_into().map_err(|_| Error::new(ErrorKind::MethodInvalid, "the method is none"))?;
     let scheme = match request.scheme {
@@ -230,7 +278,7 @@ fn read(request: HostOutgoingRequest, options: RequestOptions) -> Result<Request
     let path = request.path_with_query.unwrap_or_default();
     let mut read = Request::new(method, Target::new(scheme, &authority, &path)?);
     read.headers = request.headers.into();
-    read.body = request.body.map(|body| body.map_err(Into::into).boxed_unsync());
+    read.body = body.map(|body| body.map_err(Into::into).boxed_unsync());
     read.connect = options.connect_timeout;
     read.first_byte = options.first_byte_timeout;
     read.between_bytes = options.between_bytes_timeout;

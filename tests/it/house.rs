@@ -223,6 +223,11 @@ fn every_guest_is_named_by_a_test_or_a_bench() {
         let named = [file.to_owned(), format!("\"{name}\"")].iter().any(|word| texts.contains(word.as_str()));
         assert!(named, "no test names the guest `{file}`");
     }
+    for script in std::fs::read_dir(root().join("examples/guests/js")).expect("the folder is there") {
+        let name = script.expect("a folder that opens can be listed").file_name();
+        let asked = format!("js({name:?})");
+        assert!(texts.contains(&asked), "no test asks for the guest of JavaScript: {asked}");
+    }
 }
 
 #[test]

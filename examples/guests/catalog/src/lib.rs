@@ -10,6 +10,8 @@
 
 #![warn(missing_docs)]
 
+use std::path::{Path, PathBuf};
+
 /// A guest written in Rust, compiled.
 #[derive(Clone, Copy)]
 #[non_exhaustive]
@@ -76,6 +78,31 @@ pub fn wat(name: &str) -> &'static str {
             let names: Vec<&str> = TEXTS.iter().map(|it| it.name).collect();
             panic!("no text is named `{name}`; there are {names:?}")
         }
+    }
+}
+
+/// A component made of JavaScript by its own tools, by the name of its folder in `examples/guests/js`.
+///
+/// What builds it comes from npm (node_modules of 385 MB, 40 seconds in all), too much to ask of whoever builds this
+/// crate: it is built by `./scripts/test.sh` or by hand, and read from its folder when it is asked for.
+///
+/// # Panics
+///
+/// Where it is not built, or before its source was last changed; the message says what to run.
+#[track_caller]
+pub fn js(name: &str) -> Vec<u8> {
+    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../js")).join(name);
+    let built = folder.join("dist").join(format!("{name}.wasm"));
+    let changed = |path: PathBuf| path.metadata().and_then(|file| file.modified());
+    let sources = [format!("{name}.js"), format!("{name}.wit"), "package-lock.json".to_owned()];
+    let is_new = |built| sources.iter().all(|source| changed(folder.join(source)).is_ok_and(|source| source <= built));
+    match changed(built.clone()).is_ok_and(is_new).then(|| std::fs::read(&built)) {
+        Some(Ok(bytes)) => bytes,
+        _ => panic!(
+            "the guest `js/{name}` is not built, or older than its source\n\n    \
+             (cd examples/guests/js/{name} && npm ci && npm run build)\n\n\
+             or let ./scripts/test.sh do it and run the tests"
+        ),
     }
 }
 
