@@ -105,8 +105,8 @@ compiler() {
     command -v cc >/dev/null 2>&1 || debian gcc libc6-dev
 }
 
-# The component of JavaScript's own tools, kept outside the clone by what it is made of: to make it takes 40 seconds and
-# packages of 385 MB. The tests look for it in its folder.
+# The component of JavaScript's own tools, kept outside the clone by what it is made of: to make it takes 15 seconds
+# and packages of 190 MB. The tests look for it in its folder.
 js_guests() {
     local add=$ROOT/examples/guests/js/add key kept
     key=$(cd "$add" && cat add.js add.wit package.json package-lock.json | sha256sum | cut -c 1-16)
