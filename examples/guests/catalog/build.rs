@@ -35,6 +35,8 @@ const GUESTS: &[(&str, &str, &str)] = &[
     ("kv-draft", "kv-draft", UNKNOWN),
     ("kv-draft2", "kv-draft2", P2),
     ("kv-sessions", "kv-sessions", UNKNOWN),
+    ("config-reader", "config-reader", P2),
+    ("logger", "logger", P2),
     ("kv-wasmcloud", "kv-wasmcloud", P2),
     ("tasks", "tasks", UNKNOWN),
     ("tasks-kv", "tasks-kv", UNKNOWN),
@@ -51,7 +53,9 @@ fn main() {
     }
     println!("cargo::rerun-if-changed=build.rs");
     // The guests of a capability speak its own WIT packages.
-    println!("cargo::rerun-if-changed={}", guests.join("../../runner-host-kv/wit").display());
+    for package in ["runner-host-config", "runner-host-kv", "runner-host-logging"] {
+        println!("cargo::rerun-if-changed={}", guests.join("../..").join(package).join("wit").display());
+    }
     println!("cargo::rerun-if-changed={}", guests.join("../../runner-sdk-guest").display());
 
     require_targets();
