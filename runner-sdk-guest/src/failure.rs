@@ -62,6 +62,10 @@ fn ours(error: &(dyn Error + 'static)) -> Option<(&'static str, bool)> {
     if let Some(error) = error.downcast_ref::<crate::kv::Error>() {
         return Some((error.code(), error.is_retryable()));
     }
+    #[cfg(feature = "http")]
+    if let Some(error) = error.downcast_ref::<crate::http::Error>() {
+        return Some((error.kind().code(), error.is_retryable()));
+    }
     #[cfg(feature = "config")]
     if let Some(error) = error.downcast_ref::<crate::config::Error>() {
         return Some((error.code(), error.is_retryable()));

@@ -37,6 +37,7 @@
 //! | feature | what it is | the grant |
 //! |---|---|---|
 //! | `task`, on by default | `#[runner::task]`, [`task::context`] | none |
+//! | `http` | `runner::http`: a client, and [`#[runner::http]`](macro@http) handlers | `http`, for the client |
 //! | `kv` | `runner::kv`: values by key, which may end; changes that lose nobody's work | `kv` |
 //! | `config` | `runner::config`: values that whoever runs the guest has set | `config` |
 //! | `log` | `runner::log`: the macros of `log` and `tracing` | `logging` |
@@ -54,28 +55,42 @@ mod bindings {
 #[cfg(feature = "config")]
 pub mod config;
 mod failure;
+#[cfg(feature = "http")]
+pub mod http;
 #[cfg(feature = "kv")]
 pub mod kv;
 #[cfg(feature = "log")]
 pub mod log;
+#[cfg(any(feature = "http", feature = "task"))]
+mod runtime;
 #[cfg(feature = "task")]
 pub mod task;
 
 pub use self::failure::Failure;
+#[cfg(any(feature = "http", feature = "task"))]
+pub use self::runtime::block_on;
+#[cfg(feature = "http")]
+pub use self::runtime::sleep;
+#[cfg(feature = "http")]
+pub use runner_sdk_guest_macros::http;
 #[cfg(feature = "task")]
 pub use runner_sdk_guest_macros::task;
 
 /// What every door into a guest passes first, before anything of the author's runs.
-#[cfg(feature = "task")]
+#[cfg(any(feature = "http", feature = "task"))]
 pub(crate) fn enter() {
     #[cfg(feature = "log")]
     log::init();
 }
 
 /// For what the attributes write.
-#[cfg(feature = "task")]
+#[cfg(any(feature = "http", feature = "task"))]
 #[doc(hidden)]
 pub mod __private {
+    #[cfg(feature = "task")]
     pub use super::task::{Described, SchemaOf, Task, WithSchema, WithoutSchema, arguments, fallible, plain};
+    #[cfg(feature = "task")]
     pub use inventory;
+    #[cfg(feature = "http")]
+    pub use wasip2;
 }

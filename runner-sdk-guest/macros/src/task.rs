@@ -34,11 +34,13 @@ pub(crate) fn expand(attribute: TokenStream, item: TokenStream) -> Result<TokenS
     }
     let (ident, at) = (&function.sig.ident, 0..types.len());
     let values: Vec<_> = at.map(|at| quote::format_ident!("value_{at}")).collect();
+    let called = quote!(#ident(#(#values),*));
+    let called = if function.sig.asyncness.is_some() { quote!(::runner::block_on(#called)) } else { called };
     let (result, run) = match &function.sig.output {
-        ReturnType::Default => (quote!(()), quote!(::runner::__private::plain(&#ident(#(#values),*)))),
+        ReturnType::Default => (quote!(()), quote!(::runner::__private::plain(&#called))),
         ReturnType::Type(_, ty) => match succeeding(ty) {
-            Some(ok) => (quote!(#ok), quote!(::runner::__private::fallible(#ident(#(#values),*)))),
-            None => (quote!(#ty), quote!(::runner::__private::plain(&#ident(#(#values),*)))),
+            Some(ok) => (quote!(#ok), quote!(::runner::__private::fallible(#called))),
+            None => (quote!(#ty), quote!(::runner::__private::plain(&#called))),
         },
     };
     Ok(quote! {
@@ -63,7 +65,7 @@ pub(crate) fn expand(attribute: TokenStream, item: TokenStream) -> Result<TokenS
     })
 }
 
-fn first_span(item: &TokenStream) -> proc_macro2::Span {
+pub(crate) fn first_span(item: &TokenStream) -> proc_macro2::Span {
     item.clone().into_iter().next().map_or_else(proc_macro2::Span::call_site, |token| token.span())
 }
 
@@ -94,9 +96,6 @@ fn is_name(given: &LitStr) -> Result<String> {
 
 fn check(function: &ItemFn) -> Result<()> {
     let signature = &function.sig;
-    if let Some(asynchronous) = &signature.asyncness {
-        return Err(Error::new(asynchronous.span(), "a task is not async: take the `async` away, a task may block"));
-    }
     if let Some(unsafety) = &signature.unsafety {
         return Err(Error::new(unsafety.span(), "a task is not unsafe: anybody may call it"));
     }

@@ -1,0 +1,6 @@
+#[runner::http]
+async fn handle(request: runner::http::Request) {
+    let _ = request;
+}
+
+fn main() {}

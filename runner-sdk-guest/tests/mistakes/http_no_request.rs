@@ -1,0 +1,6 @@
+#[runner::http]
+async fn handle() -> runner::http::StatusCode {
+    runner::http::StatusCode::OK
+}
+
+fn main() {}

@@ -1,0 +1,4 @@
+#[runner::http]
+struct Site;
+
+fn main() {}
