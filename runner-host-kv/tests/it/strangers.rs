@@ -10,21 +10,20 @@ use crate::support::{Lent, backends, executor, granted};
 
 const GUEST: &str = "kv-wasmcloud.wasm";
 
-/// What it answers to a method and a path.
+/// What it answers to a method and a path; where it answers an error, how that is told.
 async fn ask(lent: &Lent, method: &str, path: &str, value: &str) -> Result<String, String> {
     let request = Request::builder().method(method).uri(format!("http://localhost{path}")).header("x-value", value);
     let request = request.body(Empty::<bytes::Bytes>::new()).expect("a request");
-    let HttpReply::Answered { response, ended } =
-        lent.program.http(request).send().await.expect("the host does its part")
-    else {
-        panic!("expected an answer to {method} {path}")
+    let reply = lent.program.http(request).send().await.expect("the host does its part");
+    let (response, ended) = match reply {
+        HttpReply::Answered { response, ended } => (response, ended),
+        HttpReply::Unanswered(outcome) => return Err(format!("{:?}", outcome.ending)),
+        _ => panic!("expected an answer to {method} {path}, or none"),
     };
-    let status = response.status();
-    let body = response.into_body().collect().await.map(|body| body.to_bytes());
-    let outcome = ended.outcome().await.expect("it ends");
-    let body = body.map_err(|error| format!("{error}: {:?}", outcome.ending))?;
-    let body = String::from_utf8(body.to_vec()).expect("text");
-    if status.is_success() { Ok(body) } else { Err(format!("{status} {body}")) }
+    assert_eq!(response.status(), 200);
+    let body = response.into_body().collect().await.expect("a body").to_bytes();
+    assert!(ended.outcome().await.expect("it ends").ending.is_returned());
+    Ok(String::from_utf8(body.to_vec()).expect("text"))
 }
 
 #[tokio::test]
