@@ -210,7 +210,9 @@ pub(crate) fn within_output(session: &Session, ending: Ending<Option<Ending>>) -
     let weight = match &ending {
         Ending::Returned(Value::Null) => 0,
         Ending::Returned(value) => weight(value),
-        Ending::Failed(failure) => failure.message.len() as u64 + failure.value.as_ref().map_or(0, weight),
+        Ending::Failed(failure) => {
+            (failure.code.len() + failure.message.len()) as u64 + failure.value.as_ref().map_or(0, weight)
+        }
         _ => 0,
     };
     match session.tally.output.spend(weight) {

@@ -111,7 +111,8 @@ impl Executor {
         Load { executor: self, module: Module::Id(id), grants, metering: Metering::default() }
     }
 
-    /// Says what a module exports and needs, and how each need would be served, without running or linking it.
+    /// Says what a module exports and needs, and how each need would be served, without running it; a module of tasks is
+    /// asked for their description, with nothing granted.
     ///
     /// # Errors
     /// As [`Executor::load`], except that a missing import is no error here but part of the answer.

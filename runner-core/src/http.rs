@@ -578,7 +578,8 @@ impl HttpBody for Body {
             Some(Ok(frame)) => {
                 if self.tally.as_ref().is_none_or(|tally| tally.output.spend(bytes_in(&frame))) {
                     self.left = self.left.map(|left| left.saturating_sub(bytes_in(&frame)));
-                    if self.left == Some(0) || self.body.is_end_stream() {
+                    // Nothing comes after trailers, and whoever reads need not ask.
+                    if self.left == Some(0) || frame.is_trailers() || self.body.is_end_stream() {
                         self.let_go();
                     }
                     return Poll::Ready(Some(Ok(frame)));

@@ -9,7 +9,6 @@ use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, ResourceType, Val};
 use wasmtime::{Engine, StoreContextMut};
 use wasmtime_wasi::I32Exit;
-use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, DynPollable};
 
 use crate::capability::{Grants, Lender, Loan};
 use crate::error::{Error, ErrorKind, Result, short};
@@ -254,21 +253,14 @@ impl Linkers {
     pub(crate) fn with_the_rest_closed(&self, component: &Component) -> wasmtime::Result<Self> {
         let mut linkers = self.clone();
         let (engine, ty) = (component.engine(), component.component_type());
-        let mut streams = Vec::new();
-        for (interface, item, known) in [
-            ("wasi:io/poll@0.2.0", "pollable", ResourceType::host::<DynPollable>()),
-            ("wasi:io/error@0.2.0", "error", ResourceType::host::<wasmtime::Error>()),
-            ("wasi:io/streams@0.2.0", "input-stream", ResourceType::host::<DynInputStream>()),
-            ("wasi:io/streams@0.2.0", "output-stream", ResourceType::host::<DynOutputStream>()),
-        ] {
-            for (name, import) in ty.imports(engine) {
-                if let ComponentItem::ComponentInstance(instance) = import.ty
-                    && fits(interface, name)
-                    && let Some(ComponentItem::Resource(own)) = instance.get_export(engine, item).map(|it| it.ty)
-                {
-                    streams.push((own, known));
-                }
-            }
+        // What a standard interface gives is known already, wherever else it is spoken of.
+        let mut given = Vec::new();
+        for (_, import) in ty.imports(engine).filter(|(name, _)| standard(name, Kind::Component).is_some()) {
+            let ComponentItem::ComponentInstance(instance) = import.ty else { continue };
+            given.extend(instance.exports(engine).filter_map(|(_, export)| match export.ty {
+                ComponentItem::Resource(resource) => Some(resource),
+                _ => None,
+            }));
         }
         for (name, import) in ty.imports(engine) {
             let message = format!("`{}` is not granted", short(name));
@@ -279,6 +271,10 @@ impl Linkers {
                         Err(wasmtime::Error::msg(message.clone()))
                     };
                     linkers.component.root().func_new(name, refused)?;
+                    continue;
+                }
+                ComponentItem::Resource(_) => {
+                    linkers.component.root().resource(name, ResourceType::host::<()>(), |_, _| Ok(()))?;
                     continue;
                 }
                 _ => continue,
@@ -293,10 +289,8 @@ impl Linkers {
                         let message = message.clone();
                         closed.func_new(item, move |_, _, _, _| Err(wasmtime::Error::msg(message.clone())))?;
                     }
-                    ComponentItem::Resource(own) => {
-                        // Of another interface's resource that of the other interface.
-                        let known = streams.iter().find(|(ours, _)| *ours == own).map(|(_, known)| *known);
-                        closed.resource(item, known.unwrap_or_else(ResourceType::host::<()>), |_, _| Ok(()))?;
+                    ComponentItem::Resource(own) if !given.contains(&own) => {
+                        closed.resource(item, ResourceType::host::<()>(), |_, _| Ok(()))?;
                     }
                     _ => {}
                 }

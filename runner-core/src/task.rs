@@ -12,7 +12,7 @@ use wasmtime::Store;
 use wasmtime::component::{ComponentExportIndex, ComponentType, Instance, Lift, Lower};
 
 use crate::code::Compiled;
-use crate::error::{Error, Result, short};
+use crate::error::{Error, ErrorKind, Result, short};
 use crate::executor::Executor;
 use crate::guest::{Live, instantiate};
 use crate::host::Host;
@@ -103,20 +103,21 @@ pub(crate) async fn run(
     })
 }
 
-/// What the values of a JSON text may take in memory, beside its characters: each mark outside of quotes brings one, and a
-/// list that grows has room for as many again.
+/// About what the values of a JSON text take in memory, beside its characters: a `,` or `:` outside of quotes brings one,
+/// and a list that grows has room for as many again; the first value in a list makes room for four.
 fn values_bytes(json: &str) -> u64 {
-    let (mut marks, mut is_quoted, mut is_escaped) = (0_u64, false, false);
+    let (mut values, mut is_quoted, mut is_escaped) = (0_u64, false, false);
     for byte in json.bytes() {
         match byte {
             _ if is_escaped => is_escaped = false,
             b'\\' if is_quoted => is_escaped = true,
             b'"' => is_quoted = !is_quoted,
-            b',' | b':' | b'[' | b'{' if !is_quoted => marks += 1,
+            b',' | b':' if !is_quoted => values += 2,
+            b'[' | b'{' if !is_quoted => values += 4,
             _ => {}
         }
     }
-    marks * 2 * size_of::<Value>() as u64
+    values * size_of::<Value>() as u64
 }
 
 fn failure(code: String, message: String, retryable: bool) -> Failure {
@@ -147,6 +148,9 @@ fn limits() -> Limits {
     Limits { deadline: Duration::from_secs(5), memory_bytes: 64 << 20, output_bytes: 1 << 20, ..Limits::default() }
 }
 
+/// What the values of a description may take: those of some hundred thousand types and words.
+const DESCRIPTION_BYTES_MAX: u64 = 32 << 20;
+
 /// Asks a module that has tasks for them, and lists them among its exports.
 ///
 /// # Errors
@@ -162,10 +166,24 @@ pub(crate) async fn described(executor: &Executor, code: Code, linkers: &Linkers
     let program = Program::link(executor.clone(), Arc::clone(&code), Vec::new(), &linkers)?;
     let text = ask(&program, functions).await?;
     drop(program);
+    if values_bytes(&text) > DESCRIPTION_BYTES_MAX {
+        return Err(Error::new(
+            ErrorKind::Exceeded,
+            format!("the module's description of its tasks has values of over {DESCRIPTION_BYTES_MAX} bytes"),
+        ));
+    }
     let mut code = Arc::into_inner(code).ok_or_else(|| Error::internal("the module is in use before it is loaded"))?;
     let tasks: Vec<Description> = serde_json::from_str(&text)
         .map_err(|error| Error::invalid(format!("the module's description of its tasks is malformed: {error}")))?;
-    code.surface.add_tasks(tasks, functions, text.len())?;
+    let exports_max = executor.bounds().exports;
+    if code.surface.exports.len() + tasks.len() > exports_max as usize {
+        let found = code.surface.exports.len() + tasks.len();
+        let message = format!("the module has {found} exports with its tasks, the bound is {exports_max}");
+        return Err(Error::new(ErrorKind::Exceeded, message));
+    }
+    // Its values are kept in the signatures, and schemas are made out of them.
+    code.surface.bytes += 2 * values_bytes(&text) + text.len() as u64;
+    code.surface.add_tasks(tasks, functions)?;
     Ok(code)
 }
 
@@ -192,7 +210,7 @@ async fn ask(program: &Program, functions: Functions) -> Result<String> {
 }
 
 impl Surface {
-    fn add_tasks(&mut self, tasks: Vec<Description>, functions: Functions, text_bytes: usize) -> Result<()> {
+    fn add_tasks(&mut self, tasks: Vec<Description>, functions: Functions) -> Result<()> {
         for Description { name, about, parameters, result } in tasks {
             let malformed = |what: &str| Error::invalid(format!("task `{}`: {what}", short(&name)));
             if name.is_empty() || name.len() > 100 || name.chars().any(char::is_control) {
@@ -208,8 +226,6 @@ impl Surface {
             place.insert(Entry::Task { name: name.clone(), functions, signature: Arc::clone(&signature) });
             self.exports.push(Export { name, kind: ExportKind::Function(signature) });
         }
-        // As values they take several times what they take as text, and their schemas are made out of them.
-        self.bytes += 16 * text_bytes as u64;
         Ok(())
     }
 }

@@ -287,7 +287,7 @@ impl StandardOutput {
     /// in pieces as the guest makes them. The guest waits for it, so it should not take long.
     ///
     /// A capability that [listens](crate::Capability::listens) keeps the listener in its state.
-    pub fn listen(&self, listener: &Arc<dyn Fn(&[u8]) + Send + Sync>) {
+    pub fn listen(&self, listener: &Arc<Listener>) {
         let mut written = self.lock();
         written.listeners.retain(|listener| listener.strong_count() > 0);
         written.listeners.push(Arc::downgrade(listener));

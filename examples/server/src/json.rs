@@ -27,6 +27,9 @@ pub(crate) async fn parse<T: DeserializeOwned>(bytes: &[u8], place: &mut Place) 
     Ok(parsed)
 }
 
+/// The part of all memory for bodies that a text's values wait for; what wants more gets it at once, or not.
+const MUCH_SHARE: usize = 8;
+
 /// Makes room for the values of a text that is about to be parsed.
 pub(crate) async fn make_room(json: &[u8], place: &mut Place) -> Result<(), Problem> {
     let (bytes, bytes_max) = (values_bytes(json), place.bytes_max());
@@ -35,7 +38,10 @@ pub(crate) async fn make_room(json: &[u8], place: &mut Place) -> Result<(), Prob
             "the JSON has so many values that they might take {bytes} bytes, there are {bytes_max} for all requests"
         )));
     }
-    place.grow(bytes).await
+    match bytes > bytes_max / MUCH_SHARE {
+        true => place.grow_at_once(bytes),
+        false => place.grow(bytes).await,
+    }
 }
 
 /// What the values of a JSON text may take in memory, beside its characters.

@@ -65,20 +65,32 @@ impl Place {
 
     /// Makes room for so many bytes more; waits a while where others hold it.
     pub(crate) async fn grow(&mut self, bytes: usize) -> Result<(), Problem> {
-        let wanted = self.bytes.saturating_add(bytes);
+        let more = Arc::clone(&self.room.units).acquire_many_owned(self.missing(bytes));
+        let more = timeout(PATIENCE, more).await.ok().and_then(Result::ok);
+        self.keep(more, bytes)
+    }
+
+    /// Makes room for so many bytes more, or fails at once. For much: the queue is served in order, so that one who waits
+    /// for most of the room keeps all others out.
+    pub(crate) fn grow_at_once(&mut self, bytes: usize) -> Result<(), Problem> {
+        let more = Arc::clone(&self.room.units).try_acquire_many_owned(self.missing(bytes)).ok();
+        self.keep(more, bytes)
+    }
+
+    fn missing(&self, bytes: usize) -> u32 {
         let held = self.held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-        let missing = self.room.units_of(wanted).saturating_sub(u32::try_from(held).unwrap_or(u32::MAX));
-        if missing > 0 {
-            let more = Arc::clone(&self.room.units).acquire_many_owned(missing);
-            let Ok(Ok(more)) = timeout(PATIENCE, more).await else {
-                return Err(Problem::unavailable("other requests hold all the memory for bodies and modules"));
-            };
-            match &mut self.held {
-                Some(held) => held.merge(more),
-                held => *held = Some(more),
-            }
+        let wanted = self.room.units_of(self.bytes.saturating_add(bytes));
+        wanted.saturating_sub(u32::try_from(held).unwrap_or(u32::MAX))
+    }
+
+    fn keep(&mut self, more: Option<OwnedSemaphorePermit>, bytes: usize) -> Result<(), Problem> {
+        let more =
+            more.ok_or_else(|| Problem::unavailable("other requests hold all the memory for bodies and modules"))?;
+        match &mut self.held {
+            Some(held) => held.merge(more),
+            held => *held = Some(more),
         }
-        self.bytes = wanted;
+        self.bytes = self.bytes.saturating_add(bytes);
         Ok(())
     }
 }

@@ -69,14 +69,15 @@ impl Extent {
 
     /// A schema that is told as it is.
     fn add_json(&mut self, schema: &Value) {
+        self.parts += 1;
         match schema {
             Value::Array(items) => items.iter().for_each(|item| self.add_json(item)),
             Value::Object(fields) => fields.iter().for_each(|(name, field)| {
                 self.add_name(name);
                 self.add_json(field);
             }),
-            Value::String(text) => self.add_name(text),
-            _ => self.parts += 1,
+            Value::String(text) => self.name_bytes += text.len(),
+            _ => {}
         }
     }
 

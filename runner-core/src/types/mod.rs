@@ -208,10 +208,10 @@ impl fmt::Display for Type {
                 f.write_str(" }")
             }
             Type::Json(schema) => {
-                let word = |name: &str| schema.get(name).and_then(Value::as_str);
-                // A title is the module's to choose.
-                let title = word("title").filter(|title| title.len() <= 100 && title.chars().all(|c| !c.is_control()));
-                match title.or_else(|| word("type")).unwrap_or("json") {
+                // The words are the module's to choose.
+                let is_short = |word: &&str| word.len() <= 100 && word.chars().all(|c| !c.is_control());
+                let word = |name: &str| schema.get(name).and_then(Value::as_str).filter(is_short);
+                match word("title").or_else(|| word("type")).unwrap_or("json") {
                     // What schemars calls an option of a number.
                     name if name.starts_with("Nullable_") => write!(f, "option<{}>", &name["Nullable_".len()..]),
                     name => f.write_str(name),

@@ -142,6 +142,22 @@ async fn a_reader_that_has_all_that_the_head_promised_stops_nobody() {
 }
 
 #[tokio::test]
+async fn a_reader_that_has_the_trailers_stops_nobody() {
+    let program = program("http-hello.wasm").await;
+    let request = Request::get("http://localhost/trailers").body(Empty::new()).expect("a request");
+    let reply = program.http(request).send().await.expect("the host does its part");
+    let HttpReply::Answered { response, ended } = reply else { panic!("expected an answer") };
+    let mut body = response.into_body();
+    let frame = body.frame().await.expect("a frame").expect("no error");
+    assert_eq!(frame.into_data().expect("data"), "a body");
+    let frame = body.frame().await.expect("a frame").expect("no error");
+    assert_eq!(frame.into_trailers().expect("trailers")["x-sum"], "6");
+    // As a server does, which knows that nothing comes after them.
+    drop(body);
+    assert!(ended.outcome().await.expect("it ends").ending.is_returned());
+}
+
+#[tokio::test]
 async fn outgoing_requests_are_denied_by_the_interface_s_own_code() {
     let (_, body, outcome) = answer("/outgoing").await;
     assert!(outcome.ending.is_returned());

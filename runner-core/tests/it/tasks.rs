@@ -138,7 +138,7 @@ fn describing(description: &str, export: &str) -> String {
     format!(
         r#"(component
             (core module $m
-                (memory (export "memory") 1)
+                (memory (export "memory") 16)
                 (data (i32.const 16) "{bytes}")
                 (func (export "describe") (result i32)
                     (i32.store (i32.const 0) (i32.const 16)) (i32.store (i32.const 4) (i32.const {len})) (i32.const 0))
@@ -171,6 +171,41 @@ async fn a_module_that_describes_itself_badly_is_refused_with_the_reason() {
     let good = describing(r#"[{"name": "a", "parameters": [{"name": "it"}]}]"#, "describe");
     let program = shared().load(good.as_bytes(), &Grants::none()).await.expect("it loads");
     assert_eq!(program.exports()[0].to_string(), "a: func(it: json) -> json");
+}
+
+#[tokio::test]
+async fn a_description_is_held_to_what_it_takes_in_the_host() {
+    let nested = format!("{}{}", "[".repeat(100), "]".repeat(100));
+    let lists = vec![nested; 1_200].join(",");
+    let deep = format!(r#"[{{"name": "a", "parameters": [{{"name": "it", "schema": [{lists}]}}]}}]"#);
+    let tasks: Vec<_> = (0..20_001).map(|number| format!(r#"{{"name":"{number}"}}"#)).collect();
+    for (description, words) in [
+        (deep, "the module's description of its tasks has values of over 33554432 bytes"),
+        (format!("[{}]", tasks.join(",")), "the module has 20001 exports with its tasks, the bound is 20000"),
+    ] {
+        let component = describing(&description, "describe");
+        let error = shared().load(component.as_bytes(), &Grants::none()).await.expect_err(words);
+        assert_eq!((error.kind(), error.message()), (ErrorKind::Exceeded, words));
+    }
+    let most = describing(&format!("[{}]", tasks[..20_000].join(",")), "describe");
+    let program = shared().load(most.as_bytes(), &Grants::none()).await.expect("it loads");
+    assert_eq!(program.exports().len(), 20_000);
+}
+
+#[tokio::test]
+async fn a_module_describes_its_tasks_whatever_resources_its_imports_speak_of() {
+    let imports = r#"
+        (import "wasi:http/types@0.2.0" (instance $types (export "fields" (type (sub resource)))))
+        (alias export $types "fields" (type $fields))
+        (import "acme:sign/api" (instance
+            (alias outer 1 $fields (type $f)) (export "fields" (type (eq $f)))
+            (export "key" (type (sub resource))) (export "sign" (func (param "fields" (borrow $f))))))"#;
+    let component =
+        describing(r#"[{"name": "a"}]"#, "describe").replacen("(component", &format!("(component {imports}"), 1);
+    let explained = shared().explain(component.as_bytes(), &Grants::none()).await.expect("it is explained");
+    assert_eq!(explained.exports[0].name, "a");
+    let error = shared().load(component.as_bytes(), &Grants::none()).await.expect_err("nothing serves it");
+    assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
 }
 
 #[tokio::test]
@@ -213,12 +248,8 @@ async fn a_module_that_uses_what_it_imports_to_describe_itself_is_refused() {
 
 #[tokio::test]
 async fn a_result_of_few_bytes_and_many_values_is_held_to_the_guest_s_memory() {
-    // As long a text as one without values, which passes.
-    let text = |inner: char| format!("[{}0]", format!("0{inner}").repeat(60_000));
     let many = |memory_bytes| {
-        let described = r#"[{"name": "a"}]"#;
-        let result = text(',');
-        let component = giving(described, &result);
+        let component = giving(r#"[{"name": "a"}]"#, &format!("[{}0]", "0,".repeat(60_000)));
         async move {
             let program = shared().load(component.as_bytes(), &Grants::none()).await.expect("it loads");
             let limits = Limits { memory_bytes, ..Limits::default() };

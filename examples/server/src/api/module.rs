@@ -111,6 +111,8 @@ struct Typed {
 pub(crate) struct Import {
     /// The interface of a component, or the module that a core module imports from.
     name: String,
+    /// What of it: functions, and resources with their functions.
+    items: Vec<String>,
     /// `provided`, `closed`, `granted` or `missing`.
     status: &'static str,
     /// What that means here, for people.
@@ -209,8 +211,11 @@ impl From<Need> for Import {
         let gives = known.map_or("what the module asks for", |(_, gives)| gives);
         let (about, capability) = match &need.service {
             Service::Provided => (gives.to_owned(), None),
-            Service::Closed { .. } => {
-                (format!("{gives}: not lent here, each use is answered with the interface's own refusal"), None)
+            Service::Closed { capability, advice } => {
+                let more = advice.as_ref().map_or_else(String::new, |advice| format!("; {advice}"));
+                let about =
+                    format!("{gives}: not lent here, each use is answered with the interface's own refusal{more}");
+                (about, capability.clone())
             }
             Service::Granted { capability } => {
                 (format!("{gives}, by capability `{capability}`"), Some(capability.clone()))
@@ -218,6 +223,6 @@ impl From<Need> for Import {
             Service::Missing { capability, advice } => (advice.clone(), capability.clone()),
             _ => ("served in a way that this server does not know".to_owned(), None),
         };
-        Import { status: need.service.as_str(), name: need.name, about, capability }
+        Import { status: need.service.as_str(), name: need.name, items: need.items, about, capability }
     }
 }

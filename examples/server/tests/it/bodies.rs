@@ -169,6 +169,24 @@ async fn what_was_sent_has_its_place_and_who_finds_none_is_refused() {
     site.call("absent", &json!({ "stdin": " ".repeat(1 << 20) })).await.is_problem(404, "not_found", "no module");
 }
 
+#[tokio::test(start_paused = true)]
+async fn json_that_wants_most_of_the_room_keeps_nobody_out() {
+    let site = Site::with(|wants| wants.settings.held_bytes = 4 << 20);
+    // Somebody sends slowly, and the values of another's JSON want all that there is.
+    let slow = site.send(unfinished("/v1/run", vec![b' '; 1 << 10]));
+    let greedy = async {
+        let json = format!("{{\"args\":[{}0]}}", "0,".repeat(28_000));
+        site.send(request("POST", "/v1/modules/gcd/call", json)).await
+    };
+    let begun = tokio::time::Instant::now();
+    tokio::select! {
+        biased;
+        _ = slow => panic!("it never ends"),
+        refused = greedy => refused.is_problem(503, "unavailable", "other requests hold all the memory"),
+    }
+    assert_eq!(begun.elapsed(), std::time::Duration::ZERO, "nobody waited behind it");
+}
+
 #[tokio::test]
 async fn json_is_weighed_by_its_values_before_it_is_parsed() {
     let site = Site::new();

@@ -13,6 +13,7 @@ describe('a value of every kind comes out of the form as it went in', () => {
     ['integer', schema.s32, '-7'],
     ['wide, small', schema.s64, '12'],
     ['wide, large', schema.s64, '"-9223372036854775808"'],
+    ['wide, large, of a task', { type: 'integer', format: 'uint64', minimum: 0 }, '9007199254740993'],
     ['float', schema.f64, '1.5'],
     ['float, negative zero', schema.f64, '-0'],
     ['float, infinite', schema.f64, '"-Infinity"'],

@@ -165,8 +165,9 @@ export function jsonOf(shape: Shape, node: Node): Json {
   if (node.kind === 'misfit') return node.value;
   switch (shape.kind) {
     case 'integer':
+      return node.kind === 'text' ? integerOf(node.text, false) : null;
     case 'wide':
-      return node.kind === 'text' ? integerOf(node.text) : null;
+      return node.kind === 'text' ? integerOf(node.text, shape.quoted) : null;
     case 'float':
       return node.kind === 'text' ? floatOf(node.text) : null;
     case 'string':
@@ -209,14 +210,15 @@ export function jsonOf(shape: Shape, node: Node): Json {
   }
 }
 
-function integerOf(text: string): Json {
+function integerOf(text: string, quoted: boolean): Json {
   const trimmed = text.trim();
   if (trimmed === '') return null;
   if (!/^-?[0-9]+$/.test(trimmed)) return text;
   const value = BigInt(trimmed);
   const small = Number(value);
-  // Beyond 2^53 the contract wants digits in a string: not every reader of JSON keeps them otherwise.
-  return Number.isSafeInteger(small) ? small : value.toString();
+  if (Number.isSafeInteger(small)) return small;
+  // Beyond 2^53 not every reader of JSON keeps the digits of a number; a task's does, and takes nothing else.
+  return quoted ? value.toString() : value;
 }
 
 function floatOf(text: string): Json {

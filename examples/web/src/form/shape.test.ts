@@ -2,8 +2,8 @@ import { expect, test } from 'vitest';
 import * as schema from './schemas.fixture';
 import { type Shape, shapeOf } from './shape';
 
-const S64 = { kind: 'wide', min: -(2n ** 63n), max: 2n ** 63n - 1n } as const;
-const U64 = { kind: 'wide', min: 0n, max: 2n ** 64n - 1n } as const;
+const S64 = { kind: 'wide', min: -(2n ** 63n), max: 2n ** 63n - 1n, quoted: true } as const;
+const U64 = { kind: 'wide', min: 0n, max: 2n ** 64n - 1n, quoted: true } as const;
 const S32 = { kind: 'integer', min: -2147483648, max: 2147483647 } as const;
 const U8 = { kind: 'integer', min: 0, max: 255 } as const;
 
@@ -11,7 +11,7 @@ const CASES: [string, unknown, Shape][] = [
   ['s32', schema.s32, S32],
   ['s64', schema.s64, S64],
   ['u64', schema.u64, U64],
-  ['an integer without bounds', { type: 'integer' }, S64],
+  ['an integer without bounds', { type: 'integer' }, { ...S64, quoted: false }],
   ['a float', schema.f64, { kind: 'float' }],
   ['a plain number', { type: 'number' }, { kind: 'float' }],
   ['bool', schema.bool, { kind: 'bool' }],

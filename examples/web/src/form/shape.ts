@@ -9,7 +9,8 @@ export interface Case {
 
 export type Shape =
   | { kind: 'integer'; min: number; max: number }
-  | { kind: 'wide'; min: bigint; max: bigint }
+  // `quoted`: beyond 2^53 as digits in a string.
+  | { kind: 'wide'; min: bigint; max: bigint; quoted: boolean }
   | { kind: 'float' }
   | { kind: 'bool' }
   | { kind: 'string' }
@@ -107,12 +108,12 @@ function shapeOfInteger(schema: Schema): Shape {
   if (known && Number.isSafeInteger(minimum) && Number.isSafeInteger(maximum)) {
     return { kind: 'integer', min: minimum, max: maximum };
   }
-  return { kind: 'wide', ...(minimum === 0 ? U64 : S64) };
+  return { kind: 'wide', ...(minimum === 0 ? U64 : S64), quoted: false };
 }
 
 function shapeOfWide(integer: Schema, pattern: string): Shape {
   const unsigned = integer.minimum === 0 || !pattern.includes('-');
-  return { kind: 'wide', ...(unsigned ? U64 : S64) };
+  return { kind: 'wide', ...(unsigned ? U64 : S64), quoted: true };
 }
 
 function shapeOfArray(schema: Schema): Shape {

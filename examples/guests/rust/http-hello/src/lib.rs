@@ -49,6 +49,7 @@ impl Guest for Hello {
                 std::mem::forget(answer.body);
             }
             (_, "/length") => length(out),
+            (Method::Get, "/trailers") => trailers(out),
             (Method::Get, "/spin") => loop {
                 std::hint::black_box(0);
             },
@@ -140,6 +141,17 @@ fn length(out: ResponseOutparam) {
     let _ = stream.write_all(text);
     drop(stream);
     let _ = OutgoingBody::finish(body, None);
+    subscribe_duration(10_000_000).block();
+}
+
+/// A body that ends with trailers, and ten milliseconds of work after them.
+fn trailers(out: ResponseOutparam) {
+    let mut answer = start(out, 200);
+    answer.write(b"a body");
+    let trailers = Fields::new();
+    trailers.append("x-sum", b"6").expect("the header is well formed");
+    drop(answer.stream);
+    OutgoingBody::finish(answer.body, Some(trailers)).expect("the body promised no length");
     subscribe_duration(10_000_000).block();
 }
 
