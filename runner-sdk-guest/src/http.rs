@@ -5,33 +5,31 @@
 //! ```no_run
 //! use std::time::Duration;
 //!
-//! use runner::{Failure, http};
+//! use runner::Failure;
+//! use runner::http::{self, StatusCode};
 //! use serde::{Deserialize, Serialize};
 //!
-//! #[derive(Serialize)]
+//! #[derive(Serialize, Deserialize)]
 //! struct Order {
-//!     lamps: u32,
+//!     article: String,
+//!     count: u32,
 //! }
 //!
-//! #[derive(Deserialize)]
-//! struct Receipt {
-//!     number: String,
-//! }
-//!
-//! /// Orders lamps, and gives the receipt's number.
+//! /// Orders lamps from the shop, and gives what it says.
 //! #[runner::task]
-//! async fn order(lamps: u32) -> Result<String, Failure> {
+//! async fn order(count: u32) -> Result<Order, Failure> {
+//!     let order = Order { article: "lamp".to_owned(), count };
 //!     let response = http::post("https://shop.example.com/orders")
 //!         .bearer("{{secret:SHOP_KEY}}") // filled in by the host: the guest never has it
-//!         .json(&Order { lamps })
+//!         .json(&order)
 //!         .timeout(Duration::from_secs(5))
 //!         .send()
 //!         .await?;
-//!     if !response.status().is_success() {
-//!         return Err(Failure::new("not-ordered", format!("the shop says {}", response.status())));
+//!     match response.status() {
+//!         StatusCode::OK | StatusCode::CREATED => Ok(response.into_body().json().await?),
+//!         StatusCode::CONFLICT => Err(Failure::new("out-of-stock", "the shop has no lamps")),
+//!         status => Err(Failure::new("unavailable", format!("the shop says {status}")).retryable()),
 //!     }
-//!     let receipt: Receipt = response.into_body().json().await?;
-//!     Ok(receipt.number)
 //! }
 //! # fn main() {}
 //! ```
@@ -47,15 +45,15 @@
 //!
 //! ```
 //! use runner::Failure;
-//! use runner::http::{self, Html, Json, Method, Reply, Request, Response, StatusCode};
+//! use runner::http::{Html, Json, Method, Reply, Request, Response, StatusCode};
 //!
 //! #[runner::http]
 //! async fn handle(request: Request) -> Result<Response, Failure> {
 //!     match (request.method(), request.uri().path()) {
 //!         (&Method::GET, "/") => Html("<h1>Lamps</h1>").reply(),
-//!         (&Method::POST, "/sum") => {
-//!             let numbers: Vec<u64> = request.into_body().json().await?;
-//!             Json(numbers.iter().sum::<u64>()).reply()
+//!         (&Method::POST, "/total") => {
+//!             let counts: Vec<u32> = request.into_body().json().await?;
+//!             Json(counts.iter().sum::<u32>()).reply()
 //!         }
 //!         (&Method::POST, "/echo") => Response::new(request.into_body()).reply(), // as it comes
 //!         _ => (StatusCode::NOT_FOUND, "no such page").reply(),
@@ -64,15 +62,16 @@
 //! # fn main() {
 //!
 //! // It stays an ordinary function, for tests.
-//! let request = Request::post("/sum").body("[1, 2]".into()).expect("it is well formed");
+//! let request = Request::post("/total").body("[1, 2]".into()).expect("it is well formed");
 //! let response = runner::block_on(handle(request)).expect("it answers");
 //! assert_eq!(runner::block_on(response.into_body().text()).expect("it is text"), "3");
 //! # }
 //! ```
 //!
-//! A module has one handler, and may have tasks beside it. What a handler [fails](crate::Failure) with is answered with 500
-//! `internal server error`; the reason goes to standard error. Dropping a request's body unread is no mistake. `connection`,
-//! `transfer-encoding` and their like are the host's to set: on a response they are left out.
+//! A module has one handler, and may have tasks beside it. Who was asked is `request.uri().authority()`: there is no `host`
+//! among the headers. What a handler [fails](crate::Failure) with is answered with 500 `internal server error`; the reason goes
+//! to the log (feature `log`), or to standard error where the guest has none. Dropping a request's body unread is no mistake.
+//! `connection`, `transfer-encoding` and their like are the host's to set: on a response they are left out.
 //!
 //! # Bodies
 //!

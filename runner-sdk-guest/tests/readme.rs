@@ -5,6 +5,7 @@ fn documented() -> String {
     let sources = [
         include_str!("../src/lib.rs"),
         include_str!("../src/config.rs"),
+        include_str!("../src/http.rs"),
         include_str!("../src/kv.rs"),
         include_str!("../src/log.rs"),
     ];
@@ -21,5 +22,5 @@ fn each_guest_in_the_readme_stands_in_the_documentation_too() {
         assert!(documented.contains(code), "no example of the crate's documentation is:\n{code}");
         found += 1;
     }
-    assert!(found >= 4, "the README has {found} examples");
+    assert!(found >= 6, "the README has {found} examples");
 }
