@@ -68,12 +68,9 @@ impl Kept {
         self.ends_ms.is_none_or(|ends| ends > now)
     }
 
-    /// As it is told, where it has not ended. Only a value that ends has the clock read, which costs as much as finding it.
+    /// As it is told, where it has not ended.
     fn entry(&self, clock: &dyn Clock) -> Option<Entry> {
-        let ends_in = match self.ends_ms {
-            None => None,
-            Some(ends) => Some(Duration::from_millis(ends.checked_sub(clock.now_ms()).filter(|left| *left > 0)?)),
-        };
+        let ends_in = left(self.ends_ms, clock)?;
         Some(Entry { value: self.value.clone(), version: self.version, ends_in })
     }
 }
@@ -160,9 +157,12 @@ pub(crate) fn ends_ms(ends: Ends, before: Option<u64>, now: u64) -> Option<u64> 
 /// As far as the signed 64 bits of a database go.
 const MS_MAX: u64 = i64::MAX as u64;
 
-/// The time left until an end.
-pub(crate) fn left(ends_ms: Option<u64>, now: u64) -> Option<Duration> {
-    ends_ms.map(|ends| Duration::from_millis(ends.saturating_sub(now)))
+/// The time that a value has left, where it ends; `None` of one that has ended. Only a value that ends has the clock read,
+/// which costs as much as finding it.
+pub(crate) fn left(ends_ms: Option<u64>, clock: &dyn Clock) -> Option<Option<Duration>> {
+    let Some(ends_ms) = ends_ms else { return Some(None) };
+    let left = ends_ms.checked_sub(clock.now_ms()).filter(|left| *left > 0)?;
+    Some(Some(Duration::from_millis(left)))
 }
 
 #[async_trait]

@@ -170,14 +170,14 @@ impl SqliteStore {
 #[async_trait]
 impl Store for SqliteStore {
     async fn get_many(&self, namespace: &Namespace, keys: &[Key], bytes_max: u64) -> Result<Vec<Option<Entry>>> {
-        let (namespace, keys, now) = (namespace.clone(), keys.to_vec(), self.clock.now_ms());
+        let (namespace, keys, clock) = (namespace.clone(), keys.to_vec(), Arc::clone(&self.clock));
         self.read(move |connection| {
             // One view of the file for all keys.
             let view = connection.transaction().map_err(failed)?;
             let mut left = bytes_max;
             let mut entries = Vec::with_capacity(keys.len());
             for key in &keys {
-                let entry = entry(&view, &namespace, key, (bytes_max, left), now)?;
+                let entry = entry(&view, &namespace, key, (bytes_max, left), &*clock)?;
                 left -= entry.as_ref().map_or(0, |entry| entry.value.len() as u64);
                 entries.push(entry);
             }
@@ -187,35 +187,35 @@ impl Store for SqliteStore {
     }
 
     async fn get_one(&self, namespace: &Namespace, key: &Key, bytes_max: u64) -> Result<Option<Entry>> {
-        let now = self.clock.now_ms();
         let bytes = (bytes_max, bytes_max);
         if self.in_place
-            && let Some(found) = self.readers.in_place(|connection| entry(connection, namespace, key, bytes, now))
+            && let Some(found) =
+                self.readers.in_place(|connection| entry(connection, namespace, key, bytes, &*self.clock))
         {
             return found;
         }
-        let (namespace, key) = (namespace.clone(), key.clone());
-        self.read(move |connection| entry(connection, &namespace, &key, bytes, now)).await
+        let (namespace, key, clock) = (namespace.clone(), key.clone(), Arc::clone(&self.clock));
+        self.read(move |connection| entry(connection, &namespace, &key, bytes, &*clock)).await
     }
 
     async fn exists(&self, namespace: &Namespace, key: &Key) -> Result<bool> {
-        let now = self.clock.now_ms();
         if self.in_place
-            && let Some(found) = self.readers.in_place(|connection| exists(connection, namespace, key, now))
+            && let Some(found) = self.readers.in_place(|connection| exists(connection, namespace, key, &*self.clock))
         {
             return found;
         }
-        let (namespace, key) = (namespace.clone(), key.clone());
-        self.read(move |connection| exists(connection, &namespace, &key, now)).await
+        let (namespace, key, clock) = (namespace.clone(), key.clone(), Arc::clone(&self.clock));
+        self.read(move |connection| exists(connection, &namespace, &key, &*clock)).await
     }
 
     async fn list(&self, namespace: &Namespace, prefix: &str, after: Option<&Key>, limit: NonZeroU32) -> Result<Page> {
-        let (namespace, now) = (namespace.clone(), self.clock.now_ms());
+        let (namespace, clock) = (namespace.clone(), Arc::clone(&self.clock));
         // The first bytes after a key are those of the key and a zero.
         let after = after.map(|key| [key.as_str().as_bytes(), &[0]].concat()).unwrap_or_default();
         let from = after.max(prefix.as_bytes().to_vec());
         let to = after_prefix(prefix);
         self.read(move |connection| {
+            let now = clock.now_ms();
             let mut statement = connection
                 .prepare_cached(
                     "SELECT key FROM entry
@@ -244,41 +244,41 @@ impl Store for SqliteStore {
 }
 
 /// The entry of a key, where its value has no more bytes than are left of those that may be read at once.
+///
+/// The clock is read after the entry is found, so that it is not behind the one that wrote it: a value never has more time
+/// left than it was given.
 fn entry(
     connection: &Connection,
     namespace: &Namespace,
     key: &Key,
     (bytes_max, left_bytes): (u64, u64),
-    now: u64,
+    clock: &dyn Clock,
 ) -> Result<Option<Entry>> {
     let mut statement = connection
         .prepare_cached(
             "SELECT value, version, ends FROM entry
-             WHERE namespace = (SELECT id FROM namespace WHERE name = ?1) AND key = ?2
-                 AND (ends IS NULL OR ends > ?3)",
+             WHERE namespace = (SELECT id FROM namespace WHERE name = ?1) AND key = ?2",
         )
         .map_err(failed)?;
-    let mut rows = statement.query(params![blob(namespace), bytes_of(key), signed(now)]).map_err(failed)?;
+    let mut rows = statement.query(params![blob(namespace), bytes_of(key)]).map_err(failed)?;
     let Some(row) = rows.next().map_err(failed)? else { return Ok(None) };
+    let ends: Option<i64> = row.get(2).map_err(failed)?;
+    let Some(ends_in) = left(ends.map(unsigned), clock) else { return Ok(None) };
     let value = row.get_ref(0).map_err(failed)?.as_blob().map_err(damaged)?;
     check_bytes((bytes_max - left_bytes).saturating_add(value.len() as u64), bytes_max)?;
-    let ends: Option<i64> = row.get(2).map_err(failed)?;
-    Ok(Some(Entry {
-        value: Bytes::copy_from_slice(value),
-        version: version(row.get(1).map_err(failed)?),
-        ends_in: left(ends.map(unsigned), now),
-    }))
+    let version = version(row.get(1).map_err(failed)?);
+    Ok(Some(Entry { value: Bytes::copy_from_slice(value), version, ends_in }))
 }
 
-fn exists(connection: &Connection, namespace: &Namespace, key: &Key, now: u64) -> Result<bool> {
+fn exists(connection: &Connection, namespace: &Namespace, key: &Key, clock: &dyn Clock) -> Result<bool> {
     let mut statement = connection
         .prepare_cached(
-            "SELECT 1 FROM entry
-             WHERE namespace = (SELECT id FROM namespace WHERE name = ?1) AND key = ?2
-                 AND (ends IS NULL OR ends > ?3)",
+            "SELECT ends FROM entry
+             WHERE namespace = (SELECT id FROM namespace WHERE name = ?1) AND key = ?2",
         )
         .map_err(failed)?;
-    statement.exists(params![blob(namespace), bytes_of(key), signed(now)]).map_err(failed)
+    let found = statement.query_row(params![blob(namespace), bytes_of(key)], |row| row.get::<_, Option<i64>>(0));
+    Ok(found.optional().map_err(failed)?.is_some_and(|ends| left(ends.map(unsigned), clock).is_some()))
 }
 
 enum Job {

@@ -5,9 +5,11 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
-use runner_host_kv::{Ends, Error, Key, ManualClock, Namespace, SqliteStore, Store, StoreExt, Usage};
+use runner_host_kv::{Clock, Ends, Error, Key, ManualClock, Namespace, SqliteStore, Store, StoreExt, Usage};
 use rusqlite::Connection;
 
 fn space() -> Namespace {
@@ -41,6 +43,43 @@ async fn what_was_written_is_there_when_the_file_is_opened_again() {
     assert!(!store.exists(&space(), &key("b")).await.expect("exists"), "an end outlives the process");
     let next = store.set(&space(), &key("a"), Bytes::from_static(b"1")).await.expect("set");
     assert_ne!(next, version, "versions go on where they were");
+}
+
+/// A clock that stands still. When it is next read, somebody else writes to the file first, a minute later by their own.
+struct Interrupted {
+    path: std::path::PathBuf,
+    armed: AtomicBool,
+}
+
+impl Clock for Interrupted {
+    fn now_ms(&self) -> u64 {
+        if self.armed.swap(false, Ordering::SeqCst) {
+            let path = self.path.clone();
+            let write = async move {
+                let theirs = SqliteStore::open_with_clock(path, Arc::new(ManualClock::at_ms(5_000 + 60_000)))?;
+                theirs.set_for(&space(), &key("a"), Bytes::new(), Ends::After(Duration::from_millis(500))).await
+            };
+            let elsewhere = std::thread::spawn(|| tokio::runtime::Runtime::new().expect("it starts").block_on(write));
+            elsewhere.join().expect("no panic").expect("set");
+        }
+        5_000
+    }
+}
+
+#[tokio::test]
+async fn a_value_never_has_more_time_left_than_it_was_given() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("kv.sqlite");
+    let clock = Arc::new(Interrupted { path: path.clone(), armed: AtomicBool::new(false) });
+    let store = SqliteStore::open_with_clock(&path, clock.clone()).expect("a new file");
+    let half = Duration::from_millis(500);
+    for store in [store.clone(), store.reading_in_place()] {
+        store.set_for(&space(), &key("a"), Bytes::new(), Ends::After(half)).await.expect("set");
+        clock.armed.store(true, Ordering::SeqCst);
+        let entry = store.get(&space(), &key("a")).await.expect("get").expect("it is there");
+        assert!(!clock.armed.load(Ordering::SeqCst), "somebody else has written meanwhile");
+        assert_eq!(entry.ends_in, Some(half));
+    }
 }
 
 #[tokio::test]
