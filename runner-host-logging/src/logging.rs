@@ -1,6 +1,7 @@
 //! [`Logging`]: what one call may say, and what becomes of it. It knows no engine; what the core asks of it is in `wasi.rs`.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use runner_core::CallContext;
 
@@ -15,8 +16,8 @@ use crate::text::{cut, harmless};
 /// Events are made on a thread of its own, in the order in which a call says things, in the span in which the guest was:
 /// no guest waits for a subscriber. What waits for the thread is at most 8 MiB; what is more is left out, and an event says
 /// how many messages that were. When the capability is dropped, with its executor, it waits up to a second for the last
-/// of them.
-#[derive(Default)]
+/// of them; [`Logging::flush`] waits when it is asked to. Clones are the same capability.
+#[derive(Clone, Default)]
 pub struct Logging {
     pen: Arc<Pen>,
 }
@@ -25,6 +26,12 @@ impl Logging {
     /// A capability for the subscriber that is in place where a guest runs.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Waits until everything is written that guests have said so far: for tests, and before a process exits. False where
+    /// that took longer than so much. It blocks the thread.
+    pub fn flush(&self, patience: Duration) -> bool {
+        self.pen.flush(patience)
     }
 
     /// What one call may say.

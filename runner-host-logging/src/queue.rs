@@ -162,13 +162,20 @@ impl Pen {
     }
 }
 
+impl Pen {
+    /// Waits until what was handed over is written; whether it was, in that time.
+    pub(crate) fn flush(&self, patience: Duration) -> bool {
+        let unwritten = |waiting: &mut Waiting| waiting.runs && (!waiting.is_empty() || waiting.writes);
+        let waited = self.0.emptied.wait_timeout_while(self.0.lock(), patience, unwritten);
+        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
+    }
+}
+
 impl Drop for Pen {
     fn drop(&mut self) {
-        let mut waiting = self.0.lock();
-        waiting.ended = true;
+        self.0.lock().ended = true;
         self.0.filled.notify_one();
-        let unwritten = |waiting: &mut Waiting| waiting.runs && (!waiting.is_empty() || waiting.writes);
-        drop(self.0.emptied.wait_timeout_while(waiting, PATIENCE, unwritten));
+        self.flush(PATIENCE);
     }
 }
 

@@ -134,6 +134,7 @@ async fn a_guest_does_not_wait_for_a_reader_that_does_not_read_and_what_it_misse
     assert_eq!(outcome.expect("the host does its part").ending, Ending::Returned(json!(null)));
     reaches.recv_timeout(Duration::from_secs(10)).expect("the reader got the first one");
     assert_eq!(log.all().len(), 1, "and is still there, though the call has ended");
+    assert!(!lent.logging.flush(Duration::from_millis(10)), "who asks is told that it is not written");
     let_go.send(()).expect("it waits");
     lent.end();
     let (told, said): (Vec<_>, Vec<_>) = log.all().into_iter().partition(|heard| !heard.field("left_out").is_null());
@@ -143,6 +144,18 @@ async fn a_guest_does_not_wait_for_a_reader_that_does_not_read_and_what_it_misse
     assert_eq!(said.len() as u64 + left_out, MESSAGES);
     let bytes: usize = said.iter().map(|heard| heard.message.len()).sum();
     assert!((7 << 20..9 << 20).contains(&bytes), "the queue holds 8 MiB: {bytes}");
+}
+
+#[tokio::test]
+async fn what_was_said_is_written_when_a_flush_says_so() {
+    let (log, _guard) = Log::hear(LevelFilter::TRACE);
+    let lent = Lent::new(json!({})).await;
+    assert!(lent.logging.flush(Duration::ZERO), "nothing was said");
+    for call in 1..=100 {
+        lent.log("info", "", "hello", 1).await;
+        assert!(lent.logging.flush(Duration::from_secs(10)));
+        assert_eq!(log.all().len(), call);
+    }
 }
 
 /// A reader that panics at its first event.

@@ -57,7 +57,7 @@ async fn a_component_from_before_the_package_had_a_version_is_heard_too() {
 #[tokio::test]
 async fn both_names_of_the_interface_are_served() {
     let granted = Grants::none().grant("logging", json!({}));
-    let explained = executor().explain(runner_guests::get("logger"), &granted).await.expect("explained");
+    let explained = executor(Logging::new()).explain(runner_guests::get("logger"), &granted).await.expect("explained");
     let mut served: Vec<_> = explained.imports.iter().filter(|import| import.name.contains("logging")).collect();
     served.sort_by_key(|import| &import.name);
     let names: Vec<_> = served.iter().map(|import| import.name.as_str()).collect();
@@ -69,7 +69,10 @@ async fn both_names_of_the_interface_are_served() {
 
 #[tokio::test]
 async fn without_a_grant_a_guest_does_not_load_and_the_error_says_what_to_grant() {
-    let error = executor().load(runner_guests::get("logger"), &Grants::none()).await.expect_err("nothing is granted");
+    let error = executor(Logging::new())
+        .load(runner_guests::get("logger"), &Grants::none())
+        .await
+        .expect_err("nothing is granted");
     assert_eq!(error.kind(), ErrorKind::Denied);
     let words = "capability `logging` serves it: grant it with {\"logging\":{\"level\":\"info\"}}";
     assert!(error.to_string().contains(words), "{error}");
@@ -84,7 +87,8 @@ async fn a_misspelt_grant_is_refused() {
         (json!({ "messages": -1 }), "expected u64"),
     ] {
         let granted = Grants::none().grant("logging", grant);
-        let error = executor().load(runner_guests::get("logger"), &granted).await.expect_err("it is refused");
+        let error =
+            executor(Logging::new()).load(runner_guests::get("logger"), &granted).await.expect_err("it is refused");
         assert_eq!(error.kind(), ErrorKind::Invalid);
         assert!(error.to_string().contains(words), "{error}");
     }

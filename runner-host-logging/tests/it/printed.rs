@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use runner_core::{Ending, Grants};
+use runner_host_logging::Logging;
 use serde_json::json;
 use tracing::Level;
 use tracing_subscriber::filter::LevelFilter;
@@ -43,7 +44,7 @@ async fn a_guest_that_knows_no_logging_is_heard_all_the_same() {
 #[tokio::test]
 async fn without_a_grant_nothing_that_a_guest_prints_is_logged() {
     let (log, _guard) = Log::hear(LevelFilter::TRACE);
-    let executor = executor();
+    let executor = executor(Logging::new());
     let program = executor.load(runner_guests::get("command-p2"), &Grants::none()).await.expect("it loads");
     let outcome = program.command().args(["command", "echo", "hello"]).run().await.expect("it runs");
     assert_eq!(outcome.stdout, b"hello\n");

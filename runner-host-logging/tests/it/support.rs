@@ -89,14 +89,15 @@ impl Visit for Fields {
     }
 }
 
-pub(crate) fn executor() -> Executor {
+pub(crate) fn executor(logging: Logging) -> Executor {
     let bounds = Bounds { calls: 16, queue: 64, ..Bounds::default() };
-    Executor::builder().bounds(bounds).capability(Logging::new()).build().expect("it starts")
+    Executor::builder().bounds(bounds).capability(logging).build().expect("it starts")
 }
 
 /// A guest that may log.
 pub(crate) struct Lent {
     pub(crate) program: Program,
+    pub(crate) logging: Logging,
     executor: Executor,
 }
 
@@ -106,10 +107,11 @@ impl Lent {
     }
 
     pub(crate) async fn guest(guest: &str, grant: Value) -> Self {
-        let executor = executor();
+        let logging = Logging::new();
+        let executor = executor(logging.clone());
         let grants = Grants::none().grant("logging", grant);
         let program = executor.load(runner_guests::get(guest), &grants).await.expect("the guest loads");
-        Lent { program, executor }
+        Lent { program, logging, executor }
     }
 
     /// Logs one message so many times.
@@ -132,6 +134,6 @@ impl Lent {
 
     /// Drops the executor, which waits for what is still to be written.
     pub(crate) fn end(self) {
-        drop((self.program, self.executor));
+        drop((self.program, self.logging, self.executor));
     }
 }
