@@ -3,8 +3,8 @@
 //!
 //! # From nothing to a guest that fetches
 //!
-//! A guest is any component that imports `wasi:http/outgoing-handler` 0.2, in any language: with Rust's `wstd`,
-//! JavaScript's `fetch`, or the bare bindings. The host lends it [`Http`], and says in a [`Grant`] what may be asked of whom:
+//! A guest is any component that imports `wasi:http/outgoing-handler` 0.2, in any language: with the guest SDK's
+//! `runner::http`, Rust's `wstd`, JavaScript's `fetch`, or the bare bindings. The host lends it [`Http`], and says in a [`Grant`] what may be asked of whom:
 //!
 //! ```no_run
 #![doc = include_str!("../examples/fetch.rs")]

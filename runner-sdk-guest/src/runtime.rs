@@ -195,3 +195,47 @@ mod host {
 
 #[cfg(feature = "http")]
 pub(crate) use self::host::nanoseconds;
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, poll_fn, ready};
+
+    use futures::{SinkExt, StreamExt, channel::mpsc};
+
+    use super::*;
+
+    #[test]
+    fn a_future_that_wakes_itself_comes_to_its_end() {
+        let mut turns = 0;
+        let counted = poll_fn(|context| {
+            turns += 1;
+            context.waker().wake_by_ref();
+            if turns == 100 { Poll::Ready("done") } else { Poll::Pending }
+        });
+        assert_eq!(block_on(counted), "done");
+        assert_eq!(turns, 100);
+    }
+
+    #[test]
+    fn futures_that_wait_for_each_other_take_turns() {
+        let (mut sender, receiver) = mpsc::channel(0);
+        let send = async move {
+            for number in 0..100 {
+                sender.send(number).await.expect("somebody receives");
+            }
+        };
+        let (sum, ()) = block_on(async { futures::join!(receiver.fold(0, |sum, number| ready(sum + number)), send) });
+        assert_eq!(sum, 4_950);
+    }
+
+    #[test]
+    fn one_may_run_within_another() {
+        assert_eq!(block_on(async { block_on(async { 1 }) + block_on(ready(2)) }), 3);
+    }
+
+    #[test]
+    #[should_panic(expected = "the guest waits for itself")]
+    fn what_nobody_wakes_is_said_and_not_waited_for() {
+        block_on(pending::<()>());
+    }
+}

@@ -5,9 +5,11 @@
 mod calls; // what a call pays for, and what ends with it
 mod caps; // each number
 mod grants; // allowed and denied
+mod guests; // a summariser and a webhook, written with the SDK
 mod hostile; // what must never be reached
 mod pools; // who shares connections with whom
 mod redirects; // hop by hop
+mod sdk; // runner::http of the guest SDK, both faces
 mod secrets; // there and nowhere else
 mod strangers; // what other people build
 mod streams; // bodies, both ways

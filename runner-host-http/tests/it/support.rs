@@ -42,6 +42,10 @@ struct Notes {
     under_way: AtomicUsize,
     under_way_most: AtomicUsize,
     seen: Mutex<Vec<Seen>>,
+    /// What `/keep` was sent.
+    kept: Mutex<Vec<Bytes>>,
+    /// Content types and bodies by path.
+    pages: Mutex<HashMap<String, (String, Bytes)>>,
 }
 
 /// A server on a port of its own; it ends with the test's runtime.
@@ -122,6 +126,16 @@ impl Server {
         self.notes.seen.lock().unwrap().clone()
     }
 
+    /// What was sent to `/keep`, in order.
+    pub(crate) fn kept(&self) -> Vec<Bytes> {
+        self.notes.kept.lock().unwrap().clone()
+    }
+
+    /// Serves a page.
+    pub(crate) fn page(&self, path: &str, content_type: &str, body: impl Into<Bytes>) {
+        self.notes.pages.lock().unwrap().insert(path.to_owned(), (content_type.to_owned(), body.into()));
+    }
+
     /// The address of a path by the server's number.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
@@ -142,7 +156,18 @@ impl Server {
         });
         let under_way = self.notes.under_way.fetch_add(1, Ordering::SeqCst) + 1;
         self.notes.under_way_most.fetch_max(under_way, Ordering::SeqCst);
-        let response = routes(request, &path).await;
+        let page = self.notes.pages.lock().unwrap().get(&path).cloned();
+        let response = match (page, path.as_str()) {
+            (Some((content_type, body)), _) => {
+                Response::builder().header("content-type", content_type).body(text(body)).unwrap()
+            }
+            (None, "/keep") => {
+                let body = request.into_body().collect().await.map(|body| body.to_bytes());
+                self.notes.kept.lock().unwrap().push(body.unwrap_or_default());
+                Response::builder().status(202).body(text("kept")).unwrap()
+            }
+            (None, _) => routes(request, &path).await,
+        };
         self.notes.under_way.fetch_sub(1, Ordering::SeqCst);
         response
     }

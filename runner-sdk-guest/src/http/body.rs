@@ -277,3 +277,52 @@ impl<B: HttpBody<Data: Into<Bytes>, Error: Into<BoxError>>> HttpBody for Foreign
         self.0.size_hint()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::stream::iter;
+
+    use super::*;
+    use crate::block_on;
+
+    /// A body of pieces whose length nobody knows.
+    fn pieces(pieces: &'static [&'static str]) -> Body {
+        Body::from_stream(iter(pieces.iter().map(|piece| Ok::<_, Error>(*piece))))
+    }
+
+    #[test]
+    fn what_is_read_at_once_is_as_long_as_its_limit_and_no_longer() {
+        for whole in [true, false] {
+            let body = |limit| if whole { Body::from("abcdef") } else { pieces(&["ab", "cd", "ef"]) }.limit(limit);
+            assert_eq!(block_on(body(6).bytes()).expect("it fits"), "abcdef");
+            let error = block_on(body(5).bytes()).expect_err("it does not");
+            assert_eq!(error.kind(), ErrorKind::TooLarge);
+            let words = "the body has more than 5 bytes: read it piece by piece, or raise its `limit`";
+            assert_eq!(error.to_string(), words);
+        }
+        assert_eq!(block_on(Body::empty().limit(0).bytes()).expect("nothing fits"), "");
+    }
+
+    #[test]
+    fn what_is_not_what_it_is_read_as_says_so() {
+        assert_eq!(block_on(Body::from(vec![b'a', 0xff]).text()).expect_err("it is none").kind(), ErrorKind::Decode);
+        assert_eq!(block_on(Body::from("{").json::<u32>()).expect_err("it is none").kind(), ErrorKind::Decode);
+        assert_eq!(
+            block_on(Body::from("a").form::<[(String, u32); 1]>()).expect_err("it is none").kind(),
+            ErrorKind::Decode
+        );
+        let form: Vec<(String, String)> = block_on(Body::from("a=1&b=%26+%C3%A9").form()).expect("it is one");
+        assert_eq!(form, [("a".to_owned(), "1".to_owned()), ("b".to_owned(), "& \u{e9}".to_owned())]);
+    }
+
+    #[test]
+    fn an_error_of_this_crate_passes_through_a_stream_and_another_is_its_cause() {
+        let ours = || Err::<&str, _>(Error::new(ErrorKind::Timeout, "too late"));
+        let error = block_on(Body::new(Body::from_stream(iter([ours()]))).bytes()).expect_err("it fails");
+        assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::Timeout, "too late"));
+        let theirs = Err::<&str, _>(std::io::Error::other("no more"));
+        let error = block_on(Body::from_stream(iter([Ok("some"), theirs])).bytes()).expect_err("it fails");
+        assert_eq!(error.kind(), ErrorKind::Body);
+        assert_eq!(std::error::Error::source(&error).expect("its cause").to_string(), "no more");
+    }
+}
