@@ -12,9 +12,10 @@ use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
+use crate::clock::{after, is_past};
 use crate::error::{Error, ErrorKind, Result};
 use crate::secrets::Redactor;
 use crate::target::Origin;
@@ -82,9 +83,31 @@ pub(crate) struct Outgoing {
     inner: Mutex<RequestBody>,
     left: u64,
     allowed: u64,
-    ended: Pin<Box<WaitForCancellationFutureOwned>>,
+    call: Ended,
     meter: Arc<dyn Meter>,
     sent: Arc<Sent>,
+}
+
+/// The end of a call, as a body looks out for it: waited for only where the body has to wait itself.
+struct Ended {
+    token: CancellationToken,
+    waiting: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+}
+
+impl Ended {
+    fn of(call: &Call) -> Self {
+        Ended { token: call.ended.clone(), waiting: None }
+    }
+
+    fn is_now(&self) -> bool {
+        self.token.is_cancelled()
+    }
+
+    /// Whether it has come; if not, whoever polls is woken when it does.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let token = &self.token;
+        self.waiting.get_or_insert_with(|| Box::pin(token.clone().cancelled_owned())).as_mut().poll(cx)
+    }
 }
 
 /// What became of a request's body.
@@ -115,9 +138,8 @@ impl Drop for Outgoing {
 
 impl Outgoing {
     pub(crate) fn new(inner: RequestBody, allowed: u64, call: &Call, sent: Arc<Sent>) -> Self {
-        let ended = Box::pin(call.ended.clone().cancelled_owned());
         let meter = Arc::clone(&call.meter);
-        Outgoing { inner: Mutex::new(inner), left: allowed, allowed, ended, meter, sent }
+        Outgoing { inner: Mutex::new(inner), left: allowed, allowed, call: Ended::of(call), meter, sent }
     }
 
     fn account(&mut self, bytes: u64) -> Result<()> {
@@ -139,19 +161,24 @@ impl HttpBody for Outgoing {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = &mut *self;
-        let result = match this.ended.as_mut().poll(cx) {
-            Poll::Ready(()) => Err(Error::ended()),
-            Poll::Pending => {
-                let inner = this.inner.get_mut().unwrap_or_else(PoisonError::into_inner);
-                match ready!(Pin::new(inner).poll_frame(cx)) {
-                    None => {
-                        this.sent.ended.store(true, Ordering::Release);
-                        return Poll::Ready(None);
-                    }
-                    Some(Ok(frame)) => this.account(frame.data_ref().map_or(0, Bytes::len) as u64).map(|()| frame),
-                    Some(Err(error)) => {
-                        Err(Error::new(ErrorKind::RequestInvalid, format!("the request's body broke off: {error}")))
-                    }
+        let result = if this.call.is_now() {
+            Err(Error::ended())
+        } else {
+            let inner = this.inner.get_mut().unwrap_or_else(PoisonError::into_inner);
+            match Pin::new(inner).poll_frame(cx) {
+                Poll::Pending => {
+                    ready!(this.call.poll(cx));
+                    Err(Error::ended())
+                }
+                Poll::Ready(None) => {
+                    this.sent.ended.store(true, Ordering::Release);
+                    return Poll::Ready(None);
+                }
+                Poll::Ready(Some(Ok(frame))) => {
+                    this.account(frame.data_ref().map_or(0, Bytes::len) as u64).map(|()| frame)
+                }
+                Poll::Ready(Some(Err(error))) => {
+                    Err(Error::new(ErrorKind::RequestInvalid, format!("the request's body broke off: {error}")))
                 }
             }
         };
@@ -179,9 +206,11 @@ pub struct Body {
     allowed: u64,
     header_bytes: u64,
     between: Duration,
+    /// When the whole exchange ends.
+    ends: Instant,
+    /// Where the other side lets it wait: until the pause is too long, or the exchange ends.
     pause: Option<Pin<Box<Sleep>>>,
-    total: Pin<Box<Sleep>>,
-    ended: Pin<Box<WaitForCancellationFutureOwned>>,
+    call: Ended,
     meter: Arc<dyn Meter>,
     redactor: Redactor,
     origin: Origin,
@@ -201,7 +230,7 @@ pub(crate) struct Terms {
 }
 
 impl Body {
-    pub(crate) fn new(inner: reqwest::Body, terms: Terms, total: Pin<Box<Sleep>>, call: &Call) -> Self {
+    pub(crate) fn new(inner: reqwest::Body, terms: Terms, ends: Instant, call: &Call) -> Self {
         let permit = (!inner.is_end_stream()).then_some(terms.permit);
         Body {
             inner,
@@ -209,9 +238,9 @@ impl Body {
             allowed: terms.allowed,
             header_bytes: terms.header_bytes,
             between: terms.between,
+            ends,
             pause: None,
-            total,
-            ended: Box::pin(call.ended.clone().cancelled_owned()),
+            call: Ended::of(call),
             meter: Arc::clone(&call.meter),
             redactor: terms.redactor,
             origin: terms.origin,
@@ -250,12 +279,11 @@ impl Body {
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>>>> {
-        if self.ended.as_mut().poll(cx).is_ready() {
+        if self.call.is_now() {
             return Poll::Ready(Some(Err(Error::ended())));
         }
-        if self.total.as_mut().poll(cx).is_ready() {
-            let message = format!("{}: the response did not end in time", self.origin);
-            return Poll::Ready(Some(Err(Error::new(ErrorKind::ResponseTimeout, message))));
+        if is_past(self.ends) {
+            return Poll::Ready(Some(Err(self.late())));
         }
         match Pin::new(&mut self.inner).poll_frame(cx) {
             Poll::Ready(None) => Poll::Ready(None),
@@ -271,14 +299,23 @@ impl Body {
                 })))
             }
             Poll::Pending => {
-                let between = self.between;
-                let pause =
-                    self.pause.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(crate::clock::after(between))));
-                ready!(pause.as_mut().poll(cx));
+                if self.call.poll(cx).is_ready() {
+                    return Poll::Ready(Some(Err(Error::ended())));
+                }
+                let (between, ends) = (self.between, self.ends);
+                let until = || tokio::time::sleep_until(after(between).min(ends));
+                ready!(self.pause.get_or_insert_with(|| Box::pin(until())).as_mut().poll(cx));
+                if is_past(ends) {
+                    return Poll::Ready(Some(Err(self.late())));
+                }
                 let message = format!("{}: the response paused for over {between:?}", self.origin);
                 Poll::Ready(Some(Err(Error::new(ErrorKind::ReadTimeout, message))))
             }
         }
+    }
+
+    fn late(&self) -> Error {
+        Error::new(ErrorKind::ResponseTimeout, format!("{}: the response did not end in time", self.origin))
     }
 }
 

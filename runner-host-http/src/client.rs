@@ -21,17 +21,18 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 use tower::{Layer, Service};
+use url::Url;
 
 use crate::address::Range;
 use crate::body::{Body, BoxError, Call, Outgoing, RequestBody, Sent, Terms, header_bytes, over_body};
-use crate::clock::after;
+use crate::clock::{after, is_past};
 use crate::error::{Error, ErrorKind, Result};
 use crate::grant::{Caps, Grant};
 use crate::policy::Policy;
 use crate::redirect;
 use crate::resolve::{Checked, Resolve, SystemResolver};
 use crate::secrets::{Redactor, Secrets, has_placeholder};
-use crate::target::{Origin, Target};
+use crate::target::{Origin, Scheme, Target};
 
 /// Grants whose connections are kept; beyond it, those that were not used for longest are closed.
 const OUTLETS_MAX: usize = 256;
@@ -129,7 +130,7 @@ impl Client {
                 resolver: Arc::clone(&self.resolver),
                 tls,
                 pools: Mutex::default(),
-                busy: Mutex::default(),
+                places: Mutex::default(),
             }))
         })
     }
@@ -199,8 +200,16 @@ pub struct Outlet {
     tls: ClientConfig,
     /// One client for each set of addresses that a rule grants: its resolver gives no others.
     pools: Mutex<HashMap<Vec<Range>, reqwest::Client>>,
-    /// Exchanges that may still be begun, by origin.
-    busy: Mutex<HashMap<Origin, Arc<Semaphore>>>,
+    /// Those that were asked, by origin.
+    places: Mutex<HashMap<Origin, Arc<Place>>>,
+}
+
+/// What all exchanges with one origin have in common.
+struct Place {
+    /// Exchanges that may still be begun.
+    turns: Arc<Semaphore>,
+    /// Its URL, read and held against the origin once.
+    base: Url,
 }
 
 /// One request within an exchange.
@@ -218,6 +227,19 @@ struct Times {
     connect: Duration,
     first_byte: Duration,
     between: Duration,
+    /// All of it, and the moment that it ends with.
+    total: Duration,
+    ends: Instant,
+}
+
+impl Times {
+    /// What a wait that was cut short is told as: the whole exchange is over, or the wait has had its time.
+    fn late(&self, origin: &Origin, otherwise: impl FnOnce() -> Error) -> Error {
+        match is_past(self.ends) {
+            true => Error::new(ErrorKind::ResponseTimeout, format!("{origin}: no response within {:?}", self.total)),
+            false => otherwise(),
+        }
+    }
 }
 
 impl Outlet {
@@ -240,20 +262,16 @@ impl Outlet {
             connect: less(request.connect, caps.connect),
             first_byte: less(request.first_byte, caps.first_byte),
             between: less(request.between_bytes, caps.between_bytes),
+            total: caps.total,
+            ends: after(caps.total),
         };
-        let mut total = Box::pin(tokio::time::sleep_until(after(caps.total)));
-        let origin = request.target.origin.clone();
         let result = tokio::select! {
             biased;
             () = call.ended.cancelled() => Err(Error::ended()),
-            () = &mut total => {
-                let message = format!("{origin}: no response within {:?}", caps.total);
-                Err(Error::new(ErrorKind::ResponseTimeout, message))
-            }
             result = self.exchange(request, &times, call) => result,
         };
         match result {
-            Ok((response, terms)) => Ok(response.map(|body| Body::new(body, terms, total, call))),
+            Ok((response, terms)) => Ok(response.map(|body| Body::new(body, terms, times.ends, call))),
             Err(error) => Err(error.map_message(|text| self.redactor.text(text))),
         }
     }
@@ -265,15 +283,18 @@ impl Outlet {
         let mut hop = Hop { method, target, headers, body, own_query: true };
         let mut redirects = 0;
         loop {
-            let (method, origin) = (hop.method.clone(), hop.target.origin.clone());
-            let (target, headers) = (hop.target.clone(), hop.headers.clone());
-            let (mut response, permit, sent) = self.hop(hop, times, call).await?;
             let redirects_max = self.policy.caps().redirects;
-            let location = match redirects_max {
-                0 => None,
-                _ => self.location(&target, &method, sent.is_some_and(|sent| !sent.is_nothing()), &response)?,
-            };
-            let Some((next_method, next_target)) = location else {
+            let origin = hop.target.origin.clone();
+            // What a second request would be made of.
+            let asked = (redirects_max > 0).then(|| (hop.method.clone(), hop.target.clone(), hop.headers.clone()));
+            let (mut response, permit, sent) = self.hop(hop, times, call).await?;
+            let mut next = None;
+            if let Some((method, target, headers)) = asked {
+                let has_body = sent.is_some_and(|sent| !sent.is_nothing());
+                let location = self.location(&target, &method, has_body, &response)?;
+                next = location.map(|(next_method, next_target)| (next_method, next_target, method, headers));
+            }
+            let Some((next_method, next_target, method, mut headers)) = next else {
                 self.redactor.headers(response.headers_mut());
                 let caps = self.policy.caps();
                 let terms = Terms {
@@ -293,7 +314,6 @@ impl Outlet {
                 return Err(Error::limited(ErrorKind::RedirectsTooMany, message, redirects_max.into()));
             }
             call.meter.followed();
-            let mut headers = headers;
             let other_origin = next_target.origin != origin;
             redirect::trim(&mut headers, next_method != method, other_origin, has_placeholder);
             hop = Hop { method: next_method, target: next_target, headers, body: None, own_query: false };
@@ -348,11 +368,17 @@ impl Outlet {
             let message = format!("the request's body is over {} bytes", caps.request_bytes);
             return Err(Error::limited(ErrorKind::RequestBodyBytes, message, caps.request_bytes));
         }
-        let url = target.url(filled.as_deref().or(target.query.as_deref()))?;
+        let place = self.place(origin)?;
+        let url = target.url(&place.base, filled.as_deref().or(target.query.as_deref()))?;
         let pool = self.pool(&rule.addresses)?;
 
         let connected = after(times.connect);
-        let permit = self.permit(origin, connected).await?;
+        let permit = self.permit(&place, origin, connected, times).await?;
+        // Without a length it would not be sent over HTTP/1.1; guests ask for a body where they have none.
+        let unsent = matches!(method, Method::GET | Method::HEAD)
+            && origin.scheme == Scheme::Http
+            && !headers.contains_key(CONTENT_LENGTH);
+        let body = body.filter(|_| !unsent);
         let sent = body.is_some().then(Arc::<Sent>::default);
         let mut request = reqwest::Request::new(method, url);
         *request.headers_mut() = headers;
@@ -362,9 +388,10 @@ impl Outlet {
         // Not the path: where a server has sent us, it may hold a secret.
         tracing::debug!(method = %request.method(), %origin, "request");
         let answer = CONNECTED_BY.scope(connected, pool.execute(request));
-        let answered = timeout_at(after(times.first_byte), answer).await.map_err(|_| {
-            let message = format!("{origin}: no response within {:?}", times.first_byte);
-            Error::new(ErrorKind::ResponseTimeout, message)
+        // One timer for both: most exchanges end long before either.
+        let answered = timeout_at(after(times.first_byte).min(times.ends), answer).await.map_err(|_| {
+            let message = || format!("{origin}: no response within {:?}", times.first_byte);
+            times.late(origin, || Error::new(ErrorKind::ResponseTimeout, message()))
         })?;
         let response = answered.map_err(|error| {
             let failed = sent.as_ref().and_then(|sent| sent.failed());
@@ -413,26 +440,39 @@ impl Outlet {
         Ok(pool)
     }
 
-    /// Waits for its turn with a host.
-    async fn permit(&self, origin: &Origin, until: Instant) -> Result<OwnedSemaphorePermit> {
-        /// Origins whose counts are kept, though nobody uses them.
+    /// What exchanges with an origin share.
+    fn place(&self, origin: &Origin) -> Result<Arc<Place>> {
+        /// Origins that are kept, though nobody asks them.
         const ORIGINS_MAX: usize = 1_024;
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(place) = places.get(origin) {
+            return Ok(Arc::clone(place));
+        }
+        if places.len() >= ORIGINS_MAX {
+            // A permit holds the count alone.
+            places.retain(|_, place| Arc::strong_count(place) > 1 || Arc::strong_count(&place.turns) > 1);
+        }
         let connections = self.policy.caps().connections_per_host as usize;
-        let turns = {
-            let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
-            if busy.len() >= ORIGINS_MAX {
-                busy.retain(|_, turns| Arc::strong_count(turns) > 1);
-            }
-            Arc::clone(
-                busy.entry(origin.clone())
-                    .or_insert_with(|| Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS)))),
-            )
-        };
-        match timeout_at(until, turns.acquire_owned()).await {
+        let turns = Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS)));
+        let place = Arc::new(Place { turns, base: origin.url()? });
+        places.insert(origin.clone(), Arc::clone(&place));
+        Ok(place)
+    }
+
+    /// Waits for its turn with a host.
+    async fn permit(
+        &self,
+        place: &Place,
+        origin: &Origin,
+        until: Instant,
+        times: &Times,
+    ) -> Result<OwnedSemaphorePermit> {
+        match timeout_at(until.min(times.ends), Arc::clone(&place.turns).acquire_owned()).await {
             Ok(Ok(permit)) => Ok(permit),
             _ => {
-                let message = format!("{origin}: {connections} exchanges are under way, the most there may be");
-                Err(Error::new(ErrorKind::ConnectBusy, message))
+                let connections = self.policy.caps().connections_per_host;
+                let message = || format!("{origin}: {connections} exchanges are under way, the most there may be");
+                Err(times.late(origin, || Error::new(ErrorKind::ConnectBusy, message())))
             }
         }
     }

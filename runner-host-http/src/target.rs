@@ -104,6 +104,30 @@ pub struct Origin {
     pub port: u16,
 }
 
+impl Origin {
+    /// Its URL, as the client reads it that dials.
+    pub(crate) fn url(&self) -> Result<Url> {
+        let url = Url::parse(&self.to_string())
+            .map_err(|error| Error::new(ErrorKind::UriInvalid, format!("the URL is none: {error}")))?;
+        // What is dialled must be what was checked, whoever parses it next.
+        let same_host = match (url.host(), &self.host) {
+            (Some(UrlHost::Domain(found)), Host::Name(name)) => found == name,
+            (Some(UrlHost::Ipv4(found)), Host::Address(address)) => IpAddr::from(found) == *address,
+            (Some(UrlHost::Ipv6(found)), Host::Address(address)) => IpAddr::from(found) == *address,
+            _ => false,
+        };
+        let same = url.port_or_known_default() == Some(self.port) && url.scheme() == self.scheme.as_str();
+        match same_host && same {
+            true => Ok(url),
+            false => Err(two_ways()),
+        }
+    }
+}
+
+fn two_ways() -> Error {
+    Error::new(ErrorKind::UriInvalid, "the URL can be read in two ways")
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}://{}", self.scheme, self.host)?;
@@ -311,23 +335,15 @@ impl Target {
         Self::parse(next.as_str())
     }
 
-    /// The URL that is dialled, with a query in the place of its own.
-    pub(crate) fn url(&self, query: Option<&str>) -> Result<Url> {
-        let mut text = format!("{}{}", self.origin, self.path.as_str());
-        if let Some(query) = query {
-            text.push('?');
-            text.push_str(query);
-        }
-        let url = Url::parse(&text)
-            .map_err(|error| Error::new(ErrorKind::UriInvalid, format!("the URL is none: {error}")))?;
-        // What is dialled must be what was checked, whoever parses it next.
-        let same = url.host_str().and_then(|host| Host::parse(host).ok()).as_ref() == Some(&self.origin.host)
-            && url.port_or_known_default() == Some(self.origin.port)
-            && url.scheme() == self.origin.scheme.as_str()
-            && url.path() == self.path.as_str();
-        match same {
+    /// The URL that is dialled, from that of its origin, with a query in the place of its own.
+    pub(crate) fn url(&self, base: &Url, query: Option<&str>) -> Result<Url> {
+        let mut url = base.clone();
+        url.set_path(self.path.as_str());
+        url.set_query(query);
+        // What is sent must be what was checked.
+        match url.path() == self.path.as_str() {
             true => Ok(url),
-            false => Err(Error::new(ErrorKind::UriInvalid, "the URL can be read in two ways")),
+            false => Err(two_ways()),
         }
     }
 }
@@ -529,7 +545,8 @@ mod tests {
         ] {
             let target = Target::parse(url).unwrap();
             assert_eq!(target.to_string(), expected);
-            target.url(None).unwrap();
+            let base = target.origin.url().unwrap();
+            assert_eq!(target.url(&base, target.query.as_deref()).unwrap(), Url::parse(expected).unwrap(), "{url}");
         }
         for url in [
             "example.com",

@@ -3,7 +3,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http::Method;
@@ -250,7 +250,11 @@ impl Drop for Unsent {
         if self.begun {
             return;
         }
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        // Where the guest has ended it already, there is nothing to take.
+        let at_once = Pin::new(&mut self.body).poll_frame(&mut Context::from_waker(Waker::noop()));
+        if let (Poll::Ready(Some(Ok(_))) | Poll::Pending, Ok(runtime)) =
+            (at_once, tokio::runtime::Handle::try_current())
+        {
             let mut unread = std::mem::take(&mut self.body);
             // It ends with the guest at the latest.
             runtime.spawn(async move { while let Some(Ok(_)) = unread.frame().await {} });
