@@ -37,7 +37,7 @@
 //! | feature | what it is | the grant |
 //! |---|---|---|
 //! | `task`, on by default | `#[runner::task]`, [`task::context`] | none |
-//! | `http` | `runner::http`: a client, and [`#[runner::http]`](macro@http) handlers | `http`, for the client |
+//! | `http` | `runner::http`: a client, and `#[runner::http]` handlers | `http`, for the client |
 //! | `kv` | `runner::kv`: values by key, which may end; changes that lose nobody's work | `kv` |
 //! | `config` | `runner::config`: values that whoever runs the guest has set | `config` |
 //! | `log` | `runner::log`: the macros of `log` and `tracing` | `logging` |
