@@ -1,12 +1,12 @@
 //! Runs the rows beside the bare engine, in turns, and ends with the table. Words choose rows; `--quick` sees that all of it
-//! runs; `--strict` fails where a goal is missed.
+//! runs; `--strict` fails where a goal is missed; `--long` adds what takes minutes.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the table is what this program is for")]
 
 use std::process::ExitCode;
 
 use runner_benches::measure::{Pace, in_turns};
 use runner_benches::report::{Line, markdown};
-use runner_benches::{child, enter, http, memory, rows};
+use runner_benches::{child, enter, http, kv, memory, outgoing, rows};
 
 fn main() -> ExitCode {
     match child::was_one() {
@@ -31,6 +31,8 @@ fn main() -> ExitCode {
     }
     lines.extend(http::lines(wanted, &pace).into_iter().map(told));
     lines.extend(memory::lines(wanted).into_iter().map(told));
+    lines.extend(outgoing::lines(wanted, &pace, is_on("--long")).into_iter().map(told));
+    lines.extend(kv::lines(wanted, &pace).into_iter().map(told));
 
     println!("\n{}", markdown(&lines));
     let missed = lines.iter().filter(|line| line.misses()).count();

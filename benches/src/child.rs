@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::io::{self, BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
-use crate::{http, memory};
+use crate::{http, kv, memory, outgoing};
 
 /// The argument that makes a child of this program.
 const CHILD: &str = "child";
@@ -27,6 +27,15 @@ pub fn was_one() -> io::Result<bool> {
             let (Ok(connections), Ok(milliseconds)) = parsed else { return Err(io::Error::other("not numbers")) };
             http::load(address, what, connections, milliseconds)?
         }
+        [CHILD, "origin", host] => {
+            outgoing::serve_origin(host)?;
+            Vec::new()
+        }
+        [CHILD, "asker", side, address, connections] => {
+            outgoing::ask(side, address, connections.parse().map_err(io::Error::other)?)?;
+            Vec::new()
+        }
+        [CHILD, "increments", side, backend] => kv::increments(side, backend)?,
         _ => return Ok(false),
     };
     say(&numbers);

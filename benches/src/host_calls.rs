@@ -110,7 +110,7 @@ fn functions() -> (Executor, Grants) {
 }
 
 /// A side that makes so many host calls by a few calls of the guest.
-fn loops(mut call: impl AsyncFnMut(u32) + 'static) -> Side {
+pub(crate) fn loops(mut call: impl AsyncFnMut(u32) + 'static) -> Side {
     Box::new(move |mut left| {
         wait(async {
             let mut took = Duration::ZERO;

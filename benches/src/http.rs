@@ -105,8 +105,8 @@ const CONCURRENCY: &[usize] = &[1, 32, 128];
 const GOAL: f64 = 0.9;
 
 /// The server's core; the load has the other.
-const SERVER_CORE: usize = 0;
-const LOAD_CORE: usize = 1;
+pub(crate) const SERVER_CORE: usize = 0;
+pub(crate) const LOAD_CORE: usize = 1;
 
 /// Measures the rows over a socket whose names are wanted, then what memory the servers took.
 pub fn lines(wanted: impl Fn(&str) -> bool, pace: &Pace) -> Vec<Line> {
@@ -229,7 +229,7 @@ pub fn serve(side: &str) -> io::Result<()> {
     Ok(())
 }
 
-async fn accept<F, A, B>(listener: TcpListener, answer: F)
+pub(crate) async fn accept<F, A, B>(listener: TcpListener, answer: F)
 where
     F: Fn(Request<hyper::body::Incoming>) -> A + Clone + Send + Sync + 'static,
     A: Future<Output = Result<Response<B>, Failure>> + Send + 'static,

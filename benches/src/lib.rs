@@ -11,9 +11,11 @@ pub mod compute;
 pub mod guests;
 pub mod host_calls;
 pub mod http;
+pub mod kv;
 pub mod measure;
 pub mod memory;
 pub mod ours;
+pub mod outgoing;
 pub mod quiet;
 pub mod report;
 
@@ -55,7 +57,7 @@ impl Row {
 
 /// Every row that one process can measure by itself, in the order of the table.
 pub fn rows() -> impl Iterator<Item = &'static Row> {
-    [calls::ROWS, host_calls::ROWS, cold::ROWS, http::ROWS, compute::ROWS].into_iter().flatten()
+    [calls::ROWS, host_calls::ROWS, cold::ROWS, http::ROWS, compute::ROWS, kv::ROWS].into_iter().flatten()
 }
 
 /// One thread for all that is measured in this process: neither side pays for waking another.

@@ -1,6 +1,6 @@
 //! [`MemoryStore`]: the reference that the other backends are held against. It forgets when it is dropped.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,8 +17,8 @@ use crate::store::{Change, Done, Ends, Entry, Page, Quota, Store, Usage, increme
 /// Keeps values in memory. Clones share what they hold.
 #[derive(Clone)]
 pub struct MemoryStore {
-    /// Guards every name space; never held across an await.
-    spaces: Arc<Mutex<HashMap<Namespace, Space>>>,
+    /// Guards every name space; never held across an await. Few are in use: comparing is faster than hashing.
+    spaces: Arc<Mutex<BTreeMap<Namespace, Space>>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -39,7 +39,7 @@ impl MemoryStore {
         MemoryStore { spaces: Arc::default(), clock }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Namespace, Space>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Namespace, Space>> {
         // Every change is undone before a panic could leave it half made: what is behind a poisoned lock is whole.
         self.spaces.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -29,6 +29,8 @@ const GUESTS: &[(&str, &str, &str)] = &[
     ("kernels", "kernels", UNKNOWN),
     ("big", "big", UNKNOWN),
     ("component-host-call", "component-host-call", UNKNOWN),
+    ("http-loop", "http-loop", P2),
+    ("kv-loop", "kv-loop", UNKNOWN),
     ("kv-user", "kv-user", UNKNOWN),
     ("kv-counter", "kv-counter", UNKNOWN),
     ("kv-limiter", "kv-limiter", P2),
