@@ -37,6 +37,7 @@ afterAll(() => browser?.close());
 export class Visit {
   readonly errors: string[] = [];
   private readonly added = new Set<string>();
+  private readonly named = new Set<string>();
 
   private constructor(readonly page: Page) {
     page.on('console', (message) => {
@@ -44,9 +45,11 @@ export class Visit {
     });
     page.on('pageerror', (error) => this.errors.push(String(error)));
     page.on('response', async (response) => {
-      if (response.status() !== 201 || response.request().method() !== 'POST') return;
+      if (response.status() !== 201) return;
       const body: unknown = await response.json().catch(() => null);
-      if (typeof body === 'object' && body !== null && 'id' in body) this.added.add(String(body.id));
+      if (typeof body !== 'object' || body === null || !('id' in body)) return;
+      if ('name' in body) this.named.add(String(body.name));
+      this.added.add(String(body.id));
     });
   }
 
@@ -61,6 +64,7 @@ export class Visit {
   /** Closes the page; nothing may have gone wrong on its console but what the test itself provoked. */
   async close(provoked: RegExp | null = null): Promise<void> {
     await this.page.context().close();
+    for (const name of this.named) await fetch(`${SERVER}/v1/modules/${name}`, { method: 'DELETE' });
     for (const id of this.added) await fetch(`${SERVER}/v1/modules/${id}`, { method: 'DELETE' });
     expect(this.errors.filter((error) => !provoked?.test(error))).toEqual([]);
   }
@@ -82,6 +86,23 @@ export class Visit {
   async add(file: NamedFile): Promise<void> {
     await this.drop(file);
     await this.page.getByRole('heading', { level: 1, name: file.name }).waitFor();
+  }
+
+  /** Stores a module under a name, as a build would, and opens that version. */
+  async addNamed(name: string, bytes: Uint8Array<ArrayBuffer>, fn = ''): Promise<string> {
+    const ref = await this.store(name, bytes);
+    await this.page.goto(`${SERVER}/#/modules/${ref}/${fn}`);
+    await this.page.getByRole('heading', { level: 1, name: ref }).waitFor();
+    return ref;
+  }
+
+  /** Stores a module under a name, and says which version it became. */
+  async store(name: string, bytes: Uint8Array<ArrayBuffer>): Promise<string> {
+    const stored = await fetch(`${SERVER}/v1/modules/${name}`, { method: 'PUT', body: bytes });
+    const { id, version } = (await stored.json()) as { id: string; version: number };
+    this.named.add(name);
+    this.added.add(id);
+    return `${name}@${version}`;
   }
 
   /** Waits for the examples on the first view. */

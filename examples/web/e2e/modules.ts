@@ -1,5 +1,19 @@
 // The modules that the browser tests drop: text as a person writes it, and the bytes of one as a compiler does.
 
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { guests } from './server';
+
+/** A guest that was built from Rust. */
+export function guest(name: string): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(readFileSync(join(guests(), name)));
+}
+
+/** The same program in other bytes: a custom section comes behind it. */
+export function inOtherBytes(wasm: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from([...wasm, 0x00, 0x05, 0x04, ...Buffer.from('none')]);
+}
+
 export const SUM = `
 (module
   (func (export "sum") (param $a i32) (param $b i32) (result i32)

@@ -87,7 +87,7 @@ function binary(): string {
   return path;
 }
 
-function guests(): string {
+export function guests(): string {
   const path = process.env.RUNNER_GUESTS ?? '';
   if (existsSync(join(path, 'http-hello.wasm'))) return path;
   throw new Error(

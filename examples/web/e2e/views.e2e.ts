@@ -2,7 +2,17 @@
 // console. Each leaves its pictures in SCREENSHOTS, to be looked at.
 import { expect, test } from 'vitest';
 import { Visit } from './browser';
-import { COUNT, LONG_NAMES, manyExports, NEEDS_IMPORT, SPIN, SUM, TRAP } from './modules';
+import {
+  COUNT,
+  guest,
+  inOtherBytes,
+  LONG_NAMES,
+  manyExports,
+  NEEDS_IMPORT,
+  SPIN,
+  SUM,
+  TRAP,
+} from './modules';
 
 const WIDE = { width: 1360, height: 860 };
 // The narrowest phones; also what 1280 pixels leave at a zoom of 400 %, as WCAG asks.
@@ -19,6 +29,15 @@ interface View {
 async function called(visit: Visit, verdict: string): Promise<void> {
   await visit.run();
   expect(await visit.verdict()).toBe(verdict);
+}
+
+const SHOP = '{ "kv": { "stores": { "default": { "namespace": "shop" } } } }';
+
+/** Opens the counter, which needs a grant, and writes one. */
+async function counter(visit: Visit, grants: string): Promise<void> {
+  await visit.addNamed('e2e-view', guest('kv-counter.wasm'), 'add');
+  await visit.page.getByLabel('Grants as JSON').fill(grants);
+  await visit.page.getByRole('button', { name: 'Grant this' }).click();
 }
 
 const VIEWS: View[] = [
@@ -102,8 +121,65 @@ const VIEWS: View[] = [
     provoked: REFUSED,
     reach: async (visit) => {
       await visit.add({ name: 'needs.wat', content: NEEDS_IMPORT });
-      await visit.page.getByText('1 of 1 missing').waitFor();
+      await visit.page.getByText('1 of 1 import missing').waitFor();
       await called(visit, 'Not run');
+    },
+  },
+  {
+    name: 'grant needed',
+    provoked: REFUSED,
+    reach: async (visit) => {
+      await visit.addNamed('e2e-view', guest('kv-counter.wasm'), 'add');
+      for (const summary of await visit.page.locator('.import summary').all()) await summary.click();
+      await visit.argument(0).fill('default');
+      await visit.argument(1).fill('visits');
+      await visit.argument(2).fill('1');
+      await called(visit, 'Not run');
+    },
+  },
+  {
+    name: 'granted',
+    reach: async (visit) => {
+      await counter(visit, SHOP);
+      await visit.page.getByText(/^Granted to version/).waitFor();
+      await visit.page.getByRole('button', { name: 'Take back all' }).click();
+      for (const id of ['http', 'kv']) await visit.page.locator(`#lends-${id} > summary`).click();
+    },
+  },
+  {
+    name: 'new bytes',
+    reach: async (visit) => {
+      await counter(visit, SHOP);
+      await visit.page.getByText(/^Granted to version/).waitFor();
+      await visit.addNamed('e2e-view', inOtherBytes(guest('kv-counter.wasm')));
+      await visit.page.getByRole('button', { name: /^Grant the same/ }).waitFor();
+    },
+  },
+  {
+    name: 'wrong grant',
+    provoked: REFUSED,
+    reach: async (visit) => {
+      await counter(visit, '{ "kv": { "stores": { "default": { "space": "shop" } } } }');
+      await visit.page
+        .getByText(/unknown field/)
+        .first()
+        .waitFor();
+    },
+  },
+  {
+    name: 'nothing missing',
+    reach: async (visit) => {
+      await visit.addNamed('e2e-view', guest('http-hello.wasm'));
+      for (const part of ['#asks', '.ask-group.provided', '#grants', '#explain'])
+        await visit.page.locator(`${part} > summary`).click();
+      await visit.page.getByRole('region', { name: 'Explanation' }).waitFor();
+    },
+  },
+  {
+    name: 'no name',
+    reach: async (visit) => {
+      await visit.add({ name: 'counter.wasm', content: guest('kv-counter.wasm') });
+      await visit.page.getByRole('textbox', { name: 'Name' }).fill('No Name');
     },
   },
   {

@@ -9,6 +9,7 @@ import './style/fields.css';
 import './style/layout.css';
 import './style/welcome.css';
 import './style/module.css';
+import './style/grants.css';
 import './style/result.css';
 
 applyTheme(loadTheme());

@@ -32,6 +32,56 @@ async function problemOf(call: Promise<unknown>): Promise<Problem> {
   return error.problem;
 }
 
+describe('grants', () => {
+  const told = '{"name": "shop", "version": 2, "id": "sha256:ab", "grants": {"kv": {}}}';
+
+  test('they are put to one version, digit for digit, and taken back from it', async () => {
+    answer = () => json(told);
+    const granted = await client.grant('shop@2', { kv: { limits: { bytes: 2n ** 63n } } });
+    expect(granted.grants).toEqual({ kv: {} });
+    expect([sent[0]?.url, sent[0]?.init.method]).toEqual([
+      'http://server.test/v1/modules/shop@2/grants',
+      'PUT',
+    ]);
+    expect(sent[0]?.init.body).toBe('{ "kv": { "limits": { "bytes": 9223372036854775808 } } }');
+    expect(header('content-type')).toBe('application/json');
+    answer = () => new Response(null, { status: 204 });
+    await client.takeBack('shop@2');
+    expect([sent[1]?.url, sent[1]?.init.method]).toEqual([sent[0]?.url, 'DELETE']);
+  });
+
+  test('what does not fit comes as the server’s own words', async () => {
+    answer = () => json('{"kind": "invalid", "title": "Bad Request", "detail": "no such capability"}', 400);
+    const problem = await problemOf(client.grant('shop@2', { files: {} }));
+    expect([problem.kind, problem.detail]).toEqual(['invalid', 'no such capability']);
+  });
+
+  test('what can be lent is the schema and the names of secrets', async () => {
+    const answers = ['{"properties": {"kv": {"description": "Stores."}}}', '{"secrets": ["API_KEY"]}'];
+    answer = () => json(answers[sent.length - 1] ?? '');
+    expect(await client.lending()).toEqual({
+      capabilities: [{ id: 'kv', about: 'Stores.', example: null, fields: [] }],
+      secrets: ['API_KEY'],
+    });
+    expect(sent.map(({ url }) => url.replace('http://server.test', ''))).toEqual([
+      '/v1/grants/schema',
+      '/v1/secrets',
+    ]);
+  });
+
+  test('the newest version of a name is found, and that of its neighbour is not taken for it', async () => {
+    const listed = (name: string) =>
+      json(
+        `{"modules": [{"id": "sha256:ab", "name": "${name}", "version": 7, "size_bytes": 1, "kind": "core", "created": ""}]}`,
+      );
+    answer = () => listed('shop');
+    expect(await client.newest('shop')).toMatchObject({ name: 'shop', version: 7 });
+    expect(new URL(sent[0]?.url ?? '').searchParams.get('after')).toBe('shop@4294967295');
+    answer = () => listed('shop-2');
+    expect(await client.newest('shop')).toBe(null);
+  });
+});
+
 describe('what is sent', () => {
   test('the token goes in a header, and in no address', async () => {
     answer = () => json('{"status": "ok", "version": "0.1.0"}');

@@ -4,11 +4,14 @@ import { isObject, type Json, type JsonObject, parseJson, printFlat } from '../j
 import {
   DecodeError,
   decodeExamples,
+  decodeGranted,
   decodeHealth,
   decodeModule,
   decodeModules,
   decodeOutcome,
+  decodeSecrets,
 } from './decode';
+import { decodeCapabilities } from './lending';
 import {
   ApiError,
   brokenOff,
@@ -22,9 +25,11 @@ import type {
   BodyEnd,
   CallRequest,
   Example,
+  Granted,
   HandlerRequest,
   HandlerResponse,
   Health,
+  Lending,
   Module,
   ModuleSummary,
   Outcome,
@@ -33,6 +38,8 @@ import type {
 // A handler may answer without end; more than this nobody reads in a page.
 const HANDLER_BODY_BYTES_MAX = 4 << 20;
 const MODULES_PER_PAGE = 50;
+// Versions are numbers of 32 bits.
+const VERSION_MAX = 0xffff_ffff;
 
 export interface Server {
   address: string;
@@ -66,12 +73,45 @@ export class Client {
   }
 
   addModule(bytes: Uint8Array<ArrayBuffer>, isText: boolean): Promise<Module> {
-    const type = isText ? 'text/plain' : 'application/wasm';
-    return this.json(decodeModule, '/v1/modules', {
-      method: 'POST',
-      headers: { 'content-type': type },
-      body: bytes,
+    return this.json(decodeModule, '/v1/modules', upload('POST', bytes, isText));
+  }
+
+  /** Stores bytes as the next version of a name. */
+  putModule(name: string, bytes: Uint8Array<ArrayBuffer>, isText: boolean): Promise<Module> {
+    return this.json(decodeModule, `/v1/modules/${encodeRef(name)}`, upload('PUT', bytes, isText));
+  }
+
+  /** The newest version of a name; null where nothing has the name. */
+  async newest(name: string): Promise<ModuleSummary | null> {
+    // The list goes from the newest version to the oldest: a name that is not there is no error in it.
+    const query = new URLSearchParams({ limit: '1', after: `${name}@${VERSION_MAX}` });
+    const { modules } = await this.json(decodeModules, `/v1/modules?${query}`);
+    return modules.find((module) => module.name === name) ?? null;
+  }
+
+  granted(ref: string): Promise<Granted> {
+    return this.json(decodeGranted, `/v1/modules/${encodeRef(ref)}/grants`);
+  }
+
+  /** Grants this, in the place of what was granted. */
+  grant(ref: string, grants: JsonObject): Promise<Granted> {
+    return this.json(decodeGranted, `/v1/modules/${encodeRef(ref)}/grants`, {
+      method: 'PUT',
+      headers: { 'content-type': 'application/json' },
+      body: printFlat(grants),
     });
+  }
+
+  async takeBack(ref: string): Promise<void> {
+    await this.send(`/v1/modules/${encodeRef(ref)}/grants`, { method: 'DELETE' });
+  }
+
+  async lending(): Promise<Lending> {
+    const [capabilities, secrets] = await Promise.all([
+      this.json(decodeCapabilities, '/v1/grants/schema'),
+      this.json(decodeSecrets, '/v1/secrets'),
+    ]);
+    return { capabilities, secrets };
   }
 
   async deleteModule(ref: string): Promise<void> {
@@ -163,6 +203,10 @@ export class Client {
       throw new ApiError(unreachable(this.server.address, location.href));
     }
   }
+}
+
+function upload(method: string, body: Uint8Array<ArrayBuffer>, isText: boolean): RequestInit {
+  return { method, headers: { 'content-type': isText ? 'text/plain' : 'application/wasm' }, body };
 }
 
 function isAbort(error: unknown): boolean {

@@ -1,6 +1,13 @@
 import { expect, test } from 'vitest';
 import { parseJson } from '../json/json';
-import { decodeExamples, decodeModule, decodeModules, decodeOutcome } from './decode';
+import {
+  decodeExamples,
+  decodeGranted,
+  decodeModule,
+  decodeModules,
+  decodeOutcome,
+  decodeSecrets,
+} from './decode';
 
 test('a module with every kind of export and import', () => {
   const module = decodeModule(
@@ -14,7 +21,11 @@ test('a module with every kind of export and import', () => {
         {"name": "weird", "kind": "unsupported", "reason": "v128"},
         {"name": "newer", "kind": "stream"}
       ],
-      "imports": [{"name": "kv", "status": "missing", "about": "grant it", "capability": "kv", "grant": {"kv": {}}}],
+      "imports": [
+        {"name": "kv", "items": ["open", "[method]bucket.get"], "status": "missing", "about": "grant it", "advice": "grant",
+         "capability": "kv"},
+        {"name": "new", "status": "lent by the hour"}
+      ],
       "added later": true
     }`),
   );
@@ -33,7 +44,15 @@ test('a module with every kind of export and import', () => {
     { name: 'newer', kind: 'unsupported', reason: 'this page does not know the kind `stream`' },
   ]);
   expect(module.imports).toEqual([
-    { name: 'kv', status: 'missing', about: 'grant it', capability: 'kv', grant: { kv: {} } },
+    {
+      name: 'kv',
+      items: ['open', '[method]bucket.get'],
+      status: 'missing',
+      about: 'grant it',
+      advice: 'grant',
+      capability: 'kv',
+    },
+    { name: 'new', items: [], status: 'missing', about: '', advice: null, capability: null },
   ]);
 });
 
@@ -54,8 +73,40 @@ test('lists, with and without a next page', () => {
   });
   expect(decodeModules(parseJson('{"modules": [], "next": null}'))).toEqual({ modules: [], next: null });
   expect(decodeExamples(parseJson('{"examples": [{"file": "a.wat", "title": "A"}]}'))).toEqual([
-    { file: 'a.wat', title: 'A', about: '', function: null, args: null },
+    { file: 'a.wat', title: 'A', about: '', function: null, args: null, name: null, grants: null },
   ]);
+});
+
+test('an example that works with grants says which, and the name to store it under', () => {
+  const example = '{"file": "a.wasm", "title": "A", "name": "shop", "grants": {"kv": {"stores": {}}}}';
+  expect(decodeExamples(parseJson(`{"examples": [${example}]}`))).toMatchObject([
+    { name: 'shop', grants: { kv: { stores: {} } } },
+  ]);
+});
+
+test('grants, with and without what other bytes had', () => {
+  const read = (more: string) =>
+    decodeGranted(parseJson(`{"name": "shop", "version": 2, "id": "sha256:ab", "grants": {}${more}}`));
+  expect(read('')).toEqual({
+    name: 'shop',
+    version: 2,
+    id: 'sha256:ab',
+    grants: {},
+    since: null,
+    before: null,
+  });
+  const before =
+    '{"version": 1, "id": "sha256:cd", "grants": {"kv": {"n": 9007199254740993}}, "since": "then"}';
+  expect(read(`, "since": "now", "before": ${before}`)).toMatchObject({
+    since: 'now',
+    before: { version: 1, id: 'sha256:cd', grants: { kv: { n: 9007199254740993n } }, since: 'then' },
+  });
+  expect(() => read(', "before": {"version": 1}')).toThrow('expected a text in `id`');
+});
+
+test('the names of secrets', () => {
+  expect(decodeSecrets(parseJson('{"secrets": ["API_KEY", "OTHER"]}'))).toEqual(['API_KEY', 'OTHER']);
+  expect(() => decodeSecrets(parseJson('{}'))).toThrow('expected a list in `secrets`');
 });
 
 test('every ending', () => {

@@ -6,6 +6,7 @@ import type {
   Example,
   Export,
   Frame,
+  Granted,
   Health,
   Import,
   Module,
@@ -35,8 +36,32 @@ export function decodeExamples(json: Json): Example[] {
       about: maybeText(from, 'about') ?? '',
       function: maybeText(from, 'function'),
       args: from.args ?? null,
+      name: maybeText(from, 'name'),
+      grants: isObject(from.grants) ? from.grants : null,
     };
   });
+}
+
+export function decodeGranted(json: Json): Granted {
+  const from = object(json, 'grants');
+  const before = isObject(from.before) ? from.before : null;
+  return {
+    name: text(from, 'name'),
+    version: number(from, 'version'),
+    id: text(from, 'id'),
+    grants: object(from.grants, 'grants'),
+    since: maybeText(from, 'since'),
+    before: before && {
+      version: number(before, 'version'),
+      id: text(before, 'id'),
+      grants: object(before.grants, 'grants before'),
+      since: text(before, 'since'),
+    },
+  };
+}
+
+export function decodeSecrets(json: Json): string[] {
+  return textsIn(list(object(json, 'secrets'), 'secrets'));
 }
 
 export function decodeModule(json: Json): Module {
@@ -96,10 +121,11 @@ function decodeImport(json: Json): Import {
   const status = text(from, 'status');
   return {
     name: text(from, 'name'),
+    items: Array.isArray(from.items) ? textsIn(from.items) : [],
     status: status === 'provided' || status === 'closed' || status === 'granted' ? status : 'missing',
     about: maybeText(from, 'about') ?? '',
+    advice: maybeText(from, 'advice'),
     capability: maybeText(from, 'capability'),
-    grant: from.grant ?? null,
   };
 }
 
@@ -170,6 +196,10 @@ function list(from: JsonObject, key: string): Json[] {
   const value = from[key];
   if (!Array.isArray(value)) throw new DecodeError(`expected a list in \`${key}\``);
   return value;
+}
+
+function textsIn(items: Json[]): string[] {
+  return items.filter((item) => typeof item === 'string');
 }
 
 function text(from: JsonObject, key: string): string {

@@ -32,8 +32,8 @@ const KINDS: Record<string, { title: string; advice: string }> = {
     advice: 'It may have been deleted. Choose another module, or add it again.',
   },
   denied: {
-    title: 'The server does not lend what it imports',
-    advice: 'Its imports say what it needs. What a module gets is decided where the server is built.',
+    title: 'It was not granted what it imports',
+    advice: 'What a module may use is granted to its name, for the bytes that it has now.',
   },
   exceeded: {
     title: 'It exceeds a bound of the server',

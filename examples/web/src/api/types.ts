@@ -1,5 +1,5 @@
 // The server's answers and requests, as its contract (`/openapi.json`) gives them. Types only.
-import type { Json } from '../json/json';
+import type { Json, JsonObject } from '../json/json';
 
 export interface ModuleSummary {
   id: string;
@@ -33,10 +33,48 @@ export type ImportStatus = 'provided' | 'closed' | 'granted' | 'missing';
 
 export interface Import {
   name: string;
+  /** What of it: functions, and resources with their functions. */
+  items: string[];
   status: ImportStatus;
   about: string;
+  /** What would open it, in the words of core. */
+  advice: string | null;
+  /** The capability that serves it, or would. */
   capability: string | null;
-  grant: Json | null;
+}
+
+/** What a version of a name was granted. */
+export interface Granted {
+  name: string;
+  version: number;
+  id: string;
+  /** For each capability's id its grant. */
+  grants: JsonObject;
+  since: string | null;
+  /** What other bytes under the name were granted last. */
+  before: { version: number; id: string; grants: JsonObject; since: string } | null;
+}
+
+/** What the server can lend, from the schema of grants; and the names of its secrets. */
+export interface Lending {
+  capabilities: Capability[];
+  secrets: string[];
+}
+
+export interface Capability {
+  id: string;
+  about: string;
+  example: Json | null;
+  fields: GrantField[];
+}
+
+export interface GrantField {
+  /** Where it stands in the grant: `allow[].host`, `stores.*.namespace`. */
+  path: string;
+  type: string;
+  required: boolean;
+  default: Json | undefined;
+  about: string;
 }
 
 export interface Example {
@@ -45,6 +83,10 @@ export interface Example {
   about: string;
   function: string | null;
   args: Json | null;
+  /** The name that it is stored under; without one and without grants it is known by its bytes. */
+  name: string | null;
+  /** Grants that it works with: a suggestion, nothing more. */
+  grants: JsonObject | null;
 }
 
 export type CallRequest = {

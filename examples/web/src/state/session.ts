@@ -2,26 +2,36 @@
 // and token do. Components get it by `useSession`; nothing else in the page talks to the API.
 import { createContext, useContext, useSyncExternalStore } from 'react';
 import { Client, type Server } from '../api/client';
-import { asProblem, type Problem, unreadable } from '../api/problem';
+import { asProblem, type Problem } from '../api/problem';
 import type { Example, Export, Module } from '../api/types';
 import { plural } from '../format/units';
 import { go, hrefOf } from '../route';
 import { blankDraft, type CallDraft, callRequestOf, draftFaults, handlerRequestOf, nextId } from './draft';
-import { loadLabels, saveLabels } from './labels';
+import { Granting } from './granting';
+import { loadLabels } from './labels';
 import { type Result, type Run, sentenceOf } from './run';
 import { createStore, draftKey, initialState, labelOf, refOf, type State, type Store } from './store';
+import { Uploading } from './uploading';
 
 // Uploads at a time: the server compiles as many as it has cores, and others want some of them.
 const UPLOADS_AT_ONCE = 2;
 
 export class Session {
   readonly store: Store;
+  readonly granting: Granting;
+  readonly uploading: Uploading;
   private readonly client: Client;
   private readonly running = new Map<number, AbortController>();
 
   constructor(readonly server: Server) {
     this.client = new Client(server);
     this.store = createStore({ ...initialState, labels: loadLabels() });
+    const around = {
+      problemOf: (error: unknown) => this.problemOf(error),
+      say: (text: string) => this.say(text),
+    };
+    this.granting = new Granting(this.client, this.store, around);
+    this.uploading = new Uploading(this.client, this.store, around, () => this.heard());
   }
 
   start(): void {
@@ -87,7 +97,7 @@ export class Session {
     const added: Module[] = [];
     const sender = async () => {
       for (let file = queue.shift(); file; file = queue.shift()) {
-        const module = await this.addFile(file);
+        const module = await this.uploading.file(file);
         if (module) added.push(module);
       }
     };
@@ -101,14 +111,42 @@ export class Session {
   }
 
   async addExample(example: Example): Promise<void> {
-    const module = await this.upload(example.file, () => this.client.exampleBytes(example.file));
+    const module = await this.uploading.example(example);
     if (!module) return;
+    await this.suggestGrants(module, example);
     const target = module.exports.find(({ name }) => name === example.function) ?? firstCallable(module);
     if (target && example.args !== null) {
       this.edit(refOf(module), target, blankDraft(target, example.args));
     }
     this.say(`${example.title} added`);
     go(hrefOf(refOf(module), target?.name ?? null));
+  }
+
+  /** What an example works with is put before the visitor, and not granted: unless somebody did so before. */
+  private async suggestGrants(module: Module, { grants }: Example): Promise<void> {
+    if (grants === null || Object.keys(grants).length === 0 || module.name === null) return;
+    await this.granting.open(module);
+    const granted = this.store.get().granted[refOf(module)];
+    const isFree = granted?.state === 'ready' && Object.keys(granted.value.grants).length === 0;
+    if (isFree) this.granting.suggest(module, grants);
+  }
+
+  /** Stores a module under a name, and opens it there. A problem is told to who asked. */
+  async storeUnder(
+    name: string,
+    module: Module,
+    file: File | null,
+    fn: string | null,
+  ): Promise<Problem | null> {
+    try {
+      const stored = await this.uploading.storeUnder(name, module, file);
+      const same = stored.id === module.id ? '' : ', with other bytes than those that were in view';
+      this.say(`Stored as ${refOf(stored)}${same}`);
+      go(hrefOf(refOf(stored), fn));
+      return null;
+    } catch (error) {
+      return this.problemOf(error);
+    }
   }
 
   dismissUploads(ids: number[]): void {
@@ -194,32 +232,6 @@ export class Session {
     go(hrefOf(refOf(module), firstCallable(module)?.name ?? null));
   }
 
-  private addFile(file: File): Promise<Module | null> {
-    return this.upload(file.name, async () => {
-      // A folder that was dropped comes as a file that cannot be read.
-      const buffer = await file.arrayBuffer().catch((error: unknown) => Promise.reject(unreadable(error)));
-      return new Uint8Array(buffer);
-    });
-  }
-
-  private async upload(name: string, read: () => Promise<Uint8Array<ArrayBuffer>>): Promise<Module | null> {
-    const id = nextId();
-    this.store.send({ type: 'upload', upload: { id, name, problem: null } });
-    try {
-      const bytes = await read();
-      const module = await this.client.addModule(bytes, isText(name, bytes));
-      this.store.send({ type: 'added', module, label: name });
-      this.heard();
-      saveLabels(this.store.get().labels);
-      this.store.send({ type: 'upload-over', id });
-      return module;
-    } catch (error) {
-      const problem = this.problemOf(error);
-      this.store.send({ type: 'upload', upload: { id, name, problem } });
-      return null;
-    }
-  }
-
   private begin(what: Pick<Run, 'ref' | 'label' | 'target' | 'draft'>): void {
     const run: Run = {
       ...what,
@@ -241,6 +253,11 @@ export class Session {
     });
   }
 
+  private async refresh(ref: string): Promise<void> {
+    const detail = this.store.get().details[ref];
+    if (detail?.state === 'ready') await this.granting.refresh(detail.value);
+  }
+
   private async resultOf({ ref, target, draft }: Run, signal: AbortSignal): Promise<Result> {
     try {
       if (target.kind === 'http') {
@@ -253,6 +270,7 @@ export class Session {
     } catch (error) {
       if (signal.aborted) return { state: 'stopped' };
       const problem = this.problemOf(error);
+      if (problem.kind === 'denied') void this.refresh(ref);
       // A handler that ended without an answer: what it did says more than the status that its callers get.
       if (target.kind === 'http' && problem.outcome) return { state: 'outcome', outcome: problem.outcome };
       return { state: 'problem', problem };
@@ -262,12 +280,6 @@ export class Session {
 
 export function firstCallable(module: Module): Export | undefined {
   return module.exports.find(({ kind }) => kind !== 'unsupported');
-}
-
-/** Bytes that do not begin as a module does, in a file that is named as text. The server judges all the rest. */
-function isText(name: string, bytes: Uint8Array): boolean {
-  const magic = bytes[0] === 0 && bytes[1] === 0x61 && bytes[2] === 0x73 && bytes[3] === 0x6d;
-  return !magic && /\.(wat|wast|txt)$/i.test(name);
 }
 
 export const SessionContext = createContext<Session | null>(null);

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { Export, Module } from '../api/types';
+import type { Export, Granted, Import, Module } from '../api/types';
 import { blankDraft } from './draft';
 import type { Run } from './run';
 import { type Event, initialState, labelOf, reduce, refOf, runInView, type State } from './store';
@@ -99,4 +99,60 @@ test('an upload that failed replaces its own line, and is dismissed', () => {
   );
   expect(state.uploads).toEqual([{ id: 1, name: 'a', problem }]);
   expect(reduce(state, { type: 'upload-over', id: 1 }).uploads).toEqual([]);
+});
+
+const granted = (version: number, id: string): Granted => ({
+  name: 'shop',
+  version,
+  id,
+  grants: { kv: {} },
+  since: 'now',
+  before: null,
+});
+
+test('what is granted changes all versions of these bytes that are known, and no others', () => {
+  const needs: Import = {
+    name: 'kv',
+    items: [],
+    status: 'missing',
+    about: '',
+    advice: null,
+    capability: 'kv',
+  };
+  const lacking = (id: string, version: number) => ({ ...module(id, 'shop', version), imports: [needs] });
+  const seen = [lacking('a', 1), lacking('b', 2), lacking('a', 3), { ...lacking('a', 1), name: 'twin' }];
+  const state = after(
+    ...seen.map((value): Event => ({ type: 'detail', ref: refOf(value), detail: { state: 'ready', value } })),
+    { type: 'granted', ref: 'shop@2', granted: { state: 'ready', value: granted(2, 'b') } },
+    { type: 'granted', ref: 'twin@1', granted: { state: 'loading' } },
+    { type: 'grant-draft', ref: 'shop@3', draft: { text: '{', origin: 'typed', problem: null } },
+  );
+  const served: Module = { ...module('a', 'shop', 3), imports: [{ ...needs, status: 'granted' }] };
+  const event: Event = { type: 'regranted', module: served, granted: granted(3, 'a'), keepDraft: false };
+  const then = reduce(state, event);
+  const statuses = Object.entries(then.details).map(([ref, detail]) => [
+    ref,
+    detail.state === 'ready' && detail.value.imports[0]?.status,
+  ]);
+  expect(statuses).toEqual([
+    ['shop@1', 'granted'],
+    ['shop@2', 'missing'],
+    ['shop@3', 'granted'],
+    ['twin@1', 'missing'],
+  ]);
+  // What version 2 was told of those before it is not true any more: it is asked again.
+  expect(Object.keys(then.granted)).toEqual(['twin@1', 'shop@3']);
+  expect(then.grantDrafts).toEqual({});
+  expect(reduce(state, { ...event, keepDraft: true }).grantDrafts).toEqual(state.grantDrafts);
+});
+
+test('bytes that are given a name stand once in the list, and keep what was typed for them', () => {
+  const state = after(
+    { type: 'added', module: module('a'), label: 'a.wat' },
+    { type: 'draft', key: 'a\nsum', draft: blankDraft(SUM, [1]) },
+    { type: 'added', module: module('a', 'shop', 1), label: null, from: 'a' },
+  );
+  expect(state.modules.map(refOf)).toEqual(['shop@1']);
+  expect(state.drafts['shop@1\nsum']).toEqual(state.drafts['a\nsum']);
+  expect(labelOf(state, module('a', 'shop', 1))).toBe('shop@1');
 });

@@ -1,9 +1,10 @@
 // The page's one truth: what the server has told, what was typed, what was run. `reduce` is pure; views read it
 // and never keep a copy. Which module and function are in view is not here but in the address (see route.ts).
 import type { Problem } from '../api/problem';
-import type { Example, Health, Module, ModuleSummary } from '../api/types';
+import type { Example, Granted, Health, Lending, Module, ModuleSummary } from '../api/types';
 import { shortId } from '../format/units';
 import type { CallDraft } from './draft';
+import type { GrantDraft } from './grants';
 import type { Result, Run } from './run';
 
 export type Loaded<T> =
@@ -27,6 +28,11 @@ export interface State {
   labels: Record<string, string>;
   uploads: Upload[];
   drafts: Record<string, CallDraft>;
+  /** By ref, as `details`; of modules that have a name. */
+  granted: Record<string, Loaded<Granted>>;
+  grantDrafts: Record<string, GrantDraft>;
+  /** What the server can lend; null until somebody looks. */
+  lending: Loaded<Lending> | null;
   /** Newest first. */
   runs: Run[];
   /** The run chosen from the history; null: the newest of the function in view. */
@@ -43,11 +49,15 @@ export type Event =
   | { type: 'listing'; listing: Loaded<{ next: string | null }> }
   | { type: 'listed'; modules: ModuleSummary[]; next: string | null; fresh: boolean }
   | { type: 'detail'; ref: string; detail: Loaded<Module> }
-  | { type: 'added'; module: Module; label: string | null }
+  | { type: 'added'; module: Module; label: string | null; from?: string }
   | { type: 'deleted'; ref: string }
   | { type: 'upload'; upload: Upload }
   | { type: 'upload-over'; id: number }
   | { type: 'draft'; key: string; draft: CallDraft }
+  | { type: 'granted'; ref: string; granted: Loaded<Granted> }
+  | { type: 'regranted'; module: Module; granted: Granted; keepDraft: boolean }
+  | { type: 'grant-draft'; ref: string; draft: GrantDraft | null }
+  | { type: 'lending'; lending: Loaded<Lending> }
   | { type: 'run'; run: Run }
   | { type: 'run-over'; id: number; result: Result; endedAt: number }
   | { type: 'choose'; id: number | null }
@@ -66,6 +76,9 @@ export const initialState: State = {
   labels: {},
   uploads: [],
   drafts: {},
+  granted: {},
+  grantDrafts: {},
+  lending: null,
   runs: [],
   chosen: null,
   settings: false,
@@ -88,11 +101,13 @@ export function reduce(state: State, event: Event): State {
     case 'detail':
       return { ...state, details: { ...state.details, [event.ref]: event.detail } };
     case 'added': {
-      const { module, label } = event;
+      const { module, label, from } = event;
       const ref = refOf(module);
-      const others = state.modules.filter((one) => refOf(one) !== ref);
+      // The server does not list bytes by themselves that have a name.
+      const others = state.modules.filter((one) => refOf(one) !== ref && refOf(one) !== module.id);
       return {
         ...state,
+        drafts: from === undefined ? state.drafts : movedDrafts(state.drafts, from, ref),
         modules: [module, ...others],
         details: { ...state.details, [ref]: { state: 'ready', value: module } },
         labels: label === null ? state.labels : { ...state.labels, [module.id]: label },
@@ -110,6 +125,19 @@ export function reduce(state: State, event: Event): State {
       return { ...state, uploads: state.uploads.filter(({ id }) => id !== event.id) };
     case 'draft':
       return { ...state, drafts: { ...state.drafts, [event.key]: event.draft } };
+    case 'granted':
+      return { ...state, granted: { ...state.granted, [event.ref]: event.granted } };
+    case 'regranted':
+      return regranted(state, event);
+    case 'grant-draft': {
+      const { [event.ref]: _, ...others } = state.grantDrafts;
+      return {
+        ...state,
+        grantDrafts: event.draft === null ? others : { ...others, [event.ref]: event.draft },
+      };
+    }
+    case 'lending':
+      return { ...state, lending: event.lending };
     case 'run':
       return { ...state, runs: [event.run, ...state.runs].slice(0, RUNS_MAX), chosen: event.run.id };
     case 'run-over': {
@@ -123,6 +151,42 @@ export function reduce(state: State, event: Event): State {
     case 'say':
       return { ...state, said: event.text };
   }
+}
+
+/** Grants belong to a name and bytes: what is known of others of that name and these bytes changes with them. */
+function regranted(
+  state: State,
+  { module, granted, keepDraft }: Extract<Event, { type: 'regranted' }>,
+): State {
+  const ref = refOf(module);
+  const { [ref]: _, ...otherDrafts } = state.grantDrafts;
+  const details = Object.entries(state.details).map(([key, detail]) => {
+    const same =
+      detail.state === 'ready' && detail.value.name === module.name && detail.value.id === module.id;
+    const known: Loaded<Module> = same
+      ? { state: 'ready', value: { ...detail.value, imports: module.imports } }
+      : detail;
+    return [key, known] as const;
+  });
+  // Other versions are told what was granted before them: asked anew when they are looked at.
+  const others = Object.entries(state.granted).filter(
+    ([, one]) => one.state !== 'ready' || one.value.name !== module.name,
+  );
+  return {
+    ...state,
+    details: Object.fromEntries(details),
+    granted: { ...Object.fromEntries(others), [ref]: { state: 'ready', value: granted } },
+    grantDrafts: keepDraft ? state.grantDrafts : otherDrafts,
+  };
+}
+
+/** What was typed for the calls of a module, under the name that it was given. */
+function movedDrafts(drafts: State['drafts'], from: string, to: string): State['drafts'] {
+  const own = Object.entries(drafts).filter(([key]) => key.startsWith(`${from}\n`));
+  return {
+    ...drafts,
+    ...Object.fromEntries(own.map(([key, draft]) => [to + key.slice(from.length), draft])),
+  };
 }
 
 /** How the API is asked for a module: a named version by its name, the others by the digest of their bytes. */

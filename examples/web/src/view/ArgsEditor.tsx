@@ -7,6 +7,7 @@ import { blank, type Node } from '../form/node';
 import { Prose } from '../format/Prose';
 import type { CallDraft } from '../state/draft';
 import { shownName } from './Exports';
+import { JsonField } from './JsonField';
 
 interface Props {
   target: Extract<Export, { kind: 'function' }>;
@@ -115,32 +116,12 @@ function AsForm({ params, draft, onChange }: ViewProps) {
 }
 
 function AsJson({ params, draft, onChange }: ViewProps) {
-  const id = useId();
-  const shown = argsFaults(params, draft.args).filter((fault) => visible(fault, draft.attempted) !== null);
   return (
-    <div className="field">
-      <label htmlFor={id}>Arguments, as a list in order or an object by name</label>
-      <textarea
-        id={id}
-        className="grow mono raw"
-        rows={4}
-        spellCheck={false}
-        value={textOf(params, draft.args)}
-        aria-invalid={shown.length > 0}
-        aria-describedby={shown.length > 0 ? `${id}-fault` : undefined}
-        onChange={(event) => onChange({ ...draft, args: editText(params, draft.args, event.target.value) })}
-      />
-      {shown.length > 0 && (
-        <ul className="fault" id={`${id}-fault`}>
-          {shown.slice(0, 5).map((fault, at) => (
-            // biome-ignore lint/suspicious/noArrayIndexKey: messages have no other identity
-            <li key={at}>
-              {fault.path !== '' && <code>{fault.path}: </code>}
-              <Prose text={fault.message} />
-            </li>
-          ))}
-        </ul>
-      )}
-    </div>
+    <JsonField
+      label="Arguments, as a list in order or an object by name"
+      text={textOf(params, draft.args)}
+      faults={argsFaults(params, draft.args).filter((fault) => visible(fault, draft.attempted) !== null)}
+      onChange={(text) => onChange({ ...draft, args: editText(params, draft.args, text) })}
+    />
   );
 }

@@ -2,17 +2,32 @@
 import type { ChangeEvent } from 'react';
 import { useSession } from '../state/session';
 
-export function FileButton({ children, className }: { children: string; className: string }) {
+interface Props {
+  children: string;
+  className: string;
+  /** Takes one file, for a purpose of its own; without it any number of them is added. */
+  onFiles?: (files: File[]) => void;
+}
+
+export function FileButton({ children, className, onFiles }: Props) {
   const session = useSession();
   const choose = (event: ChangeEvent<HTMLInputElement>) => {
-    void session.addFiles([...(event.target.files ?? [])]);
+    const files = [...(event.target.files ?? [])];
+    if (onFiles) onFiles(files);
+    else void session.addFiles(files);
     // The same file may be chosen again, once it has been rebuilt.
     event.target.value = '';
   };
   return (
     <label className={`button file ${className}`}>
       {children}
-      <input type="file" multiple accept=".wasm,.wat,application/wasm" className="hidden" onChange={choose} />
+      <input
+        type="file"
+        multiple={onFiles === undefined}
+        accept=".wasm,.wat,application/wasm"
+        className="hidden"
+        onChange={choose}
+      />
     </label>
   );
 }

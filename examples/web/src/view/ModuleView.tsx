@@ -1,17 +1,19 @@
 // One module: what it is, what it exports and needs, and a call of one of its exports beside the answer.
-import { useEffect, useRef, useState } from 'react';
-import { flushSync } from 'react-dom';
+import { useEffect, useRef } from 'react';
 import type { Problem } from '../api/problem';
 import type { Module } from '../api/types';
 import { bytes, day, shortId } from '../format/units';
 import type { Route } from '../route';
 import { useSession, useStore } from '../state/session';
-import { labelOf, labelOfRef, runInView } from '../state/store';
+import { labelOf, labelOfRef, refOf, runInView } from '../state/store';
+import { Asks } from './Asks';
+import { AskTwice } from './AskTwice';
 import { CallForm } from './CallForm';
 import { comeTo } from './comeTo';
+import { Explain } from './Explain';
 import { Exports } from './Exports';
+import { Grants } from './Grants';
 import { History } from './History';
-import { Imports } from './Imports';
 import { ProblemNote } from './ProblemNote';
 import { RunResult } from './RunResult';
 
@@ -28,7 +30,9 @@ export function ModuleView({ route }: { route: Route & { ref: string } }) {
 
 function Loaded({ module, route }: { module: Module; route: Route & { ref: string } }) {
   const target = module.exports.find(({ name }) => name === route.fn) ?? null;
-  const run = useStore((state) => (route.fn === null ? null : runInView(state, route.ref, route.fn)));
+  // The address may name a module without its version.
+  const ref = refOf(module);
+  const run = useStore((state) => (route.fn === null ? null : runInView(state, ref, route.fn)));
   const ask = useRef<HTMLDivElement>(null);
   const before = useRef(route);
   useEffect(() => {
@@ -47,10 +51,12 @@ function Loaded({ module, route }: { module: Module; route: Route & { ref: strin
             current={route.fn}
             schemasLeftOut={module.schemas_left_out}
           />
-          <Imports all={module.imports} />
+          <Asks key={`asks ${ref}`} module={module} />
+          <Grants key={`grants ${ref}`} module={module} fn={route.fn} />
           {target && target.kind !== 'unsupported' && (
-            <CallForm key={`${route.ref} ${target.name}`} module={module} target={target} run={run} />
+            <CallForm key={`${ref} ${target.name}`} module={module} target={target} run={run} />
           )}
+          <Explain key={`explain ${ref}`} module={module} />
         </div>
         <div className="answer">
           <RunResult run={run} module={module} target={target} />
@@ -81,6 +87,7 @@ function Gone({ route, problem }: { route: Route & { ref: string }; problem: Pro
 }
 
 function ModuleHead({ module }: { module: Module }) {
+  const session = useSession();
   const added = day(module.created);
   const label = useStore((state) => labelOf(state, module));
   useEffect(() => {
@@ -100,36 +107,12 @@ function ModuleHead({ module }: { module: Module }) {
         </li>
         {added !== '' && <li>added {added}</li>}
       </ul>
-      <DeleteButton module={module} label={label} />
+      <AskTwice
+        text="Delete"
+        about={label}
+        sure="Delete from the server"
+        onSure={() => void session.delete(module)}
+      />
     </div>
-  );
-}
-
-/** Asks once more in its own place: a module is gone for everyone who uses the server. */
-function DeleteButton({ module, label }: { module: Module; label: string }) {
-  const session = useSession();
-  const [asked, setAsked] = useState(false);
-  const button = useRef<HTMLButtonElement>(null);
-  const ask = (asked: boolean) => {
-    // The button that was pressed goes away: the focus moves to the one in its place.
-    flushSync(() => setAsked(asked));
-    button.current?.focus();
-  };
-  if (!asked) {
-    return (
-      <button type="button" className="small plain" ref={button} onClick={() => ask(true)}>
-        Delete<span className="hidden"> {label}</span>
-      </button>
-    );
-  }
-  return (
-    <span className="confirm">
-      <button type="button" className="small danger" ref={button} onClick={() => void session.delete(module)}>
-        Delete from the server
-      </button>
-      <button type="button" className="small" onClick={() => ask(false)}>
-        Keep
-      </button>
-    </span>
   );
 }

@@ -2,10 +2,12 @@
 import { memo, useEffect, useRef, useState } from 'react';
 import type { Export, Module, Outcome } from '../api/types';
 import { clock, duration } from '../format/units';
+import { needsGrant } from '../state/grants';
 import { callText, type Run, verdictOf, wallOf } from '../state/run';
 import { firstCallable, useSession } from '../state/session';
 import { comeTo } from './comeTo';
 import { EndingView } from './EndingView';
+import { unfold } from './Fold';
 import { HandlerView } from './HandlerView';
 import { ProblemNote } from './ProblemNote';
 import { TextBlock } from './TextBlock';
@@ -29,7 +31,7 @@ export const RunResult = memo(function RunResult({ run, module, target }: Props)
   return (
     <section className="panel result" aria-labelledby="result-title" ref={box}>
       <ResultHead run={run} />
-      <Body run={run} />
+      <Body run={run} module={module} />
     </section>
   );
 });
@@ -93,7 +95,7 @@ function Elapsed({ since }: { since: number }) {
   );
 }
 
-function Body({ run }: { run: Run }) {
+function Body({ run, module }: Pick<Props, 'module'> & { run: Run }) {
   const { result } = run;
   switch (result.state) {
     case 'running':
@@ -103,7 +105,9 @@ function Body({ run }: { run: Run }) {
     case 'problem':
       return (
         <>
-          <ProblemNote problem={result.problem} />
+          <ProblemNote problem={result.problem}>
+            {result.problem.kind === 'denied' && module !== null && <ToGrants module={module} />}
+          </ProblemNote>
           {result.problem.outcome && <OutputAndCost outcome={result.problem.outcome} />}
         </>
       );
@@ -120,6 +124,21 @@ function Body({ run }: { run: Run }) {
         </>
       );
   }
+}
+
+/** Where what it lacks can be granted; else where it is said what that is. */
+function ToGrants({ module }: { module: Module }) {
+  if (needsGrant(module))
+    return (
+      <button type="button" className="small" onClick={() => unfold('grants')}>
+        Go to its grants
+      </button>
+    );
+  return (
+    <button type="button" className="small" onClick={() => unfold('asks')}>
+      See what it asks for
+    </button>
+  );
 }
 
 function OutputAndCost({ outcome: { stdout, stderr, usage } }: { outcome: Outcome }) {
