@@ -37,10 +37,19 @@ pub(crate) async fn read_module(room: &Room, request: Request, bytes_max: usize)
     read(room, request, bytes_max).await
 }
 
-/// Reads a JSON body. What was parsed has the place for as long as that is kept.
+/// Reads the JSON of a call. What was parsed has the place for as long as that is kept.
 pub(crate) async fn read_json<T: DeserializeOwned>(room: &Room, request: Request) -> Result<(T, Place), Problem> {
+    read_json_within(room, request, JSON_BYTES_MAX).await
+}
+
+/// Reads a JSON body of so many bytes at most, likewise.
+pub(crate) async fn read_json_within<T: DeserializeOwned>(
+    room: &Room,
+    request: Request,
+    bytes_max: usize,
+) -> Result<(T, Place), Problem> {
     check_type(request.headers(), JSON_TYPES)?;
-    let Held { bytes, mut place } = read(room, request, JSON_BYTES_MAX).await?;
+    let Held { bytes, mut place } = read(room, request, bytes_max).await?;
     Ok((json::parse(&bytes, &mut place).await?, place))
 }
 

@@ -12,6 +12,7 @@ mod clock;
 mod examples;
 mod guard;
 mod json;
+mod lend;
 mod metrics;
 mod observe;
 mod openapi;
@@ -27,6 +28,7 @@ mod stranger;
 mod surface;
 mod traces;
 
+pub use self::lend::Lending;
 pub use self::routes::app;
 pub use self::serve::serve;
 pub use self::server::Server;

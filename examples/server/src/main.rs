@@ -13,8 +13,11 @@ use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use clap::{Args, Parser, Subcommand};
 use http::HeaderValue;
-use runner_core::{Bounds, Compile, CompilerProcess, Executor, Limits, LocalStore};
-use runner_server::{Capacity, Server, Settings, Store, Token, Traces, app, bounds, limits_max, serve};
+use runner_core::{Bounds, Builder, Compile, CompilerProcess, Executor, Limits, LocalStore};
+use runner_host_config::Config;
+use runner_host_http::{Http, Secrets};
+use runner_host_kv::{Kv, MemoryStore, SqliteStore};
+use runner_server::{Capacity, Lending, Server, Settings, Store, Token, Traces, app, bounds, limits_max, serve};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
@@ -58,6 +61,13 @@ struct Options {
     /// A file with the token
     #[arg(long, value_name = "FILE", conflicts_with = "token")]
     token_file: Option<PathBuf>,
+    /// Secrets that the host fills in for modules that are granted them: a file of lines NAME=value, mode 0600. The
+    /// variable RUNNER_SECRET_NAME is the secret NAME, too
+    #[arg(long, value_name = "FILE")]
+    secrets: Option<PathBuf>,
+    /// A value that modules may be granted to read by its name. Repeatable
+    #[arg(long, value_name = "NAME=VALUE", value_parser = value)]
+    config: Vec<(String, String)>,
     /// A page elsewhere that may call this server, such as https://example.com. Repeatable
     #[arg(long, value_name = "ORIGIN")]
     allow_origin: Vec<String>,
@@ -133,7 +143,14 @@ async fn run(options: Options) -> Result<()> {
     layers.with(traces.as_ref().map(Traces::layer)).init();
     let mut settings = options.settings()?;
     let data = options.data.clone().unwrap_or_else(default_data);
-    let executor = options.bounds.executor(&data)?;
+    let secrets = options.secrets()?;
+    let secret_names: Vec<_> = secrets.names().map(str::to_owned).collect();
+    let builder = options.bounds.builder(&data)?;
+    let kv =
+        SqliteStore::open(data.join("kv.sqlite")).with_context(|| format!("`kv.sqlite` in `{}`", data.display()))?;
+    let kv = Kv::new(kv).backend("memory", MemoryStore::new());
+    let config = Config::new(options.config.iter().cloned());
+    let executor = Lending { http: Http::new().secrets(secrets), kv, config }.to(builder).build()?;
     let accounts = TaskTracker::new();
     let server = |settings| -> Result<Server> {
         Ok(Server {
@@ -141,6 +158,7 @@ async fn run(options: Options) -> Result<()> {
             executor: executor.clone(),
             store: Store::open(open(&private(&data.join("modules"))?)?, options.bounds.capacity())
                 .with_context(|| format!("modules in `{}`", data.display()))?,
+            secrets: secret_names,
             page: options.page.clone().or_else(built_page).map(|dir| open(&dir)).transpose()?,
             guests: options.guests.as_deref().map(open).transpose()?,
             accounts: accounts.clone(),
@@ -174,6 +192,12 @@ impl Options {
         collector.map(|collector| Traces::to(collector, self.otlp_host_calls)).transpose()
     }
 
+    /// Those of the file hold where the environment has the same name.
+    fn secrets(&self) -> Result<Secrets> {
+        let file = self.secrets.as_ref().map(Secrets::from_file).transpose()?;
+        Ok(Secrets::from_environment()?.and(file.unwrap_or_default()))
+    }
+
     fn settings(&self) -> Result<Settings> {
         let token = match &self.token_file {
             Some(file) => Some(fs::read_to_string(file).with_context(|| format!("token file `{}`", file.display()))?),
@@ -200,7 +224,7 @@ impl Options {
 }
 
 impl BoundOptions {
-    fn executor(&self, data: &Path) -> Result<Executor> {
+    fn builder(&self, data: &Path) -> Result<Builder> {
         private(data)?;
         let program = std::env::current_exe().context("the path of this program")?;
         let compiler = CompilerProcess::new(program, ["compile"]).memory_bytes(self.compile_memory_bytes);
@@ -217,17 +241,22 @@ impl BoundOptions {
             memory_bytes: default.memory_bytes.min(self.memory_bytes_max),
             ..default
         };
-        let executor = Executor::builder()
+        Ok(Executor::builder()
             .bounds(bounds)
             .limits(limits)
             .compile(Compile::OutOfProcess(compiler))
-            .local_store(LocalStore::open(data.join("code"))?.bytes_max(self.code_bytes));
-        Ok(executor.build()?)
+            .local_store(LocalStore::open(data.join("code"))?.bytes_max(self.code_bytes)))
     }
 
     fn capacity(&self) -> Capacity {
         Capacity { modules_max: self.modules, bytes_max: self.store_bytes }
     }
+}
+
+/// `NAME=VALUE`; a value may hold further signs.
+fn value(text: &str) -> Result<(String, String)> {
+    let (name, value) = text.split_once('=').filter(|(name, _)| !name.is_empty()).context("expected NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 /// An origin as browsers write it: scheme, host, port where it is not the scheme's own, nothing behind.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cap_std::fs::Dir;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
-use runner_core::{Executor, Explanation, Grants, Metering, ModuleId, Program};
+use runner_core::{Error, ErrorKind, Executor, Explanation, Grants, Metering, ModuleId, Program};
 use tokio_util::task::TaskTracker;
 
 use crate::api::{Module, Problem};
@@ -15,7 +15,7 @@ use crate::guard::Guard;
 use crate::metrics::Metrics;
 use crate::room::{Place, Room};
 use crate::settings::Settings;
-use crate::store::{Reference, Store, Stored};
+use crate::store::{Granted, Reference, Store, Stored};
 use crate::surface::Extent;
 
 /// The parts of a server.
@@ -26,6 +26,8 @@ pub struct Server {
     pub executor: Executor,
     /// Where modules are kept.
     pub store: Store,
+    /// The names of the secrets that it fills in.
+    pub secrets: Vec<String>,
     /// The built page.
     pub page: Option<Dir>,
     /// Example modules that are built from Rust, each `NAME.wasm`.
@@ -58,8 +60,11 @@ impl Ready {
 #[derive(Clone)]
 struct ReadyWeight;
 
-impl Weighter<(ModuleId, Metering), Ready> for ReadyWeight {
-    fn weight(&self, _key: &(ModuleId, Metering), ready: &Ready) -> u64 {
+/// Whose code, how it is metered, and what was granted, as text.
+type ReadyKey = (ModuleId, Metering, Arc<str>);
+
+impl Weighter<ReadyKey, Ready> for ReadyWeight {
+    fn weight(&self, _key: &ReadyKey, ready: &Ready) -> u64 {
         ready.bytes.max(PROGRAMS_BYTES_MAX / PROGRAMS_MAX as u64)
     }
 }
@@ -84,7 +89,8 @@ pub(crate) struct Shared {
     modules: Room,
     /// The memory for answers, of its own likewise.
     pub(crate) answers: Room,
-    programs: Arc<Cache<(ModuleId, Metering), Ready, ReadyWeight>>,
+    programs: Arc<Cache<ReadyKey, Ready, ReadyWeight>>,
+    pub(crate) secrets: Arc<[String]>,
     pub(crate) page: Option<Arc<Dir>>,
     pub(crate) guests: Option<Arc<Dir>>,
     pub(crate) accounts: TaskTracker,
@@ -96,6 +102,7 @@ impl From<Server> for Shared {
             guard: Arc::new(Guard::new(&server.settings)),
             executor: server.executor,
             store: server.store,
+            secrets: server.secrets.into(),
             metrics: Arc::new(Metrics::new()),
             bodies: Room::new(server.settings.held_bytes),
             modules: Room::new(server.settings.held_bytes),
@@ -110,37 +117,40 @@ impl From<Server> for Shared {
 }
 
 impl Shared {
-    /// Makes a stored module ready to run.
+    /// Makes a stored module ready to run, with what it was granted.
     ///
     /// Loads of one module that run at once are one in the executor, and have one answer: so nobody waits here for
     /// another's turn.
-    pub(crate) async fn program(&self, id: &ModuleId, metering: Metering) -> Result<Program, Problem> {
-        let key = (id.clone(), metering);
+    pub(crate) async fn program(&self, stored: &Stored, metering: Metering) -> Result<Program, Problem> {
+        let (grants, text) = match &stored.granted {
+            Some(Granted { grants, text, .. }) => (grants, Arc::clone(text)),
+            None => (&Grants::none(), Arc::default()),
+        };
+        let key = (stored.id.clone(), metering, text);
         if let Some(Ready { program, .. }) = self.programs.get(&key) {
             return Ok(program);
         }
-        let stored = self.store.find(Reference::Id(id.clone())).await?;
-        let (bytes, _place) = self.read(&stored).await?;
-        let program = self.load(&bytes, metering).await?;
+        let (bytes, _place) = self.read(stored).await?;
+        let program = self.timed(self.executor.load(&bytes, grants).metering(metering)).await;
+        let program = program.map_err(|error| denied(error, stored.label.is_some()))?;
         self.programs.insert(key, Ready::new(program.clone(), stored.size_bytes));
-        if self.store.find(Reference::Id(id.clone())).await.is_err() {
+        if self.store.find(Reference::Id(stored.id.clone())).await.is_err() {
             // Deleted meanwhile: whoever did that found nothing to forget.
-            self.forget(id);
+            self.forget(&stored.id);
         }
         Ok(program)
     }
 
     /// Lets go of what was kept ready of a module.
     pub(crate) fn forget(&self, id: &ModuleId) {
-        for metering in [Metering::Epochs, Metering::Fuel] {
-            self.programs.remove(&(id.clone(), metering));
-        }
+        self.programs.retain(|(known, ..), _| known != id);
     }
 
     /// Says what a stored module exports and needs.
     pub(crate) async fn explain_stored(&self, stored: &Stored) -> Result<Explained, Problem> {
         let (bytes, _place) = self.read(stored).await?;
-        self.explain(&bytes).await
+        let none = Grants::none();
+        self.explain(&bytes, stored.granted.as_ref().map_or(&none, |granted| &granted.grants)).await
     }
 
     /// A stored module's bytes, and their place in memory, to be kept beside them.
@@ -150,23 +160,36 @@ impl Shared {
         Ok((self.store.read(stored.id.clone()).await?, place))
     }
 
-    /// Makes a module ready to run, with nothing granted: this server has no capabilities to lend.
+    /// Makes a module ready to run that came along, with nothing granted.
     pub(crate) async fn load(&self, bytes: &[u8], metering: Metering) -> Result<Program, Problem> {
-        self.timed(async { Ok(self.executor.load(bytes, &Grants::none()).metering(metering).await?) }).await
+        let program = self.timed(self.executor.load(bytes, &Grants::none()).metering(metering)).await;
+        program.map_err(|error| denied(error, false))
     }
 
     /// Says what a module exports and needs. It compiles the module, so that only what can run is kept.
-    pub(crate) async fn explain(&self, bytes: &[u8]) -> Result<Explained, Problem> {
-        let explanation = self.timed(async { Ok(self.executor.explain(bytes, &Grants::none()).await?) }).await?;
+    pub(crate) async fn explain(&self, bytes: &[u8], grants: &Grants) -> Result<Explained, Problem> {
+        let explanation = self.timed(self.executor.explain(bytes, grants)).await?;
         let place = self.answers.take_at_once(Module::bytes(&explanation));
         let place = place.ok_or_else(|| Problem::unavailable("answers under way hold all the memory for them"))?;
         Ok(Explained { explanation, place })
     }
 
-    async fn timed<T>(&self, load: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {
+    async fn timed<T>(&self, load: impl IntoFuture<Output = runner_core::Result<T>>) -> runner_core::Result<T> {
         let from = clock::now();
         let loaded = load.await;
         self.metrics.loaded(from.elapsed());
         loaded
     }
+}
+
+/// What an import lacks is granted by a request of its own.
+fn denied(error: Error, is_named: bool) -> Problem {
+    let next = match (error.kind(), is_named) {
+        (ErrorKind::Denied, true) => "; `PUT /v1/modules/{ref}/grants` grants it",
+        (ErrorKind::Denied, false) => {
+            "; store the module under a name (`PUT /v1/modules/NAME`), and `PUT /v1/modules/NAME/grants` grants it"
+        }
+        _ => "",
+    };
+    Problem::from(error).and(next)
 }

@@ -24,4 +24,8 @@ pub(crate) struct Example {
     pub(crate) function: Option<&'static str>,
     /// Arguments to call it with.
     pub(crate) args: Value,
+    /// What to grant it, once it is stored under a name; absent where it wants nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub(crate) grants: Option<Value>,
 }

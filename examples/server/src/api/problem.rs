@@ -73,6 +73,12 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, "forbidden", detail)
     }
 
+    /// With more to say.
+    pub(crate) fn and(mut self, more: &str) -> Self {
+        self.detail.push_str(more);
+        self
+    }
+
     pub(crate) fn with_outcome(mut self, outcome: &runner_core::Outcome) -> Self {
         self.outcome = Some(Box::new(outcome.into()));
         self

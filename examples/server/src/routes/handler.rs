@@ -8,7 +8,7 @@ use runner_core::{Ending, HttpReply, LimitKind, Metering, Outcome};
 use serde_json::Value;
 use tracing::Instrument;
 
-use super::{Target, modules};
+use super::Target;
 use crate::account::Account;
 use crate::answer::Streams;
 use crate::api::{Problem, Refusals};
@@ -36,8 +36,8 @@ pub(super) async fn http(
     Target(reference): Target,
     request: Request,
 ) -> Result<Response, Problem> {
-    let (id, _) = modules::find(&shared, reference).await?;
-    let program = shared.program(&id, Metering::Epochs).await?;
+    let stored = shared.store.find(reference).await?;
+    let program = shared.program(&stored, Metering::Epochs).await?;
     let (place, request) = inward(request)?;
     let account = Account::open(&shared.metrics, &program.id(), "wasi:http/incoming-handler");
     match program.http(request).send().instrument(account.span()).await {

@@ -40,7 +40,7 @@ struct OneShotParts {
     request: Option<Request>,
 }
 
-/// Calls a module that comes along and is not kept.
+/// Calls a module that comes along and is not kept, with nothing granted.
 ///
 /// The body is the module. In a clone, `curl -g --data-binary @examples/guests/wat/sum_of_2_ints.wat
 /// 'http://127.0.0.1:8080/v1/run?args=[20,22]'` calls one. Or the body is `multipart/form-data`, with the module in one
@@ -92,9 +92,9 @@ pub(super) async fn call(
     request: HttpRequest,
 ) -> Result<Json<Outcome>, Problem> {
     let (asked, _place): (Request, _) = body::read_json(&shared.bodies, request).await?;
-    let (id, name) = modules::find(&shared, reference).await?;
-    let program = shared.program(&id, asked.metering.into()).await?;
-    Ok(Json(call::call(&shared, &program, &name, asked).await?))
+    let stored = shared.store.find(reference).await?;
+    let program = shared.program(&stored, asked.metering.into()).await?;
+    Ok(Json(call::call(&shared, &program, modules::own_name(stored.label.as_ref()), asked).await?))
 }
 
 impl OneShot {

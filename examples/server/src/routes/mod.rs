@@ -1,6 +1,7 @@
 //! The routes. Each is thin: what was asked, the part that does it, the answer.
 
 mod examples;
+mod grants;
 mod handler;
 mod invoke;
 mod modules;
@@ -32,6 +33,9 @@ pub fn app(server: Server) -> Router {
         .routes(routes!(modules::add, modules::list))
         .routes(routes!(modules::describe, modules::put, modules::remove))
         .routes(routes!(invoke::call))
+        .routes(routes!(grants::tell, grants::put, grants::take_back))
+        .routes(routes!(grants::schema))
+        .routes(routes!(grants::secrets))
         .routes(routes!(examples::list))
         .routes(routes!(examples::bytes))
         .routes(routes!(service::health))

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::{StatusCode, header};
-use runner_core::ModuleId;
+use runner_core::Grants;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -59,9 +59,14 @@ pub(super) async fn put(
 
 async fn store(shared: &Shared, name: Option<Name>, request: Request) -> Result<(Response, bool), Problem> {
     let held = body::read_module(&shared.bodies, request, shared.executor.bounds().module_bytes).await?;
-    let explained = shared.explain(&held).await?;
+    let explained = shared.explain(&held, &Grants::none()).await?;
     let (id, kind) = (explained.explanation.id.clone(), explained.explanation.kind.as_str());
     let (stored, is_new) = shared.store.put(name, id, held, kind).await?;
+    let explained = match stored.granted {
+        // The same bytes had something already under this name.
+        Some(_) => shared.explain_stored(&stored).await?,
+        None => explained,
+    };
     Ok((described(stored, explained).await?, is_new))
 }
 
@@ -148,11 +153,4 @@ pub(super) async fn remove(State(shared): State<Shared>, Target(reference): Targ
 /// The name under which a command finds itself in `argv[0]`.
 pub(super) fn own_name(label: Option<&(Name, u32)>) -> &str {
     label.map_or("module", |(name, _)| name.as_str())
-}
-
-/// The id of a module in a store, by whatever it is called.
-pub(super) async fn find(shared: &Shared, reference: Reference) -> Result<(ModuleId, String), Problem> {
-    let stored = shared.store.find(reference).await?;
-    let name = own_name(stored.label.as_ref()).to_owned();
-    Ok((stored.id, name))
 }

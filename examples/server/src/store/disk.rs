@@ -4,6 +4,7 @@
 //! lock                       held as long as the store is open
 //! blobs/HEX, blobs/HEX.json  bytes as they came; what they are (there only once the bytes are)
 //! names/NAME/N-HEX           version N of NAME, with its time; `N-deleted` keeps the number of a deleted newest one
+//! names/NAME/grants-HEX      what those bytes may use under that name, since when
 //! tmp/                       files on their way; emptied when the store opens
 //! ```
 //!
@@ -14,9 +15,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use cap_std::fs::Dir;
-use runner_core::ModuleId;
+use runner_core::{Grants, ModuleId};
 
-use super::files::{BlobFile, DELETED, Files, Version, VersionFile, json, sync, version_file};
+use super::files::{
+    BlobFile, DELETED, Files, GrantsFile, Version, VersionFile, grants_file, json, remove, sync, version_file,
+};
 use super::{Error, Holdings, Name, Reference, Stored};
 use crate::clock;
 
@@ -126,17 +129,12 @@ impl Disk {
                 blob
             }
         };
-        let stored =
-            Stored { id: id.clone(), label: None, size_bytes: blob.size_bytes, kind: blob.kind, created: blob.created };
-        let stored = match name {
-            Some(name) => {
-                let version = self.put_version(name, id, &created)?;
-                holdings.modules += 1;
-                self.publish(holdings);
-                Stored { label: Some((name.clone(), version)), created, ..stored }
-            }
-            None => stored,
-        };
+        let Some(name) = name else { return Ok((unlabelled(id.clone(), blob), is_new)) };
+        let number = self.put_version(name, id, &created)?;
+        holdings.modules += 1;
+        self.publish(holdings);
+        // The same bytes may have been granted something under this name.
+        let stored = self.find(&Reference::Version(name.clone(), number))?;
         Ok((stored, is_new))
     }
 
@@ -185,8 +183,7 @@ impl Disk {
         let lacking = || Error::NotFound(reference.clone());
         let (name, wanted) = match reference {
             Reference::Id(id) => {
-                let BlobFile { kind, size_bytes, created } = self.files.blob(id)?.ok_or_else(lacking)?;
-                return Ok(Stored { id: id.clone(), label: None, size_bytes, kind, created });
+                return Ok(unlabelled(id.clone(), self.files.blob(id)?.ok_or_else(lacking)?));
             }
             Reference::Newest(name) => (name, None),
             Reference::Version(name, number) => (name, Some(*number)),
@@ -233,11 +230,40 @@ impl Disk {
             if found.len() == count {
                 break;
             }
-            if let Some(BlobFile { kind, size_bytes, created }) = self.files.blob(&id)? {
-                found.push(Stored { id, label: None, size_bytes, kind, created });
+            if let Some(blob) = self.files.blob(&id)? {
+                found.push(unlabelled(id, blob));
             }
         }
         Ok(found)
+    }
+
+    pub(super) fn grant(&self, reference: &Reference, grants: Grants) -> Result<Stored, Error> {
+        let _alone = self.lock();
+        let found = self.find(reference)?;
+        let lacking = || Error::NotFound(reference.clone());
+        let (name, _) = found.label.as_ref().ok_or_else(lacking)?;
+        let (dir, file) = (self.files.name_dir(name)?.ok_or_else(lacking)?, grants_file(&found.id));
+        match grants == Grants::none() {
+            true => {
+                remove(&dir, &file)?;
+                sync(&dir)?;
+            }
+            false => self.files.write(&dir, &file, &json(&GrantsFile { grants, since: clock::date() })?)?,
+        }
+        self.find(&found.reference())
+    }
+
+    pub(super) fn granted_before(&self, stored: &Stored) -> Result<Option<Stored>, Error> {
+        let Some((name, _)) = &stored.label else { return Ok(None) };
+        for version in self.files.versions(name)?.into_iter().rev() {
+            if version.id.as_ref() != Some(&stored.id)
+                && let Some(other) = self.files.describe(name, version)?
+                && other.granted.is_some()
+            {
+                return Ok(Some(other));
+            }
+        }
+        Ok(None)
     }
 
     pub(super) fn delete(&self, reference: &Reference) -> Result<(), Error> {
@@ -265,9 +291,17 @@ impl Disk {
                 let versions = self.files.versions(name)?;
                 let newest = versions.last().map_or(0, |version| version.number);
                 let dir = self.files.name_dir(name)?.ok_or_else(lacking)?;
+                let (gone, kept): (Vec<_>, Vec<_>) = versions.iter().partition(|version| wanted(version));
+                // Grants go first: none must be there that waits for its bytes to come again.
+                for id in gone.iter().filter_map(|version| version.id.as_ref()) {
+                    if !kept.iter().any(|version| version.id.as_ref() == Some(id)) {
+                        remove(&dir, &grants_file(id))?;
+                    }
+                }
+                sync(&dir)?;
                 let mut removed = 0;
                 // The newest goes last: a crash in between must not make an older one the newest.
-                for version in versions.iter().filter(|version| version.id.is_some() && wanted(version)) {
+                for version in gone.into_iter().filter(|version| version.id.is_some()) {
                     match version.number == newest {
                         true => dir.rename(&version.file, &dir, version_file(newest, DELETED))?,
                         false => dir.remove_file(&version.file)?,
@@ -291,4 +325,9 @@ impl Disk {
     fn lock(&self) -> MutexGuard<'_, ()> {
         self.changes.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Bytes that were not asked for by a name: nothing is granted to them.
+fn unlabelled(id: ModuleId, BlobFile { kind, size_bytes, created }: BlobFile) -> Stored {
+    Stored { id, label: None, size_bytes, kind, created, granted: None }
 }

@@ -5,11 +5,11 @@ use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use cap_std::fs::{Dir, File, OpenOptions};
-use runner_core::ModuleId;
+use runner_core::{Grants, ModuleId};
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use serde::{Deserialize, Serialize};
 
-use super::{Name, Reference, Stored};
+use super::{Granted, Name, Reference, Stored};
 
 /// The directories of a store, held open.
 #[derive(Debug)]
@@ -33,6 +33,13 @@ pub(super) struct BlobFile {
 #[derive(Serialize, Deserialize)]
 pub(super) struct VersionFile {
     pub(super) created: String,
+}
+
+/// What `names/NAME/grants-HEX` says.
+#[derive(Serialize, Deserialize)]
+pub(super) struct GrantsFile {
+    pub(super) grants: Grants,
+    pub(super) since: String,
 }
 
 /// One entry of a name; without an id where it was deleted.
@@ -63,9 +70,10 @@ impl Files {
         let Some(id) = version.id else { return Ok(None) };
         let Some(dir) = self.name_dir(name)? else { return Ok(None) };
         let Some(VersionFile { created }) = read_json(&dir, &version.file)? else { return Ok(None) };
-        let blob = self.blob(&id)?;
+        let Some(BlobFile { kind, size_bytes, .. }) = self.blob(&id)? else { return Ok(None) };
+        let granted = granted(&dir, &id)?;
         let label = Some((name.clone(), version.number));
-        Ok(blob.map(|BlobFile { kind, size_bytes, .. }| Stored { id, label, size_bytes, kind, created }))
+        Ok(Some(Stored { id, label, size_bytes, kind, created, granted }))
     }
 
     pub(super) fn blob(&self, id: &ModuleId) -> io::Result<Option<BlobFile>> {
@@ -141,6 +149,23 @@ impl Files {
             }
         }
     }
+}
+
+/// What bytes were granted under the name whose directory it is.
+fn granted(dir: &Dir, id: &ModuleId) -> io::Result<Option<Granted>> {
+    let Some(GrantsFile { grants, since }) = read_json(dir, &grants_file(id))? else { return Ok(None) };
+    let text = serde_json::to_string(&grants).map_err(io::Error::other)?.into();
+    Ok(Some(Granted { grants, since, text }))
+}
+
+/// No version begins so.
+pub(super) fn grants_file(id: &ModuleId) -> String {
+    format!("grants-{}", id.hex())
+}
+
+/// Removes a file, if it is there.
+pub(super) fn remove(dir: &Dir, file: &str) -> io::Result<()> {
+    present(dir.remove_file(file)).map(drop)
 }
 
 pub(super) const DELETED: &str = "deleted";

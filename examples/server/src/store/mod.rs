@@ -9,7 +9,7 @@ mod reference;
 use std::sync::Arc;
 
 use cap_std::fs::Dir;
-use runner_core::ModuleId;
+use runner_core::{Grants, ModuleId};
 
 pub use self::disk::Capacity;
 use self::disk::Disk;
@@ -34,7 +34,7 @@ pub(crate) enum Error {
 }
 
 /// A module in the store.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Stored {
     pub(crate) id: ModuleId,
     /// The name and version that it was found under.
@@ -43,6 +43,18 @@ pub(crate) struct Stored {
     pub(crate) kind: String,
     /// When it was stored under this label, RFC 3339.
     pub(crate) created: String,
+    /// What these bytes were granted under this name; nothing without a name.
+    pub(crate) granted: Option<Granted>,
+}
+
+/// What some bytes were granted under a name.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Granted {
+    pub(crate) grants: Grants,
+    /// When, RFC 3339.
+    pub(crate) since: String,
+    /// The grants as text: equal texts are equal grants.
+    pub(crate) text: Arc<str>,
 }
 
 impl Stored {
@@ -99,6 +111,17 @@ impl Store {
     /// Up to `count` modules after one: by name, newest version first; then those without a name, by id.
     pub(crate) async fn list(&self, after: Option<Reference>, count: usize) -> Result<Vec<Stored>, Error> {
         self.blocking(move |disk| disk.list(after.as_ref(), count)).await
+    }
+
+    /// Grants the bytes that a name stands for, in the place of what they were granted under it. Nothing takes it back.
+    pub(crate) async fn grant(&self, reference: Reference, grants: Grants) -> Result<Stored, Error> {
+        self.blocking(move |disk| disk.grant(&reference, grants)).await
+    }
+
+    /// The newest version of the same name, of other bytes, that was granted something.
+    pub(crate) async fn granted_before(&self, stored: &Stored) -> Result<Option<Stored>, Error> {
+        let stored = stored.clone();
+        self.blocking(move |disk| disk.granted_before(&stored)).await
     }
 
     /// Removes a name with all its versions, one version, or the bytes that no name refers to.

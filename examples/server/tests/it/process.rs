@@ -1,5 +1,6 @@
 //! The real program: what its command line refuses, how it compiles strangers' modules, how it ends.
 
+use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -42,6 +43,7 @@ async fn a_command_line_that_cannot_be_meant_is_refused() {
         (&["--token", ""], "the token is empty"),
         (&["--token", "two words"], "not visible ASCII"),
         (&["--page", "/nowhere/at/all"], "directory `/nowhere/at/all`"),
+        (&["--config", "region"], "expected NAME=VALUE"),
         (&["--calls", "0"], "bound `calls` is 0"),
         (&["--otlp", "https://example.com:4318"], "collector `https://example.com:4318`: expected http://HOST:PORT"),
         (&["--otlp", "127.0.0.1:4318"], "collector `127.0.0.1:4318`: expected http://HOST:PORT"),
@@ -52,6 +54,30 @@ async fn a_command_line_that_cannot_be_meant_is_refused() {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(!output.status.success() && said.contains(words), "{args:?}: {said}");
     }
+}
+
+#[tokio::test]
+async fn secrets_come_from_a_file_of_the_user_s_own_and_from_the_environment() {
+    let data = TempDir::new().unwrap();
+    let file = data.path().join("secrets");
+    std::fs::write(&file, "API_KEY=from-the-file\n# none\nTOKEN=of-the-file\n").unwrap();
+    let with = |mode: u32| {
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+        let mut command = program(data.path());
+        command
+            .arg("--secrets")
+            .arg(&file)
+            .env("RUNNER_SECRET_TOKEN", "of-the-environment")
+            .env("RUNNER_SECRET_B", "x");
+        command
+    };
+    let refused = timeout(Duration::from_secs(20), with(0o644).output()).await.unwrap().unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("mode 0644, expected 0600: others may read them"), "{said}");
+
+    let running = Running::start(&mut with(0o600)).await;
+    let told = running.client.get(running.url("/v1/secrets")).send().await.unwrap().text().await.unwrap();
+    assert_eq!(told, r#"{"secrets":["API_KEY","B","TOKEN"]}"#);
 }
 
 #[tokio::test]

@@ -11,13 +11,19 @@ use cap_std::fs::Dir;
 use http::{HeaderMap, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use runner_core::{Executor, Limits, LocalStore};
-use runner_server::{Capacity, Server, Settings, Store, app, bounds};
+use runner_host_config::Config;
+use runner_host_http::{Http, Secrets};
+use runner_host_kv::{Kv, MemoryStore, SqliteStore};
+use runner_server::{Capacity, Lending, Server, Settings, Store, app, bounds};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 pub(crate) const HOST: &str = "127.0.0.1:8080";
+
+/// The host's secrets.
+pub(crate) const SECRETS: [(&str, &str); 2] = [("API_KEY", "s3cr3t-v4lue"), ("WEBHOOK_TOKEN", "another-v4lue")];
 
 /// A server over a directory that goes away with it.
 pub(crate) struct Site {
@@ -64,10 +70,15 @@ impl Site {
             guests: None,
         };
         change(&mut wants);
-        let executor = Executor::builder()
+        let builder = Executor::builder()
             .bounds(wants.bounds)
             .limits(wants.limits)
-            .local_store(LocalStore::open(data.path().join("code")).unwrap().bytes_max(wants.code_bytes))
+            .local_store(LocalStore::open(data.path().join("code")).unwrap().bytes_max(wants.code_bytes));
+        let kv =
+            Kv::new(SqliteStore::open(data.path().join("kv.sqlite")).unwrap()).backend("memory", MemoryStore::new());
+        let secrets = Secrets::new(SECRETS).unwrap();
+        let executor = Lending { http: Http::new().secrets(secrets), kv, config: Config::new([("region", "north")]) }
+            .to(builder)
             .build()
             .unwrap();
         let modules = data.path().join("modules");
@@ -78,6 +89,7 @@ impl Site {
             settings: wants.settings,
             executor,
             store: Store::open(dir(&modules), wants.capacity).unwrap(),
+            secrets: SECRETS.map(|(name, _)| name.to_owned()).into(),
             page: wants.page,
             guests: wants.guests,
             accounts: TaskTracker::new(),

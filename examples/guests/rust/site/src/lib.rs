@@ -43,7 +43,7 @@ fn page() -> Result<Response, Failure> {
     }
     Html(format!(
         "<!doctype html>\n<html lang=en>\n<meta charset=utf-8>\n<title>Guestbook</title>\n<h1>Guestbook</h1>\n\
-         <form method=post action=/>\n\
+         <form method=post>\n\
          <input name=name maxlength={NAME_LETTERS} placeholder=Name required>\n\
          <input name=text maxlength={TEXT_LETTERS} placeholder=Text required>\n\
          <button>Sign</button>\n</form>\n<ul>\n{entries}</ul>\n<p>{last} entries, {visits} visits</p>\n</html>\n"

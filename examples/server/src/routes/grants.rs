@@ -1,0 +1,112 @@
+//! What modules may use: granted to the bytes of one name, and to nothing that comes after them.
+
+use axum::Json;
+use axum::extract::{Request, State};
+use http::StatusCode;
+use runner_core::Grants;
+use serde_json::Value;
+
+use super::Target;
+use crate::api::{self, GrantsOf, Problem, Refusals, SecretNames};
+use crate::body;
+use crate::server::Shared;
+use crate::store::{Reference, Stored};
+
+/// What the grants of one module may take: a thousand rules for outgoing requests, and more.
+const GRANTS_BYTES_MAX: usize = 64 << 10;
+
+/// Says what a module was granted.
+#[utoipa::path(get, path = "/v1/modules/{ref}/grants", tag = "grants", params(
+    ("ref" = String, Path, description = "`NAME` (its newest version) or `NAME@N`"),
+), responses(
+    (status = 200, description = "Its grants", body = GrantsOf),
+    Refusals,
+))]
+pub(super) async fn tell(State(shared): State<Shared>, Target(reference): Target) -> Result<Json<GrantsOf>, Problem> {
+    named(&reference)?;
+    let stored = shared.store.find(reference).await?;
+    told(&shared, stored).await
+}
+
+/// Grants a module what it may use, in the place of what it was granted.
+///
+/// Grants belong to a name and to the bytes that the version has: they hold for other versions of the same bytes, not for
+/// new bytes under the name, nor for the same bytes under another name or by `sha256:`. A call under way keeps what it has.
+/// Where somebody else may store under the name meanwhile, grant `NAME@N`, which stands for the same bytes for ever.
+#[utoipa::path(put, path = "/v1/modules/{ref}/grants", tag = "grants", params(
+    ("ref" = String, Path, description = "`NAME` (its newest version) or `NAME@N`"),
+), request_body(content = Object, description = "For each capability's id its grant, as `/v1/grants/schema` has it",
+    content_type = "application/json", example = json!({ "kv": { "stores": { "default": { "namespace": "shop" } } } })
+), responses(
+    (status = 200, description = "It is granted", body = GrantsOf),
+    Refusals,
+))]
+pub(super) async fn put(
+    State(shared): State<Shared>,
+    Target(reference): Target,
+    request: Request,
+) -> Result<Json<GrantsOf>, Problem> {
+    named(&reference)?;
+    let (grants, _place): (Grants, _) = body::read_json_within(&shared.bodies, request, GRANTS_BYTES_MAX).await?;
+    shared.executor.check(&grants)?;
+    let stored = grant(&shared, reference, grants).await?;
+    told(&shared, stored).await
+}
+
+/// Takes back what a module was granted.
+#[utoipa::path(delete, path = "/v1/modules/{ref}/grants", tag = "grants", params(
+    ("ref" = String, Path, description = "`NAME` (its newest version) or `NAME@N`"),
+), responses(
+    (status = 204, description = "It has nothing"),
+    Refusals,
+))]
+pub(super) async fn take_back(State(shared): State<Shared>, Target(reference): Target) -> Result<StatusCode, Problem> {
+    named(&reference)?;
+    grant(&shared, reference, Grants::none()).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The JSON Schema of grants: what this server can lend, and how it is written.
+#[utoipa::path(get, path = "/v1/grants/schema", tag = "grants", responses(
+    (status = 200, description = "JSON Schema, draft 2020-12", body = Object),
+    Refusals,
+))]
+pub(super) async fn schema(State(shared): State<Shared>) -> Json<Value> {
+    Json(api::grants_schema(shared.executor.grant_schemas()))
+}
+
+/// The names of the secrets that a grant for `http` may lend. Their values are told nobody.
+#[utoipa::path(get, path = "/v1/secrets", tag = "grants", responses(
+    (status = 200, description = "Their names", body = SecretNames),
+    Refusals,
+))]
+pub(super) async fn secrets(State(shared): State<Shared>) -> Json<SecretNames> {
+    Json(SecretNames { secrets: shared.secrets.to_vec() })
+}
+
+async fn grant(shared: &Shared, reference: Reference, grants: Grants) -> Result<Stored, Problem> {
+    let stored = shared.store.grant(reference, grants).await?;
+    // With what was granted before it is not needed again.
+    shared.forget(&stored.id);
+    Ok(stored)
+}
+
+async fn told(shared: &Shared, stored: Stored) -> Result<Json<GrantsOf>, Problem> {
+    let before = match &stored.granted {
+        None => shared.store.granted_before(&stored).await?,
+        Some(_) => None,
+    };
+    let told =
+        GrantsOf::new(stored, before).ok_or_else(|| Problem::internal("the module was found without its name"))?;
+    Ok(Json(told))
+}
+
+fn named(reference: &Reference) -> Result<(), Problem> {
+    match reference {
+        Reference::Id(id) => Err(Problem::invalid(format!(
+            "grants belong to a name, and `{id}` is none: store the module under one (`PUT /v1/modules/NAME`), and grant \
+             that"
+        ))),
+        _ => Ok(()),
+    }
+}
