@@ -117,6 +117,9 @@ pub(crate) struct Import {
     status: &'static str,
     /// What that means here, for people.
     about: String,
+    /// What would open it, where it is missing or closed: the words of the library's `explain`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    advice: Option<String>,
     /// The capability that serves it, or would.
     #[serde(skip_serializing_if = "Option::is_none")]
     capability: Option<String>,
@@ -223,6 +226,12 @@ impl From<Need> for Import {
             Service::Missing { capability, advice } => (advice.clone(), capability.clone()),
             _ => ("served in a way that this server does not know".to_owned(), None),
         };
-        Import { status: need.service.as_str(), name: need.name, items: need.items, about, capability }
+        let status = need.service.as_str();
+        let advice = match need.service {
+            Service::Missing { advice, .. } => Some(advice),
+            Service::Closed { advice, .. } => advice,
+            _ => None,
+        };
+        Import { status, name: need.name, items: need.items, about, advice, capability }
     }
 }

@@ -74,11 +74,17 @@ async fn exports_and_imports_of_each_kind_are_told_apart() {
         imports.into_iter().find(|it| it["name"].as_str().unwrap().starts_with(import)).unwrap()
     };
     assert_eq!(import("http", "wasi:http/types").await["status"], "provided");
-    assert_eq!(import("http", "wasi:http/outgoing-handler").await["status"], "closed");
+    let closed = import("http", "wasi:http/outgoing-handler").await;
+    assert_eq!(closed["status"], "closed");
+    let advice = closed["advice"].as_str().unwrap();
+    assert!(advice.starts_with("capability `http` serves it"), "{closed}");
+    assert!(closed["about"].as_str().unwrap().ends_with(advice), "{closed}");
     assert_eq!(import("command", "wasi_snapshot_preview1").await["status"], "provided");
     let missing = import("needy", "env").await;
     assert_eq!(missing["status"], "missing");
     assert!(missing["about"].as_str().unwrap().contains("`env`"), "{missing}");
+    assert_eq!(missing["advice"], missing["about"]);
+    assert_eq!(import("http", "wasi:http/types").await.get("advice"), None);
 }
 
 #[tokio::test]
