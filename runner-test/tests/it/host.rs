@@ -1,0 +1,111 @@
+//! The host for tests: what it opens is open, what it does not is not, and a run repeats.
+
+use std::time::Duration;
+
+use runner_test::{Ending, Host, Level, LimitKind, Limits, json};
+
+#[tokio::test]
+async fn a_guest_has_what_was_opened_and_the_error_for_the_rest_says_so() {
+    let host = Host::builder().build().expect("the host starts");
+    let error = host.load(runner_guests::get("kv-counter")).await.expect_err("nothing was opened");
+    assert!(error.to_string().contains("is not granted: capability `kv` serves it"), "{error}");
+    assert_eq!(format!("{error:?}"), error.to_string(), "a test shows it by `{{:?}}`");
+    let host = Host::builder().kv("default").build().expect("the host starts");
+    let program = host.load(runner_guests::get("kv-counter")).await.expect("it loads");
+    let done = program.call("add", json!(["other", "a", 1])).await.expect("it runs");
+    assert_eq!(done.assert_failed("error").message, "no-such-store");
+    // A grant as an embedder writes it takes the place of the host's own.
+    let read_only = json!({ "stores": { "default": { "namespace": "x", "mode": "read-only" } } });
+    let host = Host::builder().kv("default").grant("kv", read_only).build().expect("the host starts");
+    let program = host.load(runner_guests::get("kv-counter")).await.expect("it loads");
+    let done = program.call("add", json!(["default", "a", 1])).await.expect("it runs");
+    assert_eq!(done.assert_failed("error").message, "access-denied");
+    let error = Host::builder().grant("kv", json!({ "store": {} })).build().expect_err("no such field");
+    assert!(error.to_string().contains("unknown field `store`"), "{error}");
+}
+
+#[tokio::test]
+async fn configuration_and_the_log_arrive() {
+    let host = Host::builder().config([("GREETING", "hello")]).logging().build().expect("the host starts");
+    let reader = host.load(runner_guests::get("config-reader")).await.expect("it loads");
+    reader.call("read", json!(["store", "GREETING"])).await.expect("it runs").assert_returned(json!("hello"));
+    reader.call("read", json!(["store", "OTHER"])).await.expect("it runs").assert_returned(json!(null));
+    let logger = host.load(runner_guests::get("logger")).await.expect("it loads");
+    let done = logger.call("log", json!(["warn", "shop", "sold out", 2])).await.expect("it runs");
+    assert_eq!(done.used("logging").calls, 2);
+    let message = host.logs().assert_logged(Level::WARN, "sold out");
+    assert_eq!((message.context.as_deref(), message.stream.as_deref()), (Some("shop"), None));
+    let printed = json!([b"out\n", b"err\n"]);
+    logger.call("print", printed).await.expect("it runs");
+    assert_eq!(host.logs().assert_logged(Level::INFO, "out").stream.as_deref(), Some("stdout"));
+    assert_eq!(host.logs().assert_logged(Level::WARN, "err").stream.as_deref(), Some("stderr"));
+    assert_eq!(host.logs().messages().len(), 4, "{:?}", host.logs());
+}
+
+#[tokio::test]
+async fn a_run_repeats_and_time_is_wound_by_hand() {
+    let host = || Host::builder().kv("default");
+    let said = async |host: runner_test::HostBuilder, arguments: &[&str]| {
+        let host = host.build().expect("the host starts");
+        let program = host.load(runner_guests::get("command-p2")).await.expect("it loads");
+        let first = program.command(arguments.iter().copied()).await.expect("it runs").stdout();
+        host.advance(Duration::from_secs(24 * 60 * 60));
+        (first, program.command(arguments.iter().copied()).await.expect("it runs").stdout())
+    };
+    let (first, second) = said(host(), &["random", "16"]).await;
+    assert_eq!(first, second, "each call has the same numbers");
+    assert_ne!(said(host().seed(1), &["random", "16"]).await.0, first);
+    let (first, second) = said(host().undetermined(), &["random", "16"]).await;
+    assert_ne!(first, second, "the machine's own");
+    let (first, second) = said(host(), &["clock"]).await;
+    assert_eq!(said(host(), &["clock"]).await.0, first);
+    assert_ne!(first, second, "a day later");
+}
+
+#[tokio::test]
+async fn values_end_when_the_clock_is_wound() {
+    let host = Host::builder().kv("default").build().expect("the host starts");
+    let program = host.load(runner_guests::get("limiter")).await.expect("it loads");
+    let take = async || {
+        let policy = json!({ "burst": 1, "refill_ms": 60_000 });
+        program.call("take", json!(["ada", policy])).await.expect("it runs")
+    };
+    take().await.assert_returned(json!(0));
+    let refused = take().await;
+    assert!(refused.assert_failed("rate-limited").retryable);
+    host.kv("default").assert_keys(["tokens/ada"]);
+    host.advance(Duration::from_secs(60));
+    host.kv("default").assert_keys([]);
+    take().await.assert_returned(json!(0));
+}
+
+#[tokio::test]
+async fn a_handler_of_http_is_asked_and_its_answer_read_whole() {
+    let host = Host::builder().build().expect("the host starts");
+    let program = host.load(runner_guests::get("http-hello")).await.expect("it loads");
+    let done = program.get("/").await.expect("it runs");
+    done.assert_status(200).assert_returned(json!(null));
+    assert_eq!(done.body(), "Hello from wasm");
+    let request = http::Request::post("/echo").body("to and fro").expect("a request");
+    assert_eq!(program.request(request).await.expect("it runs").body(), "to and fro");
+    let done = program.get("/trap").await.expect("it runs");
+    assert!(done.response.is_none());
+    done.assert_trapped("unreachable");
+    let late = program.get("/trap-late").await.expect("it runs");
+    assert!(late.response.is_none(), "half an answer is none");
+    assert!(matches!(late.outcome.ending, Ending::Trapped(_)), "{late}");
+}
+
+#[tokio::test]
+async fn limits_keys_and_attempts_are_given_to_the_call() {
+    let host = Host::builder().build().expect("the host starts");
+    let program = host.load(runner_guests::get("tasks")).await.expect("it loads");
+    let call = program.call("asked", json!([])).idempotency_key("order-7").attempt(2);
+    let limits = Limits { deadline: Duration::from_secs(3), ..Limits::default() };
+    call.limits(limits).await.expect("it runs").assert_returned(json!("order-7, attempt 2, within 3000 ms"));
+    let command = host.load(runner_guests::get("command-p1")).await.expect("it loads");
+    command.command(["env", "NAME"]).env("NAME", "value").await.expect("it runs").assert_printed("value");
+    command.command(["cat"]).stdin("in").await.expect("it runs").assert_printed("in");
+    let few = Limits { output_bytes: 3, ..Limits::default() };
+    command.command(["echo", "hello"]).limits(few).await.expect("it runs").assert_exhausted(LimitKind::Output);
+}

@@ -1,0 +1,9 @@
+//! The kit through its public door, with real guests.
+
+mod build;
+mod cargo;
+mod faults;
+mod host;
+mod readme;
+mod server;
+mod words;
