@@ -1,6 +1,6 @@
 // What a module asks for, what it is granted, and in what words to grant the rest: with the real server, whose grants
 // decide whether the calls run.
-import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Locator } from 'playwright-core';
@@ -41,6 +41,16 @@ async function grant(ref: string, what: unknown): Promise<void> {
   expect((await fetch(`${SERVER}/v1/modules/${ref}/grants`, put)).status).toBe(200);
 }
 
+/** A server of its own with secrets, which it reads when it starts. */
+async function serverWith(secrets: string): Promise<Server> {
+  const folder = await mkdtemp(join(tmpdir(), 'runner-web-secrets-'));
+  const file = join(folder, 'secrets');
+  await writeFile(file, secrets, { mode: 0o600 });
+  const server = await Server.start('--secrets', file);
+  await rm(folder, { recursive: true });
+  return server;
+}
+
 /** Calls `add` of the counter in view; what it returned, where it did. */
 async function count(): Promise<string> {
   await visit.argument(0).fill('default');
@@ -56,7 +66,7 @@ test('what is missing is granted by its own words, then it runs; what is taken b
   const ref = await visit.addNamed('e2e-counter', COUNTER, 'add');
   await asks().getByText('2 of 2 imports missing').waitFor();
   expect(await count()).toBe('Not run');
-  expect(await visit.result.innerText()).toContain('It was not granted what it imports');
+  expect(await visit.result.innerText()).toContain('It lacks something that it imports');
   await visit.result.getByRole('button', { name: 'Go to its grants' }).click();
   expect(await has(grants().locator('summary').first())).toBe(true);
   expect(await status().innerText()).toBe('Nothing is granted to version 1 of e2e-counter.');
@@ -171,11 +181,7 @@ test('what there is to grant is described with its fields; an example goes besid
 });
 
 test('secrets are listed by their names, and never by more', async () => {
-  const folder = await mkdtemp(join(tmpdir(), 'runner-web-secrets-'));
-  const file = join(folder, 'secrets');
-  await writeFile(file, 'API_KEY=hunter2\nOTHER=hunter3\n');
-  await chmod(file, 0o600);
-  const server = await Server.start('--secrets', file);
+  const server = await serverWith('API_KEY=hunter2\nOTHER=hunter3\n');
   await fetch(`${server.address}/v1/modules/hello`, { method: 'PUT', body: guest('http-hello.wasm') });
   const other = await Visit.open({}, `${server.address}/#/modules/hello@1`);
   await other.page.locator('#grants > summary').click();
@@ -185,7 +191,6 @@ test('secrets are listed by their names, and never by more', async () => {
   expect(await other.page.content()).not.toContain('hunter');
   await other.close();
   await server.end();
-  await rm(folder, { recursive: true });
 
   // This one was started without any.
   await visit.addNamed('e2e-hello', guest('http-hello.wasm'));
@@ -273,6 +278,83 @@ test('the whole way without a mouse: denied, to the grants, an example, granted,
   await press('Enter');
   await expect.poll(() => status().innerText()).toMatch(/^Nothing is granted/);
   expect(await has(status())).toBe(true);
+});
+
+test('an example that works with grants is stored under its name with them in the editor, granted only by a click', async () => {
+  provoked = REFUSED;
+  const listed = (await (await fetch(`${SERVER}/v1/examples`)).json()) as {
+    examples: { file: string; grants?: unknown }[];
+  };
+  const suggested = listed.examples.find(({ file }) => file === 'counter.wasm')?.grants;
+  expect(suggested).toHaveProperty('kv');
+
+  await visit.example(/^Counter Counts in/);
+  const ref = (await visit.page.getByRole('heading', { level: 1 }).innerText()).trim();
+  expect(ref).toMatch(/^counter@\d+$/);
+  await grants()
+    .getByText(/^The example works with these grants/)
+    .waitFor();
+  expect(JSON.parse(await editor().inputValue())).toEqual(suggested);
+  expect(await grantedTo(ref)).toEqual({});
+  await visit.run();
+  expect(await visit.verdict()).toBe('Not run');
+  // The refusal brings nothing that was not there: the suggestion stands.
+  expect(JSON.parse(await editor().inputValue())).toEqual(suggested);
+  await grants().getByRole('button', { name: 'Grant this' }).click();
+  await expect.poll(() => status().innerText()).toMatch(/^Granted/);
+  expect(await grantedTo(ref)).toEqual(suggested);
+  await visit.run();
+  expect(await visit.verdict()).toBe('Returned');
+
+  // Once more: the same version, for it is the same bytes, and nothing is suggested that is granted.
+  await visit.page.getByText('Examples', { exact: true }).click();
+  await visit.page.getByRole('button', { name: /^Counter counter\.wasm/ }).click();
+  await expect.poll(() => visit.page.locator('output[aria-live]').innerText()).toBe('Counter added');
+  expect((await visit.page.getByRole('heading', { level: 1 }).innerText()).trim()).toBe(ref);
+  expect(
+    await grants()
+      .getByText(/^The example works with/)
+      .count(),
+  ).toBe(0);
+});
+
+test('the examples that keep something run once they are granted what they come with', async () => {
+  const granted = async (title: RegExp) => {
+    await visit.page.goto(`${SERVER}/#/`);
+    await visit.examples();
+    await visit.example(title);
+    await grants().getByRole('button', { name: 'Grant this' }).click();
+    await expect.poll(() => status().innerText()).toMatch(/^Granted/);
+    await visit.run();
+    return visit.verdict();
+  };
+  expect(await granted(/^Rate limiter/)).toBe('Returned');
+  expect(await granted(/^Guestbook/)).toBe('200');
+});
+
+test('a webhook is granted a host and a secret in the editor, and sends it without having it', async () => {
+  const server = await serverWith('WEBHOOK_TOKEN=hunter2\n');
+  const other = await Visit.open({}, server.address);
+  const part = other.page.locator('#grants');
+  // It asks another module by its name, which that one is given in the page.
+  await other.example(/^HTTP hello/);
+  await part.locator('summary').first().click();
+  expect(await part.getByRole('textbox', { name: 'Name' }).inputValue()).toBe('http-hello');
+  await part.getByRole('button', { name: 'Store under this name' }).click();
+  await other.page.getByRole('heading', { level: 1, name: 'http-hello@1' }).waitFor();
+
+  await other.page.goto(`${server.address}/#/`);
+  await other.examples();
+  await other.example(/^Webhook/);
+  const text = part.getByLabel('Grants as JSON');
+  await text.fill((await text.inputValue()).replaceAll('8080', new URL(server.address).port));
+  await part.getByRole('button', { name: 'Grant this' }).click();
+  await expect.poll(() => part.locator('.grant-status').innerText()).toMatch(/^Granted/);
+  await other.run();
+  expect(await other.verdict()).toBe('Returned');
+  expect(await other.page.content()).not.toContain('hunter2');
+  await other.close();
+  await server.end();
 });
 
 test('what is always there, closed, or served by nobody is told apart, and folds', async () => {

@@ -176,6 +176,13 @@ const VIEWS: View[] = [
     },
   },
   {
+    name: 'example with grants',
+    reach: async (visit) => {
+      await visit.example(/^Counter Counts in/);
+      await visit.page.getByText(/^The example works with these grants/).waitFor();
+    },
+  },
+  {
     name: 'no name',
     reach: async (visit) => {
       await visit.add({ name: 'counter.wasm', content: guest('kv-counter.wasm') });

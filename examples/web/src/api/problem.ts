@@ -32,8 +32,8 @@ const KINDS: Record<string, { title: string; advice: string }> = {
     advice: 'It may have been deleted. Choose another module, or add it again.',
   },
   denied: {
-    title: 'It was not granted what it imports',
-    advice: 'What a module may use is granted to its name, for the bytes that it has now.',
+    title: 'It lacks something that it imports',
+    advice: '“What it asks for” says what that is, and whether a grant would bring it.',
   },
   exceeded: {
     title: 'It exceeds a bound of the server',

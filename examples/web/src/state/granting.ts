@@ -24,7 +24,8 @@ export class Granting {
   async open(module: Module): Promise<void> {
     const ref = refOf(module);
     void this.openLending();
-    if (module.name === null || this.store.get().granted[ref]?.state === 'ready') return;
+    const known = this.store.get().granted[ref];
+    if (module.name === null || (known !== undefined && known.state !== 'failed')) return;
     this.store.send({ type: 'granted', ref, granted: { state: 'loading' } });
     try {
       const value = await this.client.granted(ref);

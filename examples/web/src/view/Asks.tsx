@@ -3,15 +3,7 @@ import { useState } from 'react';
 import type { Import, Module } from '../api/types';
 import { Prose } from '../format/Prose';
 import { plural } from '../format/units';
-import {
-  byWords,
-  exampleOf,
-  type Group,
-  type GroupId,
-  groupsOf,
-  needsGrant,
-  printGrants,
-} from '../state/grants';
+import { byWords, exampleOf, type Group, type GroupId, groupsOf, printGrants } from '../state/grants';
 import { useSession, useStore } from '../state/session';
 import { Fold, unfold } from './Fold';
 import { Sign } from './Sign';
@@ -79,7 +71,7 @@ function GroupView({ group: { id, parts, count }, module }: { group: Group; modu
         <div className="ask-part" key={capability ?? ''}>
           <Names imports={imports} />
           {capability !== null && (id === 'needed' || id === 'closed') && (
-            <Offer capability={capability} module={module} />
+            <Offer capability={capability} count={imports.length} module={module} />
           )}
         </div>
       ))}
@@ -151,7 +143,7 @@ function ImportRow({ one: { name, items } }: { one: Import }) {
 }
 
 /** The grant that would open these, and the way to it. */
-function Offer({ capability, module }: { capability: string; module: Module }) {
+function Offer({ capability, count, module }: { capability: string; count: number; module: Module }) {
   const session = useSession();
   const lending = useStore((state) => state.lending);
   const known = lending?.state === 'ready' ? lending.value : null;
@@ -163,8 +155,8 @@ function Offer({ capability, module }: { capability: string; module: Module }) {
   return (
     <div className="offer">
       <p>
-        Capability <code>{capability}</code> serves {needsGrant(module) ? 'them' : 'this'}. A grant for it
-        looks like this:
+        Capability <code>{capability}</code> serves {count === 1 ? 'this' : 'these'}. A grant for it looks
+        like this:
       </p>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls, so the keyboard must reach it */}
       <pre className="grant-text" tabIndex={0}>
