@@ -33,9 +33,9 @@ async fn sqlite_conforms() {
 }
 
 #[tokio::test]
-async fn sqlite_that_reads_in_place_conforms() {
+async fn sqlite_that_reads_aside_conforms() {
     let (clock, folder) = (clock(), tempfile::tempdir().expect("a folder"));
-    conformance::all(Arc::new(sqlite(&folder, &clock).reading_in_place()), &clock).await;
+    conformance::all(Arc::new(sqlite(&folder, &clock).reading_aside()), &clock).await;
 }
 
 #[tokio::test]

@@ -73,7 +73,7 @@ async fn a_value_never_has_more_time_left_than_it_was_given() {
     let clock = Arc::new(Interrupted { path: path.clone(), armed: AtomicBool::new(false) });
     let store = SqliteStore::open_with_clock(&path, clock.clone()).expect("a new file");
     let half = Duration::from_millis(500);
-    for store in [store.clone(), store.reading_in_place()] {
+    for store in [store.clone(), store.reading_aside()] {
         store.set_for(&space(), &key("a"), Bytes::new(), Ends::After(half)).await.expect("set");
         clock.armed.store(true, Ordering::SeqCst);
         let entry = store.get(&space(), &key("a")).await.expect("get").expect("it is there");
