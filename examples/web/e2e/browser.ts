@@ -16,6 +16,13 @@ export interface NamedFile {
   content: string | Uint8Array;
 }
 
+export interface Listed {
+  file: string;
+  title: string;
+  about: string;
+  grants?: unknown;
+}
+
 let browser: Browser;
 beforeAll(async () => {
   mkdirSync(SCREENSHOTS, { recursive: true });
@@ -114,6 +121,25 @@ export class Visit {
   async example(title: RegExp): Promise<void> {
     await this.page.getByRole('main').getByRole('button', { name: title }).click();
     await this.page.locator('form.call').waitFor();
+  }
+
+  /** Clicks the example of a file, whatever it is called, and waits until it is open. Gives what the server says of it. */
+  async exampleOf(file: string): Promise<Listed> {
+    const answer = await fetch(new URL('/v1/examples', this.page.url()));
+    const { examples } = (await answer.json()) as { examples: Listed[] };
+    const found = examples.find((example) => example.file === file);
+    if (found === undefined) throw new Error(`the server has no example \`${file}\``);
+    // What is code in the sentence stands without its marks.
+    const words = `${found.title} ${found.about.replaceAll('`', '')}`;
+    const cards = this.page.getByRole('main').locator('.card');
+    for (const card of await cards.all()) {
+      const text = (await card.locator('.card-title, .card-about').allInnerTexts()).join(' ');
+      if (text !== words) continue;
+      await card.click();
+      await this.page.locator('form.call').waitFor();
+      return found;
+    }
+    throw new Error(`no card says \`${words}\``);
   }
 
   /** The controls for the arguments, in order. */

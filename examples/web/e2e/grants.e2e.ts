@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import type { Locator } from 'playwright-core';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { SERVER, Visit } from './browser';
-import { COMMAND, guest, inOtherBytes, NEEDS_IMPORT, SUM } from './modules';
+import { COMMAND, guest, inOtherBytes, manyImports, NEEDS_IMPORT, SUM } from './modules';
 import { Server } from './server';
 
 // What Chromium itself writes when a server answers with an error status.
@@ -68,7 +68,7 @@ test('what is missing is granted by its own words, then it runs; what is taken b
   expect(await count()).toBe('Not run');
   expect(await visit.result.innerText()).toContain('It lacks something that it imports');
   await visit.result.getByRole('button', { name: 'Go to its grants' }).click();
-  expect(await has(grants().locator('summary').first())).toBe(true);
+  await expect.poll(() => has(grants().locator('summary').first())).toBe(true);
   expect(await status().innerText()).toBe('Nothing is granted to version 1 of e2e-counter.');
 
   const needed = group('Needs a grant');
@@ -76,13 +76,13 @@ test('what is missing is granted by its own words, then it runs; what is taken b
   await needed.getByText('[method]bucket.get', { exact: true }).waitFor();
   expect(JSON.parse(await needed.locator('pre').innerText())).toEqual(SHOP);
   await needed.getByRole('button', { name: 'Put it into the grants' }).click();
-  expect(await has(editor())).toBe(true);
+  await expect.poll(() => has(editor())).toBe(true);
   expect(JSON.parse(await editor().inputValue())).toEqual(SHOP);
   expect(await grantedTo(ref)).toEqual({});
 
   await grants().getByRole('button', { name: 'Grant this' }).click();
   await expect.poll(() => status().innerText()).toMatch(/^Granted to version 1 of e2e-counter, since /);
-  expect(await has(status())).toBe(true);
+  await expect.poll(() => has(status())).toBe(true);
   expect(await grantedTo(ref)).toEqual(SHOP);
   await group('Granted').getByText('wasi:keyvalue/atomics@0.2.0-draft2').waitFor();
   expect(await group('Needs a grant').count()).toBe(0);
@@ -96,7 +96,7 @@ test('what is missing is granted by its own words, then it runs; what is taken b
   await grants().getByRole('button', { name: 'Take back all' }).click();
   await grants().getByRole('button', { name: 'Take back all of it' }).click();
   await expect.poll(() => status().innerText()).toMatch(/^Nothing is granted/);
-  expect(await has(status())).toBe(true);
+  await expect.poll(() => has(status())).toBe(true);
   expect(await grantedTo(ref)).toEqual({});
   expect(await count()).toBe('Not run');
 });
@@ -119,7 +119,7 @@ test('new bytes under a name start without, are told what the old ones had, and 
 
   await note.getByRole('button', { name: /^Grant the same to version/ }).click();
   await expect.poll(() => note.count()).toBe(0);
-  expect(await has(status())).toBe(true);
+  await expect.poll(() => has(status())).toBe(true);
   expect(await grantedTo(ref)).toEqual(SHOP);
   expect(Number(await count())).toBeGreaterThan(0);
 });
@@ -133,7 +133,7 @@ test('a wrong grant is refused in the server’s words, at the field, and change
   await editor().fill('{ "kv": ');
   expect(await fault()).toContain('Not JSON: expected a value');
   await save();
-  expect(await has(editor())).toBe(true);
+  await expect.poll(() => has(editor())).toBe(true);
 
   const backend = { kv: { stores: { default: { namespace: 'shop', backend: 'redis' } } } };
   for (const [text, words] of [
@@ -147,7 +147,7 @@ test('a wrong grant is refused in the server’s words, at the field, and change
     expect(await editor().getAttribute('aria-invalid')).toBe('true');
     const told = await editor().getAttribute('aria-describedby');
     expect(await grants().locator(`[id="${told}"]`).innerText()).toContain(words);
-    expect(await has(editor())).toBe(true);
+    await expect.poll(() => has(editor())).toBe(true);
     expect(await editor().inputValue()).toBe(text);
   }
   // What the server said was about that text, not about the next one.
@@ -160,7 +160,7 @@ test('what there is to grant is described with its fields; an example goes besid
   await visit.addNamed('e2e-counter', COUNTER);
   await group('Needs a grant').getByRole('button', { name: 'What kv takes' }).click();
   const kv = grants().locator('#lends-kv');
-  expect(await has(kv.locator('summary').first())).toBe(true);
+  await expect.poll(() => has(kv.locator('summary').first())).toBe(true);
   const mode = kv.locator('.fields > div').filter({ hasText: 'stores.*.mode' });
   expect(await mode.innerText()).toMatch(
     /"read-write" or "read-only"\s+Whether the program may write\. Default: "read-write"\./,
@@ -213,7 +213,7 @@ test('a module without a name is given one, and keeps what was typed', async () 
     .getByText(/^Small letters and digits/)
     .waitFor();
   await grants().getByRole('button', { name: 'Store under this name' }).click();
-  expect(await has(name)).toBe(true);
+  await expect.poll(() => has(name)).toBe(true);
   await name.fill('e2e-named');
   await grants().getByRole('button', { name: 'Store under this name' }).click();
   await visit.page.getByRole('heading', { level: 1, name: 'e2e-named@' }).waitFor();
@@ -257,16 +257,16 @@ test('the whole way without a mouse: denied, to the grants, an example, granted,
   await press('Control+Enter');
   expect(await visit.verdict()).toBe('Not run');
   await enter(visit.result.getByRole('button', { name: 'Go to its grants' }));
-  expect(await has(grants().locator('summary').first())).toBe(true);
+  await expect.poll(() => has(grants().locator('summary').first())).toBe(true);
   const runs = visit.page.getByRole('region', { name: 'History' }).getByRole('button');
   expect(await runs.count()).toBe(1);
 
   await enter(group('Needs a grant').getByRole('button', { name: 'Put it into the grants' }));
-  expect(await has(editor())).toBe(true);
+  await expect.poll(() => has(editor())).toBe(true);
   // In the editor these keys grant: they do not run the call.
   await press('Control+Enter');
   await expect.poll(() => status().innerText()).toMatch(/^Granted/);
-  expect(await has(status())).toBe(true);
+  await expect.poll(() => has(status())).toBe(true);
   expect(await runs.count()).toBe(1);
   expect(await grantedTo(ref)).toEqual(SHOP);
 
@@ -277,18 +277,14 @@ test('the whole way without a mouse: denied, to the grants, an example, granted,
   await press('Enter');
   await press('Enter');
   await expect.poll(() => status().innerText()).toMatch(/^Nothing is granted/);
-  expect(await has(status())).toBe(true);
+  await expect.poll(() => has(status())).toBe(true);
 });
 
 test('an example that works with grants is stored under its name with them in the editor, granted only by a click', async () => {
   provoked = REFUSED;
-  const listed = (await (await fetch(`${SERVER}/v1/examples`)).json()) as {
-    examples: { file: string; grants?: unknown }[];
-  };
-  const suggested = listed.examples.find(({ file }) => file === 'counter.wasm')?.grants;
+  await visit.examples();
+  const { title, grants: suggested } = await visit.exampleOf('counter.wasm');
   expect(suggested).toHaveProperty('kv');
-
-  await visit.example(/^Counter Counts in/);
   const ref = (await visit.page.getByRole('heading', { level: 1 }).innerText()).trim();
   expect(ref).toMatch(/^counter@\d+$/);
   await grants()
@@ -308,8 +304,8 @@ test('an example that works with grants is stored under its name with them in th
 
   // Once more: the same version, for it is the same bytes, and nothing is suggested that is granted.
   await visit.page.getByText('Examples', { exact: true }).click();
-  await visit.page.getByRole('button', { name: /^Counter counter\.wasm/ }).click();
-  await expect.poll(() => visit.page.locator('output[aria-live]').innerText()).toBe('Counter added');
+  await visit.page.getByRole('button', { name: `${title} counter.wasm` }).click();
+  await expect.poll(() => visit.page.locator('output[aria-live]').innerText()).toBe(`${title} added`);
   expect((await visit.page.getByRole('heading', { level: 1 }).innerText()).trim()).toBe(ref);
   expect(
     await grants()
@@ -319,17 +315,17 @@ test('an example that works with grants is stored under its name with them in th
 });
 
 test('the examples that keep something run once they are granted what they come with', async () => {
-  const granted = async (title: RegExp) => {
+  const granted = async (file: string) => {
     await visit.page.goto(`${SERVER}/#/`);
     await visit.examples();
-    await visit.example(title);
+    await visit.exampleOf(file);
     await grants().getByRole('button', { name: 'Grant this' }).click();
     await expect.poll(() => status().innerText()).toMatch(/^Granted/);
     await visit.run();
     return visit.verdict();
   };
-  expect(await granted(/^Rate limiter/)).toBe('Returned');
-  expect(await granted(/^Guestbook/)).toBe('200');
+  expect(await granted('limiter.wasm')).toBe('Returned');
+  expect(await granted('site.wasm')).toBe('200');
 });
 
 test('a webhook is granted a host and a secret in the editor, and sends it without having it', async () => {
@@ -345,7 +341,7 @@ test('a webhook is granted a host and a secret in the editor, and sends it witho
 
   await other.page.goto(`${server.address}/#/`);
   await other.examples();
-  await other.example(/^Webhook/);
+  await other.exampleOf('webhook.wasm');
   const text = part.getByLabel('Grants as JSON');
   await text.fill((await text.inputValue()).replaceAll('8080', new URL(server.address).port));
   await part.getByRole('button', { name: 'Grant this' }).click();
@@ -377,15 +373,27 @@ test('what is always there, closed, or served by nobody is told apart, and folds
   expect(await closed.innerText()).toMatch(/each use is answered with the interface's own refusal:/);
   expect(JSON.parse(await closed.locator('pre').innerText())).toHaveProperty('http.allow');
   await closed.getByRole('button', { name: 'What http takes' }).click();
-  expect(await has(grants().locator('#lends-http > summary'))).toBe(true);
+  await expect.poll(() => has(grants().locator('#lends-http > summary'))).toBe(true);
   await grants().locator('summary').first().click();
   await closed.getByRole('button', { name: 'Put it into the grants' }).click();
-  expect(await has(editor())).toBe(true);
+  await expect.poll(() => has(editor())).toBe(true);
   expect(await editor().isVisible()).toBe(true);
 
   await visit.add({ name: 'sum.wat', content: SUM });
   await visit.page.getByText('Imports nothing').waitFor();
   expect(await grants().count()).toBe(0);
+});
+
+test('many imports and many items of one are shown in part until they are asked for', async () => {
+  await visit.add({ name: 'many.wat', content: manyImports(33, 250) });
+  await asks().getByText('33 of 33 imports missing').waitFor();
+  const rows = asks().locator('.import-list > li');
+  expect(await rows.count()).toBe(20);
+  await asks().getByRole('button', { name: 'Show 13 more imports' }).click();
+  expect(await rows.count()).toBe(33);
+  await rows.first().getByText('250 items').click();
+  await expect.poll(() => rows.first().locator('.import-items > li').count()).toBe(201);
+  await rows.first().getByText('50 more items').waitFor();
 });
 
 test('a module is explained as text, in the words of the library, and copied whole', async () => {

@@ -100,6 +100,14 @@ export const NEEDS_IMPORT = `
   (import "env" "missing" (func $missing (result i32)))
   (func (export "run") (result i32) (call $missing)))`;
 
+/** Imports from as many modules, and as many functions from one of them. */
+export function manyImports(modules: number, functions: number): string {
+  const one = (from: string, name: string) => `(import "${from}" "${name}" (func))`;
+  const names = Array.from({ length: modules }, (_, at) => one(`module_${at}`, 'f'));
+  const items = Array.from({ length: functions - 1 }, (_, at) => one('module_0', `item_${at}`));
+  return `(module ${[...names, ...items].join('\n')} (func (export "run")))`;
+}
+
 /** Names as a stranger may choose them: without an end, without a letter, with what an address and a page could misread. */
 export const LONG_NAMES = `
 (module

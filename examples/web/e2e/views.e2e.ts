@@ -8,6 +8,7 @@ import {
   inOtherBytes,
   LONG_NAMES,
   manyExports,
+  manyImports,
   NEEDS_IMPORT,
   SPIN,
   SUM,
@@ -178,8 +179,16 @@ const VIEWS: View[] = [
   {
     name: 'example with grants',
     reach: async (visit) => {
-      await visit.example(/^Counter Counts in/);
+      await visit.examples();
+      await visit.exampleOf('counter.wasm');
       await visit.page.getByText(/^The example works with these grants/).waitFor();
+    },
+  },
+  {
+    name: 'many imports',
+    reach: async (visit) => {
+      await visit.add({ name: 'many.wat', content: manyImports(33, 250) });
+      await visit.page.getByText('250 items').click();
     },
   },
   {

@@ -68,6 +68,13 @@ test('the words of an import leave out the advice that the page gives by a butto
   ]);
 });
 
+test('what is said of many in the same words is said once', () => {
+  const lacks = (name: string) => ({ ...asks(name, 'missing'), about: `add \`${name}\` to \`serves\`` });
+  const words = (imports: Import[]) => byWords(imports).map(({ words }) => words);
+  expect(words([lacks('env'), lacks('host')])).toEqual(['add `NAME` to `serves`']);
+  expect(words([lacks('env')])).toEqual(['add `env` to `serves`']);
+});
+
 test('the editor has what was typed, else what is granted', () => {
   expect(grantText(undefined, granted)).toBe('{ "kv": {} }');
   expect(grantText({ text: '{', origin: 'typed', problem: null }, granted)).toBe('{');

@@ -56,10 +56,17 @@ function wordsOf(one: Import): string {
   return status === 'missing' ? '' : about.replace(`; ${advice}`, '');
 }
 
-/** Many interfaces of one package have one purpose: it is said once. */
+/** Many interfaces of one package have one purpose: it is said once, with `NAME` where it names each of them. */
 export function byWords(imports: Import[]): { words: string; imports: Import[] }[] {
-  const words = [...new Set(imports.map(wordsOf))];
-  return words.map((words) => ({ words, imports: imports.filter((one) => wordsOf(one) === words) }));
+  const kinds = new Map<string, Import[]>();
+  for (const one of imports) {
+    const kind = wordsOf(one).replaceAll(`\`${one.name}\``, '`NAME`');
+    kinds.set(kind, [...(kinds.get(kind) ?? []), one]);
+  }
+  return [...kinds].map(([kind, alike]) => {
+    const [first, ...others] = alike;
+    return { words: first !== undefined && others.length === 0 ? wordsOf(first) : kind, imports: alike };
+  });
 }
 
 /** Whether a grant would let it run. */

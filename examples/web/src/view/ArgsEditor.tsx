@@ -26,7 +26,11 @@ export function ArgsEditor({ target, draft, onChange }: Props) {
         </h2>
         {params.length > 0 && <ViewSwitch draft={draft} onChange={onChange} />}
       </div>
-      {target.about !== '' && <p className="quiet about">{target.about}</p>}
+      {target.about !== '' && (
+        <p className="quiet about">
+          <Prose text={target.about} />
+        </p>
+      )}
       {params.length === 0 && <p className="quiet">Takes no arguments.</p>}
       {params.length > 0 && (draft.view === 'json' ? <AsJson {...inner} /> : <AsForm {...inner} />)}
     </>

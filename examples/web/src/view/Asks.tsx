@@ -28,15 +28,15 @@ export function Asks({ module }: { module: Module }) {
     return <p className="quiet imports-none">Imports nothing: it can touch nothing outside itself.</p>;
   const lacking = groups.filter(({ id }) => id === 'needed' || id === 'unserved');
   const count = lacking.reduce((sum, group) => sum + group.count, 0);
+  const closed = groups.find(({ id }) => id === 'closed')?.count ?? 0;
+  const all = plural(module.imports.length, 'import');
   return (
     <Fold
       id="asks"
       title="What it asks for"
       hint={
         <span className={count > 0 ? 'chip bad' : 'quiet'}>
-          {count > 0
-            ? `${count} of ${plural(module.imports.length, 'import')} missing`
-            : plural(module.imports.length, 'import')}
+          {count > 0 ? `${count} of ${all} missing` : closed > 0 ? `${all}, ${closed} closed` : all}
         </span>
       }
       open={count > 0}

@@ -66,6 +66,9 @@ function Card({ example }: { example: Example }) {
         <Prose text={example.about} />
       </span>
       <code className="card-call">{callText(example) ?? example.file}</code>
+      {example.grants !== null && Object.keys(example.grants).length > 0 && (
+        <span className="chip">wants {Object.keys(example.grants).join(', ')}</span>
+      )}
     </button>
   );
 }
