@@ -276,7 +276,7 @@ struct Written {
 }
 
 /// Hears what is written, piece by piece.
-type Listener = dyn Fn(&[u8]) + Send + Sync;
+pub type Listener = dyn Fn(&[u8]) + Send + Sync;
 
 impl StandardOutput {
     fn new(tally: &Arc<Tally>) -> Self {

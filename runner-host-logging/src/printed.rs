@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use runner_core::{StandardOutput, StandardStreams};
+use runner_core::{Listener, StandardOutput, StandardStreams};
 
 use crate::grant::Level;
 use crate::logging::Voice;
@@ -10,16 +10,14 @@ use crate::queue::{Place, Source};
 use crate::text::lossy;
 
 /// Both streams of one call, listened to until this is dropped.
-pub(crate) struct Printed([(Arc<Stream>, Listener); 2]);
-
-type Listener = Arc<dyn Fn(&[u8]) + Send + Sync>;
+pub(crate) struct Printed([(Arc<Stream>, Arc<Listener>); 2]);
 
 impl Printed {
     pub(crate) fn listen(voice: &Arc<Voice>, streams: &StandardStreams) -> Self {
         let listen = |name, level, output: &StandardOutput| {
             let stream = Arc::new(Stream { name, level, voice: Arc::clone(voice), line: Mutex::default() });
             let heard = Arc::clone(&stream);
-            let listener: Listener = Arc::new(move |bytes| heard.hear(bytes));
+            let listener: Arc<Listener> = Arc::new(move |bytes| heard.hear(bytes));
             output.listen(&listener);
             (stream, listener)
         };

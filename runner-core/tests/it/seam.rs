@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use runner_core::wasmtime::{self, Caller};
 use runner_core::{
-    Account, CallContext, Capability, Ending, Error, ErrorKind, Executor, Grants, Host, LimitKind, Limits, Program,
-    Result, Service, StandardStreams, async_trait,
+    Account, CallContext, Capability, Ending, Error, ErrorKind, Executor, Grants, Host, LimitKind, Limits, Listener,
+    Program, Result, Service, StandardStreams, async_trait,
 };
 use serde_json::json;
 
@@ -287,7 +287,7 @@ async fn a_live_instance_is_billed_for_each_call_alone() {
 struct Ear(Log);
 
 struct Listening {
-    _listeners: [Arc<dyn Fn(&[u8]) + Send + Sync>; 2],
+    _listeners: [Arc<Listener>; 2],
 }
 
 #[async_trait]
@@ -308,7 +308,7 @@ impl Capability for Ear {
     }
 
     fn open(&self, _grant: &(), call: &CallContext) -> Result<Listening> {
-        let listener = |stream: &'static str| -> Arc<dyn Fn(&[u8]) + Send + Sync> {
+        let listener = |stream: &'static str| -> Arc<Listener> {
             let log = Arc::clone(&self.0);
             Arc::new(move |bytes| log.lock().unwrap().push(format!("{stream} {}", String::from_utf8_lossy(bytes))))
         };
