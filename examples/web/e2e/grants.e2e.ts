@@ -101,6 +101,21 @@ test('what is missing is granted by its own words, then it runs; what is taken b
   expect(await count()).toBe('Not run');
 });
 
+test('grants that somebody else took back are noticed by the refusal, and what was being written stays', async () => {
+  provoked = REFUSED;
+  const ref = await visit.store('e2e-counter', COUNTER);
+  await grant(ref, SHOP);
+  await visit.page.goto(`${SERVER}/#/modules/${ref}/add`);
+  await grants().locator('summary').first().click();
+  await expect.poll(() => status().innerText()).toMatch(/^Granted/);
+  await editor().fill('{ "logging": {} }');
+  await fetch(`${SERVER}/v1/modules/${ref}/grants`, { method: 'DELETE' });
+  expect(await count()).toBe('Not run');
+  await expect.poll(() => status().innerText()).toMatch(/^Nothing is granted/);
+  await asks().getByText('2 of 2 imports missing').waitFor();
+  expect(await editor().inputValue()).toBe('{ "logging": {} }');
+});
+
 test('new bytes under a name start without, are told what the old ones had, and get it by one click', async () => {
   provoked = REFUSED;
   await grant(await visit.store('e2e-counter', COUNTER), SHOP);
