@@ -178,6 +178,9 @@ struct ClosedHttp;
 /// A guest may have as many of them as it has handles.
 const HTTP_BYTES_EACH: usize = 64 << 10;
 
+/// How much of a request's body is taken for nobody; whoever sends more finds it closed.
+const UNSENT_BYTES_MAX: usize = 16 << 20;
+
 type Sent = wasmtime_wasi_http::Result<(
     http::Response<WasiBody>,
     Box<dyn Future<Output = wasmtime_wasi_http::Result<(), wasmtime_wasi_http::Error>> + Send>,
@@ -193,7 +196,14 @@ impl WasiHttpHooks for ClosedHttp {
         // Most libraries send the body and look at the answer then. They should meet the refusal, and not a body that nobody
         // takes, which they tell as a connection that was reset. It ends with the guest at the latest.
         let mut unread = request.into_body();
-        tokio::spawn(async move { while let Some(Ok(_)) = unread.frame().await {} });
+        tokio::spawn(async move {
+            let mut left = UNSENT_BYTES_MAX;
+            while let Some(Ok(frame)) = unread.frame().await {
+                let bytes = frame.data_ref().map_or(0, Bytes::len);
+                let Some(rest) = left.checked_sub(bytes) else { return };
+                left = rest;
+            }
+        });
         Box::new(std::future::ready(Err(wasmtime_wasi_http::Error::HttpRequestDenied)))
     }
 

@@ -216,6 +216,9 @@ impl Handle for View<'_, Open> {
     }
 }
 
+/// How much of a body is taken for nobody; whoever sends more finds it closed.
+const UNSENT_BYTES_MAX: usize = 16 << 20;
+
 /// A body that is taken all the same where its request is refused before any of it was sent. Most libraries send the body and
 /// look at the answer then: they should meet the refusal, and not a body that nobody takes, which they tell as a connection
 /// that was reset.
@@ -257,7 +260,14 @@ impl Drop for Unsent {
         {
             let mut unread = std::mem::take(&mut self.body);
             // It ends with the guest at the latest.
-            runtime.spawn(async move { while let Some(Ok(_)) = unread.frame().await {} });
+            runtime.spawn(async move {
+                let mut left = UNSENT_BYTES_MAX;
+                while let Some(Ok(frame)) = unread.frame().await {
+                    let bytes = frame.data_ref().map_or(0, Bytes::len);
+                    let Some(rest) = left.checked_sub(bytes) else { return };
+                    left = rest;
+                }
+            });
         }
     }
 }

@@ -32,7 +32,8 @@ pub(crate) struct Line {
     pub(crate) place: Place,
 }
 
-/// Where a guest was when it said something: the event stands in the span of its caller, and goes to its subscriber.
+/// Where a guest was when it said something: the event stands in the span of its caller, and goes to its subscriber. A handler
+/// of HTTP runs on a task of its own: there it is the subscriber that is set for the process.
 #[derive(Clone)]
 pub(crate) struct Place {
     span: Span,

@@ -29,7 +29,8 @@ pub struct HostBuilder {
     rules: Vec<Rule>,
     caps: CapsGrant,
     names: HashMap<String, Vec<IpAddr>>,
-    secrets: Vec<(String, String, Vec<String>)>,
+    /// Name, value, and the port of the server that they are for.
+    secrets: Vec<(String, String, u16)>,
     config: Option<BTreeMap<String, String>>,
     logs: bool,
     grants: Grants,
@@ -114,10 +115,7 @@ impl HostBuilder {
 
     /// A secret, which is filled in for `{{secret:NAME}}` in requests to this server, by its address and by its names.
     pub fn secret(mut self, name: impl Into<String>, value: impl Into<String>, server: &Server) -> Self {
-        let port = Some(server.port());
-        let named = self.rules.iter().filter(|rule| rule.port == port).map(|rule| rule.host.to_string());
-        let hosts = named.chain(["127.0.0.1".to_owned()]).collect();
-        self.secrets.push((name.into(), value.into(), hosts));
+        self.secrets.push((name.into(), value.into(), server.port()));
         self
     }
 
@@ -187,7 +185,11 @@ impl HostBuilder {
             grants = grants.grant("kv", written(&granted)?);
         }
         if !self.rules.is_empty() {
-            let secrets = self.secrets.iter().map(|(name, _, hosts)| secret(name, hosts));
+            let hosts_of = |port: u16| {
+                let named = self.rules.iter().filter(|rule| rule.port == Some(port)).map(|rule| rule.host.to_string());
+                named.chain(["127.0.0.1".to_owned()]).collect::<Vec<_>>()
+            };
+            let secrets = self.secrets.iter().map(|(name, _, port)| secret(name, &hosts_of(*port)));
             let secrets = secrets.collect::<Result<_>>()?;
             let granted = HttpGrant { allow: self.rules, secrets, caps: self.caps };
             grants = grants.grant("http", written(&granted)?);

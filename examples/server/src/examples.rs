@@ -51,6 +51,9 @@ struct Guest {
     grants: &'static str,
 }
 
+/// The example that another one asks, by its name in the store.
+const ASKED: (&str, &str) = ("http-hello.wasm", "http-hello");
+
 const GUESTS: &[Guest] = &[
     Guest {
         file: "greet.wasm",
@@ -94,7 +97,7 @@ const GUESTS: &[Guest] = &[
     },
     Guest {
         file: "counter.wasm",
-        title: "Counter",
+        title: "Counter in a store",
         about: "Counts in a key-value store, by compare-and-swap: a restart of the server loses nothing.",
         function: Some("add"),
         args: r#"["visits", 1]"#,
@@ -152,7 +155,15 @@ pub(crate) enum Bytes {
 pub(crate) fn list(guests: Option<&Dir>) -> Vec<Example> {
     let texts = TEXTS.iter().map(|text| {
         let (title, about) = described(text.text);
-        Example { file: text.file, title, about, function: Some(text.function), args: json(text.args), grants: None }
+        Example {
+            file: text.file,
+            title,
+            about,
+            function: Some(text.function),
+            args: json(text.args),
+            name: None,
+            grants: None,
+        }
     });
     let guests = GUESTS.iter().filter(|guest| guests.is_some_and(|dir| dir.is_file(guest.file)));
     let guests = guests.map(|&Guest { file, title, about, function, args, grants }| Example {
@@ -161,6 +172,7 @@ pub(crate) fn list(guests: Option<&Dir>) -> Vec<Example> {
         about: about.to_owned(),
         function,
         args: json(args),
+        name: (file == ASKED.0).then_some(ASKED.1),
         grants: (!grants.is_empty()).then(|| json(grants)),
     });
     texts.chain(guests).collect()

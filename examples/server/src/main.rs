@@ -146,8 +146,8 @@ async fn run(options: Options) -> Result<()> {
     let secrets = options.secrets()?;
     let secret_names: Vec<_> = secrets.names().map(str::to_owned).collect();
     let builder = options.bounds.builder(&data)?;
-    let kv =
-        SqliteStore::open(data.join("kv.sqlite")).with_context(|| format!("`kv.sqlite` in `{}`", data.display()))?;
+    let kv = private(&data.join("kv"))?.join("kv.sqlite");
+    let kv = SqliteStore::open(&kv).with_context(|| format!("key-value stores in `{}`", kv.display()))?;
     let kv = Kv::new(kv).backend("memory", MemoryStore::new());
     let config = Config::new(options.config.iter().cloned());
     let executor = Lending { http: Http::new().secrets(secrets), kv, config }.to(builder).build()?;

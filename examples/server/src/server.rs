@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cap_std::fs::Dir;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
-use runner_core::{Error, ErrorKind, Executor, Explanation, Grants, Metering, ModuleId, Program};
+use runner_core::{Error, ErrorKind, Executor, Explanation, Grants, Metering, ModuleId, Need, Program, Service};
 use tokio_util::task::TaskTracker;
 
 use crate::api::{Module, Problem};
@@ -132,7 +132,10 @@ impl Shared {
         }
         let (bytes, _place) = self.read(stored).await?;
         let program = self.timed(self.executor.load(&bytes, grants).metering(metering)).await;
-        let program = program.map_err(|error| denied(error, stored.label.is_some()))?;
+        let program = match program {
+            Ok(program) => program,
+            Err(error) => return Err(self.denied(error, &bytes, grants, stored.label.is_some()).await),
+        };
         self.programs.insert(key, Ready::new(program.clone(), stored.size_bytes));
         if self.store.find(Reference::Id(stored.id.clone())).await.is_err() {
             // Deleted meanwhile: whoever did that found nothing to forget.
@@ -163,7 +166,10 @@ impl Shared {
     /// Makes a module ready to run that came along, with nothing granted.
     pub(crate) async fn load(&self, bytes: &[u8], metering: Metering) -> Result<Program, Problem> {
         let program = self.timed(self.executor.load(bytes, &Grants::none()).metering(metering)).await;
-        program.map_err(|error| denied(error, false))
+        match program {
+            Ok(program) => Ok(program),
+            Err(error) => Err(self.denied(error, bytes, &Grants::none(), false).await),
+        }
     }
 
     /// Says what a module exports and needs. It compiles the module, so that only what can run is kept.
@@ -180,16 +186,25 @@ impl Shared {
         self.metrics.loaded(from.elapsed());
         loaded
     }
-}
 
-/// What an import lacks is granted by a request of its own.
-fn denied(error: Error, is_named: bool) -> Problem {
-    let next = match (error.kind(), is_named) {
-        (ErrorKind::Denied, true) => "; `PUT /v1/modules/{ref}/grants` grants it",
-        (ErrorKind::Denied, false) => {
-            "; store the module under a name (`PUT /v1/modules/NAME`), and `PUT /v1/modules/NAME/grants` grants it"
-        }
-        _ => "",
-    };
-    Problem::from(error).and(next)
+    /// Says where to grant what an import lacks, if that makes the module run: not where nothing here serves another.
+    async fn denied(&self, error: Error, bytes: &[u8], grants: &Grants, is_named: bool) -> Problem {
+        let is_lent = |need: &Need| match &need.service {
+            Service::Missing { capability, .. } => capability.is_some(),
+            _ => true,
+        };
+        let next = match error.kind() {
+            ErrorKind::Denied => match self.executor.explain(bytes, grants).await {
+                Ok(explained) if explained.imports.iter().all(is_lent) && is_named => {
+                    "; `PUT /v1/modules/{ref}/grants` grants it"
+                }
+                Ok(explained) if explained.imports.iter().all(is_lent) => {
+                    "; store the module under a name (`PUT /v1/modules/NAME`), and `PUT /v1/modules/NAME/grants` grants it"
+                }
+                _ => "",
+            },
+            _ => "",
+        };
+        Problem::from(error).and(next)
+    }
 }

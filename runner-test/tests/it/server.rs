@@ -115,7 +115,7 @@ async fn a_secret_is_filled_in_where_the_server_sees_it_and_nowhere_else() {
         "GET /x",
         Answer::with(|request| Answer::text("ok").header("x-back", request.header("x-key").unwrap_or("none"))),
     );
-    let host = Host::builder().http_as("api.example", &server).secret("KEY", "s3cr3t", &server).http(&other);
+    let host = Host::builder().secret("KEY", "s3cr3t", &server).http_as("api.example", &server).http(&other);
     let program =
         host.build().expect("the host starts").load(runner_guests::get("http-client")).await.expect("it loads");
     let said = fetched(&program, &[&server.url_as("api.example", "/x"), "-h", "x-key:{{secret:KEY}}"]).await;

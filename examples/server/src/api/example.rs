@@ -24,6 +24,9 @@ pub(crate) struct Example {
     pub(crate) function: Option<&'static str>,
     /// Arguments to call it with.
     pub(crate) args: Value,
+    /// The name to store it under, where another example asks for it by that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) name: Option<&'static str>,
     /// What to grant it, once it is stored under a name; absent where it wants nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]

@@ -63,8 +63,8 @@ async fn store(shared: &Shared, name: Option<Name>, request: Request) -> Result<
     let (id, kind) = (explained.explanation.id.clone(), explained.explanation.kind.as_str());
     let (stored, is_new) = shared.store.put(name, id, held, kind).await?;
     let explained = match stored.granted {
-        // The same bytes had something already under this name.
-        Some(_) => shared.explain_stored(&stored).await?,
+        // The same bytes had something already under this name. It is stored, whether there is room to say so or not.
+        Some(_) => shared.explain_stored(&stored).await.unwrap_or(explained),
         None => explained,
     };
     Ok((described(stored, explained).await?, is_new))

@@ -18,7 +18,8 @@ use cap_std::fs::Dir;
 use runner_core::{Grants, ModuleId};
 
 use super::files::{
-    BlobFile, DELETED, Files, GrantsFile, Version, VersionFile, grants_file, json, remove, sync, version_file,
+    BlobFile, DELETED, Files, GrantsFile, Version, VersionFile, all_granted, granted, grants_file, json, remove, sync,
+    version_file,
 };
 use super::{Error, Holdings, Name, Reference, Stored};
 use crate::clock;
@@ -255,15 +256,18 @@ impl Disk {
 
     pub(super) fn granted_before(&self, stored: &Stored) -> Result<Option<Stored>, Error> {
         let Some((name, _)) = &stored.label else { return Ok(None) };
-        for version in self.files.versions(name)?.into_iter().rev() {
-            if version.id.as_ref() != Some(&stored.id)
-                && let Some(other) = self.files.describe(name, version)?
-                && other.granted.is_some()
-            {
-                return Ok(Some(other));
-            }
+        let Some(dir) = self.files.name_dir(name)? else { return Ok(None) };
+        let versions = self.files.versions(name)?;
+        let newest = |id: &ModuleId| versions.iter().rev().find(|version| version.id.as_ref() == Some(id));
+        let mut last = None;
+        for id in all_granted(&dir)?.into_iter().filter(|id| *id != stored.id) {
+            let (Some(version), Some(granted)) = (newest(&id), granted(&dir, &id)?) else { continue };
+            last = last.max(Some((granted.since, version.number)));
         }
-        Ok(None)
+        match last {
+            Some((_, number)) => Ok(Some(self.find(&Reference::Version(name.clone(), number))?)),
+            None => Ok(None),
+        }
     }
 
     pub(super) fn delete(&self, reference: &Reference) -> Result<(), Error> {

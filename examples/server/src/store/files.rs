@@ -152,7 +152,7 @@ impl Files {
 }
 
 /// What bytes were granted under the name whose directory it is.
-fn granted(dir: &Dir, id: &ModuleId) -> io::Result<Option<Granted>> {
+pub(super) fn granted(dir: &Dir, id: &ModuleId) -> io::Result<Option<Granted>> {
     let Some(GrantsFile { grants, since }) = read_json(dir, &grants_file(id))? else { return Ok(None) };
     let text = serde_json::to_string(&grants).map_err(io::Error::other)?.into();
     Ok(Some(Granted { grants, since, text }))
@@ -161,6 +161,16 @@ fn granted(dir: &Dir, id: &ModuleId) -> io::Result<Option<Granted>> {
 /// No version begins so.
 pub(super) fn grants_file(id: &ModuleId) -> String {
     format!("grants-{}", id.hex())
+}
+
+/// The bytes that were granted something under the name whose directory it is.
+pub(super) fn all_granted(dir: &Dir) -> io::Result<Vec<ModuleId>> {
+    let mut all = Vec::new();
+    for entry in dir.entries()? {
+        let file = entry?.file_name().to_string_lossy().into_owned();
+        all.extend(file.strip_prefix("grants-").and_then(|hex| format!("sha256:{hex}").parse().ok()));
+    }
+    Ok(all)
 }
 
 /// Removes a file, if it is there.

@@ -118,7 +118,7 @@ impl Store {
         self.blocking(move |disk| disk.grant(&reference, grants)).await
     }
 
-    /// The newest version of the same name, of other bytes, that was granted something.
+    /// The version of the same name, of other bytes, that was granted something last.
     pub(crate) async fn granted_before(&self, stored: &Stored) -> Result<Option<Stored>, Error> {
         let stored = stored.clone();
         self.blocking(move |disk| disk.granted_before(&stored)).await

@@ -27,6 +27,7 @@ async fn every_example_can_be_stored_and_called_as_it_says() {
     for example in examples {
         let file = example["file"].as_str().unwrap();
         assert!(!example["title"].as_str().unwrap().is_empty() && example["about"].as_str().unwrap().ends_with('.'));
+        assert_eq!(example.get("name"), (file == "http-hello.wasm").then_some(&json!("http-hello")), "{file}");
         let answer = site.get(&format!("/v1/examples/{file}")).await;
         let kind = if file.ends_with(".wat") { "text/plain; charset=utf-8" } else { "application/wasm" };
         assert_eq!(answer.header("content-type"), kind, "{file}");

@@ -93,6 +93,11 @@ async fn grants_belong_to_a_name_and_its_bytes_and_to_nothing_else() {
         answer.is_problem(400, "invalid", "grants belong to a name");
     }
     site.ask("POST", "/v1/run", counter()).await.is_problem(403, "denied", next);
+    // What nothing here serves is not to be granted.
+    site.put("needy", runner_guests::wat("needs_import")).await;
+    let needy = site.call("needy", &json!({})).await;
+    needy.is_problem(403, "denied", "nothing that this host lends serves it");
+    assert!(!needy.body.contains("/grants"), "{needy:?}");
     site.put("twin", counter()).await;
     site.count("twin").await.is_problem(403, "denied", "is not granted");
 
@@ -107,10 +112,14 @@ async fn grants_belong_to_a_name_and_its_bytes_and_to_nothing_else() {
     assert_eq!(site.grant("counter@2", &before["grants"]).await.json().get("before"), None);
     assert_eq!(site.count("counter").await.returned(), 3);
 
+    // Asked about others, it is those that were granted last.
+    site.put("counter", [counter(), b"\x00\x05\x04more"].concat()).await;
+    assert_eq!(site.granted("counter").await["before"]["version"], 2);
+
     // The old bytes once more are no new ones.
     let again = site.put("counter", counter()).await;
     assert!(again["imports"].as_array().unwrap().iter().any(|import| import["status"] == "granted"), "{again}");
-    assert_eq!(site.count("counter@3").await.returned(), 4);
+    assert_eq!(site.count("counter@4").await.returned(), 4);
 }
 
 #[tokio::test]

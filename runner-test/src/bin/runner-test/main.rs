@@ -142,7 +142,10 @@ impl Bench {
 
     fn command(&self, arguments: &[String]) -> Command {
         let mut command = self.program.command().limits(self.limits.clone()).arg(&self.name).args(arguments);
-        for (name, value) in std::env::vars() {
+        // One that is not Unicode is none that a guest could have.
+        let variables =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        for (name, value) in variables {
             if settings::is_for_tests(&name) || self.settings.env.contains(&name) {
                 command = command.env(name, value);
             }
