@@ -1,0 +1,3 @@
+//! The tests of files, without a guest.
+
+mod backends;
