@@ -1,4 +1,33 @@
-//! Files.
+//! Files for guests of Runner: one tree over memory or a local directory, and what is put before, over and around it.
+//!
+//! ```no_run
+#![doc = include_str!("../examples/scratch.rs")]
+//! ```
+//!
+//! # The tree
+//!
+//! A backend implements [`Vfs`] and [`File`], which hold the little that only it knows; everybody else uses [`VfsExt`] on top.
+//! Both traits are object-safe, and name neither a guest nor a version of WASI. [`MemoryFs`] is the reference, [`LocalFs`] a
+//! directory of this machine; [`ReadOnly`], [`Quota`], [`Overlay`] and [`Mounts`] wrap any of them, and each other.
+//!
+//! # Paths
+//!
+//! A [`VPath`] is parsed once, where a guest's text comes in, and has no `..`: nobody below looks for one again. What a
+//! guest writes from a directory that it has open is read by [`VfsExt::locate`], which heeds symbolic links before `..`.
+//!
+//! # Links
+//!
+//! Every tree follows symbolic links by itself, up to [`HOPS_MAX`], and none leads out of its root.
+//!
+//! # What a descriptor is not
+//!
+//! A [`File`] has no position, no append flag and no flag for synchronous writes. These belong to the descriptor of a guest,
+//! which may change them while the file is open: it calls [`File::append`] in the place of [`File::write_at`], and
+//! [`File::sync`] after it. Nor do rights belong here, but for [`Open::read`] and [`Open::write`].
+//!
+//! # A tree of your own
+//!
+//! It is done when the suite in `conformance` (feature `conformance`) is green, alone and under each wrapper.
 
 mod clock;
 #[cfg(feature = "conformance")]

@@ -186,7 +186,7 @@ fn open(root: &Dir, path: &VPath, how: Open) -> Result<cap_std::fs::File> {
     // As flags: std's rules want `write` for them, and POSIX does not.
     flags.set(OFlags::CREATE, how.create);
     flags.set(OFlags::EXCL, how.exclusive);
-    flags.set(OFlags::DIRECTORY, how.directory && !how.write);
+    flags.set(OFlags::DIRECTORY, how.directory);
     options.custom_flags(flags.bits().cast_signed());
     let file = root.open_with(relative(path), &options).map_err(|error| told(error, path))?;
     let metadata = file.metadata().map_err(|error| told(error, path))?;
