@@ -299,6 +299,12 @@ async fn a_directory_is_no_file(vfs: &dyn Vfs) {
     assert_eq!(kind(dir.append("x".into()).await), Err(ErrorKind::BadDescriptor));
     assert_eq!(kind(dir.set_len(0).await), Err(ErrorKind::BadDescriptor));
     dir.sync(Flush::All).await.expect("a directory can be synced");
+    let times = SetTimes { accessed: SetTime::To(3_000_000_001), modified: SetTime::To(4_000_000_002) };
+    dir.set_times(times).await.expect("the times of an open directory can be set");
+    let (open, named) = (dir.stat().await.expect("a stat"), room.stat("dir").await);
+    assert_eq!((open.modified_ns, named.modified_ns), (4_000_000_002, 4_000_000_002));
+    assert_eq!((open.device, open.inode), (named.device, named.inode));
+    dir.close().await.expect("it is closed");
     assert_eq!(kind(room.vfs.create_dir(&room.at("dir")).await), Err(ErrorKind::Exists));
     assert_eq!(kind(room.vfs.create_dir(&room.at("none/dir")).await), Err(ErrorKind::NotFound));
     room.put("file", "").await;

@@ -18,7 +18,7 @@ use crate::walk::{End, Found, Walk};
 ///
 /// What is removed of the lower tree is remembered for as long as the overlay lives, in memory: an upper tree that is put
 /// over the same lower one again shows it again. A file is copied when it is first opened for writing: who had it open
-/// for reading before that reads the old one. Names that share a file below are files of their own once one is copied. A
+/// for reading before that reads the old one, and cannot set its times. Names that share a file below are files of their own once one is copied. A
 /// directory that is renamed is copied with all that is in it.
 ///
 /// Needs a runtime of tokio: a change that nobody waits for any more is finished there.

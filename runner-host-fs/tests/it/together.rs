@@ -184,3 +184,24 @@ async fn places_stay_where_they_are() {
     assert_eq!(kind(files.set_times(&at("far"), Follow::Yes, times).await), Err(ErrorKind::ReadOnly));
     assert_eq!(kind(files.create_dir(&at("none/new")).await), Err(ErrorKind::NotFound));
 }
+
+#[tokio::test]
+async fn a_change_that_nobody_waits_for_is_made_whole() {
+    let lower = MemoryFs::default();
+    let large: bytes::Bytes = vec![7; 8 << 20].into();
+    lower.write(&at("large"), large.clone()).await.expect("it is written");
+    let (upper, path) = (MemoryFs::default(), at("large"));
+    let both = Overlay::new(upper.clone(), lower);
+    {
+        let opening = both.open(&path, Open::writing());
+        tokio::pin!(opening);
+        // Once, so that it begins; then it is dropped.
+        let waiting =
+            std::future::poll_fn(|context| std::task::Poll::Ready(opening.as_mut().poll(context).is_pending()));
+        assert!(waiting.await, "a copy takes a while");
+    }
+    // The next change waits for it.
+    both.create_dir(&at("next")).await.expect("it is made");
+    assert_eq!(upper.read(&path, 16 << 20).await.expect("it is copied"), large);
+    assert_eq!(both.read(&path, 16 << 20).await.expect("it is read"), large);
+}
