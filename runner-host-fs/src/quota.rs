@@ -166,7 +166,9 @@ impl<V: Vfs> Inner<V> {
     }
 
     fn release(&self, less: u64) {
-        self.bytes.fetch_sub(less, Ordering::SeqCst);
+        // What somebody else has made larger meanwhile was never taken.
+        let give = |held: u64| Some(held.saturating_sub(less));
+        let _ = self.bytes.fetch_update(Ordering::SeqCst, Ordering::SeqCst, give);
     }
 
     /// A change of names, done with the count held.
@@ -367,9 +369,11 @@ impl<V: Vfs> QuotaFile<V> {
     ) -> Result<T> {
         let mut known = self.size.known.lock().await;
         if !known.sure {
-            let found = self.file.stat().await?.size;
+            // What was given up half way may still be written: until all is counted again, what it took is not given back.
+            let found = self.file.stat().await?.size.max(known.bytes);
             self.count(&mut known, found);
             known.sure = true;
+            self.inner.doubtful.store(true, Ordering::SeqCst);
         }
         let (before, after) = (known.bytes, length(known.bytes)?);
         if after > before {

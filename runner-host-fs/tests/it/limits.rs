@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use runner_host_fs::{
-    ErrorKind, Follow, ManualClock, MemoryFs, MemoryLimits, Open, Quota, QuotaLimits, QuotaUsage, SetTime, SetTimes,
-    VPath, Vfs, VfsExt,
+    ErrorKind, Follow, LocalFs, ManualClock, MemoryFs, MemoryLimits, Open, Quota, QuotaLimits, QuotaUsage, SetTime,
+    SetTimes, VPath, Vfs, VfsExt,
 };
 
 fn at(text: &str) -> VPath {
@@ -155,4 +155,40 @@ async fn writers_at_once_do_not_get_past_the_quota_together() {
     let written: u64 = tasks.join_all().await.into_iter().sum();
     assert_eq!(written, 994, "as many as fit");
     assert_eq!(files.usage().await.expect("it is counted"), QuotaUsage { bytes: 994, files: 8 });
+}
+
+#[tokio::test]
+async fn writes_that_nobody_waits_for_do_not_get_past_the_quota() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let limits = QuotaLimits { bytes: 1_000, files: 10, file_bytes: 10_000 };
+    let files = Quota::new(LocalFs::open(folder.path()).expect("it opens"), limits);
+    let file = files.open(&at("file"), Open::creating()).await.expect("it opens");
+    let mut given_up = 0;
+    for number in 0..200 {
+        let mut append = std::pin::pin!(file.append(vec![1; 40].into()));
+        // Looked at so many times, and then dropped: before it begins, while the disk is asked, or after.
+        for look in 0..=number % 20 {
+            let polled = std::future::poll_fn(|context| std::task::Poll::Ready(append.as_mut().poll(context))).await;
+            match polled {
+                std::task::Poll::Pending if look == number % 20 => given_up += 1,
+                std::task::Poll::Pending => tokio::task::yield_now().await,
+                std::task::Poll::Ready(_) => break,
+            }
+        }
+    }
+    assert!(given_up > 0, "some were not waited for");
+    assert!(file.append(vec![1; 1_000].into()).await.is_err(), "there is no room for so many");
+    tokio::time::timeout(Duration::from_secs(20), async {
+        // What was begun is finished by now or soon: then the count is right again.
+        loop {
+            let (found, kept) = (file.stat().await.expect("a stat").size, files.usage().await.expect("it is counted"));
+            assert!(found <= 1_000, "{found} bytes");
+            match found == kept.bytes && kept.files == 1 {
+                true => break,
+                false => tokio::time::sleep(Duration::from_millis(5)).await,
+            }
+        }
+    })
+    .await
+    .expect("the count becomes right");
 }
