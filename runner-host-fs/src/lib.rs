@@ -1,0 +1,63 @@
+//! Files for guests of Runner: one tree over memory or a local directory, and what is put before, over and around it.
+//!
+//! ```no_run
+#![doc = include_str!("../examples/scratch.rs")]
+//! ```
+//!
+//! # The tree
+//!
+//! A backend implements [`Vfs`] and [`File`], which hold the little that only it knows; everybody else uses [`VfsExt`] on top.
+//! Both traits are object-safe, and name neither a guest nor a version of WASI. [`MemoryFs`] is the reference, [`LocalFs`] a
+//! directory of this machine; [`ReadOnly`], [`Quota`], [`Overlay`] and [`Mounts`] wrap any of them, and each other.
+//!
+//! # Paths
+//!
+//! A [`VPath`] is parsed once, where a guest's text comes in, and has no `..`: nobody below looks for one again. What a
+//! guest writes from a directory that it has open is read by [`VfsExt::locate`], which heeds symbolic links before `..`.
+//!
+//! # Links
+//!
+//! Every tree follows symbolic links by itself, up to [`HOPS_MAX`], and none leads out of its root.
+//!
+//! # What a descriptor is not
+//!
+//! A [`File`] has no position, no append flag and no flag for synchronous writes. These belong to the descriptor of a guest,
+//! which may change them while the file is open: it calls [`File::append`] in the place of [`File::write_at`], and
+//! [`File::sync`] after it. Nor do rights belong here, but for [`Open::read`] and [`Open::write`].
+//!
+//! # A tree of your own
+//!
+//! It is done when the suite in `conformance` (feature `conformance`) is green, alone and under each wrapper.
+
+mod clock;
+#[cfg(feature = "conformance")]
+pub mod conformance;
+mod error;
+mod ext;
+mod local;
+mod memory;
+mod mounts;
+mod overlay;
+mod path;
+mod quota;
+mod read_only;
+mod vfs;
+mod walk;
+
+pub use self::clock::{Clock, ManualClock, SystemClock};
+pub use self::error::{Error, ErrorKind, Result};
+pub use self::ext::{Located, Tree, VfsExt};
+pub use self::local::LocalFs;
+pub use self::memory::{MemoryFs, MemoryLimits};
+pub use self::mounts::Mounts;
+pub use self::overlay::Overlay;
+pub use self::path::{NAME_BYTES_MAX, PATH_BYTES_MAX, VPath};
+pub use self::quota::{Quota, QuotaLimits, QuotaUsage};
+pub use self::read_only::ReadOnly;
+pub use self::vfs::{
+    Entry, FILE_BYTES_MAX, File, Flush, Follow, HOPS_MAX, Kind, Open, Page, READ_BYTES_MAX, SetTime, SetTimes, Stat,
+    TARGET_BYTES_MAX, Vfs, check_target, end_of,
+};
+
+/// For the `impl` of a [`Vfs`] and a [`File`].
+pub use async_trait::async_trait;

@@ -1,0 +1,471 @@
+//! A tree that may hold so much and no more: counted once, then kept count of. It must be the only way into what it counts.
+
+use std::collections::{HashMap, HashSet};
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::sync::Mutex;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::ext::{VfsExt, canonical};
+use crate::path::VPath;
+use crate::vfs::{File, Flush, Follow, Kind, Open, Page, SetTimes, Stat, Vfs, end_of};
+
+/// What a tree may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QuotaLimits {
+    /// Bytes of all files, as their lengths say: holes count. A file that is open for writing counts though it
+    /// has no name any more.
+    pub bytes: u64,
+    /// Files, directories and links: names, the root not counted.
+    pub files: u64,
+    /// Bytes of one file.
+    pub file_bytes: u64,
+}
+
+/// What a tree holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QuotaUsage {
+    /// Bytes of all files.
+    pub bytes: u64,
+    /// Files, directories and links.
+    pub files: u64,
+}
+
+/// Another tree, within limits. What is over one is refused whole: a write past the quota leaves the file as it was.
+///
+/// [`Quota`](ErrorKind::Quota) for bytes and files, [`TooLarge`](ErrorKind::TooLarge) for one file. A tree that holds more than
+/// it may can be made smaller. What the tree held before is counted when it is first changed, by a walk through all of it.
+pub struct Quota<V>(Arc<Inner<V>>);
+
+struct Inner<V> {
+    vfs: V,
+    limits: QuotaLimits,
+    /// One change of names at a time. Whether the count is right: it is not before the first, nor after one that failed or
+    /// was given up half way.
+    counted: Mutex<bool>,
+    bytes: AtomicU64,
+    files: AtomicU64,
+    /// Whether a file was dropped whose size is not known: all is counted again.
+    doubtful: AtomicBool,
+    /// The files that are open for writing, by device and inode: their sizes are known without asking.
+    open: StdMutex<HashMap<(u64, u64), Arc<Size>>>,
+}
+
+/// The size of a file that is open.
+struct Size {
+    /// Guards the file's length: one change at a time.
+    known: Mutex<Known>,
+    state: StdMutex<Handles>,
+}
+
+#[derive(Clone, Copy)]
+struct Known {
+    /// What is counted for it.
+    bytes: u64,
+    /// Whether the file has it: not after a change that failed or was given up half way.
+    sure: bool,
+}
+
+#[derive(Default)]
+struct Handles {
+    open: u64,
+    nameless: bool,
+}
+
+impl<V: Vfs> Quota<V> {
+    /// Puts limits before a tree.
+    pub fn new(inner: V, limits: QuotaLimits) -> Self {
+        Quota(Arc::new(Inner {
+            vfs: inner,
+            limits,
+            counted: Mutex::new(false),
+            bytes: AtomicU64::new(0),
+            files: AtomicU64::new(0),
+            doubtful: AtomicBool::new(false),
+            open: StdMutex::new(HashMap::new()),
+        }))
+    }
+
+    /// What the tree holds.
+    pub async fn usage(&self) -> Result<QuotaUsage> {
+        let mut counted = self.0.counted.lock().await;
+        self.0.count(&mut counted).await?;
+        Ok(QuotaUsage { bytes: self.0.bytes.load(Ordering::SeqCst), files: self.0.files.load(Ordering::SeqCst) })
+    }
+}
+
+impl<V: Vfs> Inner<V> {
+    fn files(&self) -> MutexGuard<'_, HashMap<(u64, u64), Arc<Size>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts what is there, where that is not known.
+    async fn count(&self, counted: &mut bool) -> Result<()> {
+        if self.doubtful.swap(false, Ordering::SeqCst) {
+            *counted = false;
+        }
+        if *counted {
+            return Ok(());
+        }
+        // Nobody writes meanwhile, and what is open and has no name is found in no walk.
+        let open: Vec<_> = self.files().iter().map(|(id, size)| (*id, size.clone())).collect();
+        let mut held = Vec::new();
+        for (id, size) in &open {
+            held.push((*id, size, size.known.lock().await));
+        }
+        let (mut bytes, mut files, mut seen) = (0_u64, 0, HashSet::new());
+        let mut tree = self.vfs.walk(&VPath::root());
+        while let Some((path, kind)) = tree.next().await? {
+            files += 1;
+            if kind == Kind::File {
+                let stat = self.vfs.stat(&path, Follow::No).await?;
+                // Only those with several names, or open, are met again.
+                let again = stat.links > 1 || held.iter().any(|(id, ..)| *id == (stat.device, stat.inode));
+                if !again || seen.insert((stat.device, stat.inode)) {
+                    bytes += stat.size;
+                }
+                if let Some((.., known)) = held.iter_mut().find(|(id, ..)| *id == (stat.device, stat.inode)) {
+                    **known = Known { bytes: stat.size, sure: true };
+                }
+            }
+        }
+        for (id, size, known) in &held {
+            let nameless = !seen.contains(id);
+            size.handles().nameless = nameless;
+            if nameless {
+                bytes += known.bytes;
+            }
+        }
+        self.bytes.store(bytes, Ordering::SeqCst);
+        self.files.store(files, Ordering::SeqCst);
+        *counted = true;
+        Ok(())
+    }
+
+    /// Whether there is room for one name more.
+    fn room_for_a_file(&self) -> Result<()> {
+        let (found, allowed) = (self.files.load(Ordering::SeqCst) + 1, self.limits.files);
+        match found > allowed {
+            true => Err(over("files, directories and links", found, allowed)),
+            false => Ok(()),
+        }
+    }
+
+    /// Takes bytes of the quota, if there are so many.
+    fn reserve(&self, more: u64) -> Result<()> {
+        let allowed = self.limits.bytes;
+        let take = |held: u64| held.checked_add(more).filter(|found| *found <= allowed);
+        match self.bytes.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take) {
+            Ok(_) => Ok(()),
+            Err(held) => Err(over("bytes", held.saturating_add(more), allowed)),
+        }
+    }
+
+    fn release(&self, less: u64) {
+        // What somebody else has made larger meanwhile was never taken.
+        let give = |held: u64| Some(held.saturating_sub(less));
+        let _ = self.bytes.fetch_update(Ordering::SeqCst, Ordering::SeqCst, give);
+    }
+
+    /// A change of names, done with the count held.
+    async fn change<T>(&self, more_files: u64, work: impl Future<Output = Result<(T, Change)>>) -> Result<T> {
+        let mut counted = self.counted.lock().await;
+        self.count(&mut counted).await?;
+        if more_files > 0 {
+            // A full quota is told first, also of what could not have been done.
+            self.room_for_a_file()?;
+        }
+        *counted = false;
+        let done = work.await;
+        // What is refused has changed nothing; what has failed otherwise may have, and is counted again.
+        *counted = match &done {
+            Ok(_) => true,
+            Err(error) => !matches!(error.kind(), ErrorKind::Io | ErrorKind::NoSpace | ErrorKind::Conflict),
+        };
+        let (value, change) = done?;
+        self.files.fetch_add(change.files_more, Ordering::SeqCst);
+        self.files.fetch_sub(change.files_less, Ordering::SeqCst);
+        if let Some(gone) = change.gone {
+            self.forget(&gone);
+        }
+        Ok(value)
+    }
+
+    /// A file has lost its last name: its bytes are free, unless it is open.
+    fn forget(&self, gone: &Stat) {
+        match self.files().get(&(gone.device, gone.inode)) {
+            Some(size) => size.handles().nameless = true,
+            None => self.release(gone.size),
+        }
+    }
+
+    /// What a name stands for that is about to be taken, where it is a file's last one.
+    async fn last_name(&self, path: &VPath) -> Result<Option<Stat>> {
+        match self.vfs.stat(path, Follow::No).await {
+            Ok(stat) => Ok(Some(stat).filter(|stat| stat.kind == Kind::File && stat.links <= 1)),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Size {
+    fn handles(&self) -> MutexGuard<'_, Handles> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a change of names has done.
+#[derive(Default)]
+struct Change {
+    files_more: u64,
+    files_less: u64,
+    gone: Option<Stat>,
+}
+
+impl Change {
+    fn made() -> Self {
+        Change { files_more: 1, ..Change::default() }
+    }
+
+    fn removed(gone: Option<Stat>) -> Self {
+        Change { files_less: 1, gone, ..Change::default() }
+    }
+}
+
+fn over(what: &str, found: u64, allowed: u64) -> Error {
+    Error::new(ErrorKind::Quota, format!("the files would have {found} {what}, {allowed} are allowed"))
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl<V: Vfs> Vfs for Quota<V> {
+    async fn open(&self, path: &VPath, how: Open) -> Result<Arc<dyn File>> {
+        how.check()?;
+        if !how.changes() {
+            return self.0.vfs.open(path, how).await;
+        }
+        let inner = &self.0;
+        let mut counted = inner.counted.lock().await;
+        inner.count(&mut counted).await?;
+        let follow = if how.exclusive { Follow::No } else { how.follow };
+        let new = how.create && canonical(&inner.vfs, path, follow).await?.node.is_none();
+        if new {
+            inner.room_for_a_file()?;
+        }
+        // Emptied below, where its size is known.
+        let quiet = Open { truncate: false, ..how };
+        *counted = false;
+        let file = match inner.vfs.open(path, quiet).await {
+            Ok(file) => file,
+            Err(error) => {
+                *counted = !matches!(error.kind(), ErrorKind::Io | ErrorKind::NoSpace | ErrorKind::Conflict);
+                return Err(error);
+            }
+        };
+        inner.files.fetch_add(u64::from(new), Ordering::SeqCst);
+        let stat = file.stat().await?;
+        *counted = true;
+        if stat.kind != Kind::File {
+            return Ok(file);
+        }
+        let id = (stat.device, stat.inode);
+        let size = {
+            let mut open = inner.files();
+            let size = open.entry(id).or_insert_with(|| {
+                let known = Mutex::new(Known { bytes: stat.size, sure: true });
+                Arc::new(Size { known, state: StdMutex::default() })
+            });
+            size.handles().open += 1;
+            size.clone()
+        };
+        let file = QuotaFile { inner: inner.clone(), file, id, size };
+        drop(counted);
+        if how.truncate {
+            file.set_len(0).await?;
+        }
+        Ok(Arc::new(file))
+    }
+
+    async fn stat(&self, path: &VPath, follow: Follow) -> Result<Stat> {
+        self.0.vfs.stat(path, follow).await
+    }
+
+    async fn list(&self, path: &VPath, after: Option<&str>, limit: NonZeroU32) -> Result<Page> {
+        self.0.vfs.list(path, after, limit).await
+    }
+
+    async fn create_dir(&self, path: &VPath) -> Result<()> {
+        let made = async { self.0.vfs.create_dir(path).await.map(|()| ((), Change::made())) };
+        self.0.change(1, made).await
+    }
+
+    async fn remove_file(&self, path: &VPath) -> Result<()> {
+        let removed = async {
+            let gone = self.0.last_name(path).await?;
+            self.0.vfs.remove_file(path).await?;
+            Ok(((), Change::removed(gone)))
+        };
+        self.0.change(0, removed).await
+    }
+
+    async fn remove_dir(&self, path: &VPath) -> Result<()> {
+        let removed = async { self.0.vfs.remove_dir(path).await.map(|()| ((), Change::removed(None))) };
+        self.0.change(0, removed).await
+    }
+
+    async fn rename(&self, from: &VPath, to: &VPath) -> Result<()> {
+        let renamed = async {
+            let vfs = &self.0.vfs;
+            let over = match (vfs.stat(from, Follow::No).await, vfs.stat(to, Follow::No).await) {
+                (Ok(from), Ok(to)) if (from.device, from.inode) != (to.device, to.inode) => Some(to),
+                _ => None,
+            };
+            vfs.rename(from, to).await?;
+            let files_less = u64::from(over.is_some());
+            let gone = over.filter(|over| over.kind == Kind::File && over.links <= 1);
+            Ok(((), Change { files_less, gone, ..Change::default() }))
+        };
+        self.0.change(0, renamed).await
+    }
+
+    async fn link(&self, from: &VPath, follow: Follow, to: &VPath) -> Result<()> {
+        let made = async { self.0.vfs.link(from, follow, to).await.map(|()| ((), Change::made())) };
+        self.0.change(1, made).await
+    }
+
+    async fn symlink(&self, target: &str, path: &VPath) -> Result<()> {
+        let made = async { self.0.vfs.symlink(target, path).await.map(|()| ((), Change::made())) };
+        self.0.change(1, made).await
+    }
+
+    async fn readlink(&self, path: &VPath) -> Result<String> {
+        self.0.vfs.readlink(path).await
+    }
+
+    async fn set_times(&self, path: &VPath, follow: Follow, times: SetTimes) -> Result<()> {
+        self.0.vfs.set_times(path, follow, times).await
+    }
+}
+
+/// A file that is open for writing, and counted.
+struct QuotaFile<V: Vfs> {
+    inner: Arc<Inner<V>>,
+    file: Arc<dyn File>,
+    id: (u64, u64),
+    size: Arc<Size>,
+}
+
+impl<V: Vfs> QuotaFile<V> {
+    /// Brings the file to a length, by work that does. The bytes are taken before, so that two cannot both have the last.
+    async fn resize<T>(
+        &self,
+        length: impl FnOnce(u64) -> Result<u64>,
+        work: impl AsyncFnOnce(u64) -> Result<T>,
+    ) -> Result<T> {
+        let mut known = self.size.known.lock().await;
+        if !known.sure {
+            // What was given up half way may still be written: until all is counted again, what it took is not given back.
+            let found = self.file.stat().await?.size.max(known.bytes);
+            self.count(&mut known, found);
+            known.sure = true;
+            self.inner.doubtful.store(true, Ordering::SeqCst);
+        }
+        let (before, after) = (known.bytes, length(known.bytes)?);
+        if after > before {
+            if after > self.inner.limits.file_bytes {
+                return Err(Error::too_large(after, self.inner.limits.file_bytes));
+            }
+            self.inner.reserve(after - before)?;
+            known.bytes = after;
+        }
+        known.sure = false;
+        let done = work(before).await;
+        match &done {
+            Ok(_) => {
+                self.count(&mut known, after);
+                known.sure = true;
+            }
+            Err(_) => {
+                if let Ok(stat) = self.file.stat().await {
+                    self.count(&mut known, stat.size);
+                    known.sure = true;
+                }
+            }
+        }
+        done
+    }
+
+    /// Sets what is counted for the file.
+    fn count(&self, known: &mut Known, found: u64) {
+        if found > known.bytes {
+            self.inner.bytes.fetch_add(found - known.bytes, Ordering::SeqCst);
+        } else {
+            self.inner.release(known.bytes - found);
+        }
+        known.bytes = found;
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl<V: Vfs> File for QuotaFile<V> {
+    async fn read_at(&self, offset: u64, bytes_max: usize) -> Result<Bytes> {
+        self.file.read_at(offset, bytes_max).await
+    }
+
+    async fn write_at(&self, offset: u64, bytes: Bytes) -> Result<()> {
+        if bytes.is_empty() {
+            return self.file.write_at(offset, bytes).await;
+        }
+        let end = end_of(offset, bytes.len())?;
+        self.resize(|before| Ok(before.max(end)), async |_| self.file.write_at(offset, bytes).await).await
+    }
+
+    async fn append(&self, bytes: Bytes) -> Result<u64> {
+        let length = bytes.len();
+        self.resize(|before| end_of(before, length), async |_| self.file.append(bytes).await).await
+    }
+
+    async fn set_len(&self, bytes: u64) -> Result<()> {
+        self.resize(|_| end_of(bytes, 0), async |_| self.file.set_len(bytes).await).await
+    }
+
+    async fn sync(&self, what: Flush) -> Result<()> {
+        self.file.sync(what).await
+    }
+
+    async fn stat(&self) -> Result<Stat> {
+        self.file.stat().await
+    }
+
+    async fn set_times(&self, times: SetTimes) -> Result<()> {
+        self.file.set_times(times).await
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.file.close().await
+    }
+}
+
+impl<V: Vfs> Drop for QuotaFile<V> {
+    fn drop(&mut self) {
+        let mut open = self.inner.files();
+        let mut handles = self.size.handles();
+        handles.open -= 1;
+        if handles.open == 0 {
+            open.remove(&self.id);
+            match self.size.known.try_lock() {
+                Ok(known) if !known.sure => self.inner.doubtful.store(true, Ordering::SeqCst),
+                Ok(known) if handles.nameless => self.inner.release(known.bytes),
+                Ok(_) => {}
+                // All is being counted just now, this file perhaps as one that is open.
+                Err(_) => self.inner.doubtful.store(true, Ordering::SeqCst),
+            }
+        }
+    }
+}
