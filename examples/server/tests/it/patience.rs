@@ -1,6 +1,7 @@
 //! Clients that are slow, and what they are told. The clock is wound by hand; the sockets are real.
 
 use std::future::pending;
+use std::sync::mpsc;
 use std::time::Duration;
 
 use cap_std::fs::Dir;
@@ -8,7 +9,7 @@ use runner_server::{Settings, serve};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, advance, sleep};
 
 use crate::support::{Site, dir};
 
@@ -91,13 +92,14 @@ async fn an_answer_that_nobody_reads_is_given_up_after_a_minute() {
     const BYTES: usize = 64 << 20;
     let page = TempDir::new().unwrap();
     std::fs::write(page.path().join("index.html"), vec![b' '; BYTES]).unwrap();
+    let _by_hand = by_hand();
     for (pause, is_whole) in [(55, true), (65, false)] {
         let (_site, mut stream) = connected(Some(dir(page.path()))).await;
         let ask = format!("GET / HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", stream.peer_addr().unwrap());
         stream.write_all(ask.as_bytes()).await.unwrap();
         // The answer has begun.
         stream.readable().await.unwrap();
-        sleep(Duration::from_secs(pause)).await;
+        advance(Duration::from_secs(pause)).await;
         let mut read = Vec::new();
         // Given up, it may end as a reset.
         let _ = stream.read_to_end(&mut read).await;
@@ -111,13 +113,14 @@ async fn an_answer_that_is_read_too_slowly_is_given_up() {
     let page = TempDir::new().unwrap();
     std::fs::write(page.path().join("index.html"), vec![b' '; BYTES]).unwrap();
     // A little every 5 seconds, so that it never stalls for a minute.
+    let _by_hand = by_hand();
     for (piece, is_whole) in [(2 << 20, true), (256 << 10, false)] {
         let (_site, mut stream) = connected(Some(dir(page.path()))).await;
         let ask = format!("GET / HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", stream.peer_addr().unwrap());
         stream.write_all(ask.as_bytes()).await.unwrap();
         let (mut read, mut piece) = (0, vec![0; piece]);
         'read: loop {
-            sleep(Duration::from_secs(5)).await;
+            advance(Duration::from_secs(5)).await;
             let mut taken = 0;
             while taken < piece.len() {
                 match stream.read(&mut piece[taken..]).await {
@@ -132,4 +135,13 @@ async fn an_answer_that_is_read_too_slowly_is_given_up() {
         }
         assert_eq!(read > BYTES, is_whole, "{} at once: {read} bytes", piece.len());
     }
+}
+
+/// As long as this is held, time stands still unless it is wound: left alone it would jump to the next timer whenever both
+/// sides wait for the kernel, which delivers when it has a moment.
+fn by_hand() -> mpsc::Sender<()> {
+    let (held, released) = mpsc::channel();
+    // The runtime leaves the time alone while a thread works for it.
+    tokio::task::spawn_blocking(move || released.recv());
+    held
 }
