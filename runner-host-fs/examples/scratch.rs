@@ -10,12 +10,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         // May be read.
         .mount(VPath::new("/in")?, ReadOnly::new(folder.clone()))?
         // May be changed, which the folder does not see.
-        .mount(VPath::new("/work")?, Overlay::new(Quota::new(MemoryFs::default(), limits), folder))?;
+        .mount(VPath::new("/data")?, Overlay::new(Quota::new(MemoryFs::default(), limits), folder))?;
 
-    files.write(&VPath::new("/work/greeting")?, "hello".into()).await?;
+    files.write(&VPath::new("/data/greeting")?, "hello".into()).await?;
     let mut tree = files.walk(&VPath::root());
     while let Some((path, kind)) = tree.next().await? {
-        println!("{path} {kind:?}"); // /in Directory, .., /work Directory, /work/greeting File
+        println!("{path} {kind:?}"); // /in Directory, .., /work Directory, /data/greeting File
     }
     Ok(())
 }
