@@ -15,7 +15,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     files.write(&VPath::new("/data/greeting")?, "hello".into()).await?;
     let mut tree = files.walk(&VPath::root());
     while let Some((path, kind)) = tree.next().await? {
-        println!("{path} {kind:?}"); // /in Directory, .., /data Directory, /data/greeting File
+        println!("{path} {kind:?}"); // /data Directory, /data/greeting File, /in Directory, ..
     }
     Ok(())
 }
