@@ -6,8 +6,8 @@ use std::any::{Any, TypeId};
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -123,12 +123,21 @@ struct Used {
     calls: AtomicU64,
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
+    told: Mutex<Told>,
+}
+
+/// What a capability says in its own words.
+#[derive(Debug, Default)]
+struct Told {
+    counts: BTreeMap<&'static str, u64>,
+    report: Option<Box<Value>>,
 }
 
 impl Account {
     pub(crate) fn new(tally: &Arc<Tally>) -> Self {
         let none = || AtomicU64::new(0);
-        Account(Arc::new(Used { tally: Arc::clone(tally), calls: none(), bytes_in: none(), bytes_out: none() }))
+        let tally = Arc::clone(tally);
+        Account(Arc::new(Used { tally, calls: none(), bytes_in: none(), bytes_out: none(), told: Mutex::default() }))
     }
 
     /// Counts an operation in [`CapabilityUsage::calls`](crate::CapabilityUsage::calls), beside the host calls.
@@ -149,11 +158,31 @@ impl Account {
         }
     }
 
+    /// Counts something in [`CapabilityUsage::counts`](crate::CapabilityUsage::counts). A close counts too: what it did is
+    /// added to the bill when it is done.
+    pub fn count(&self, name: &'static str, more: u64) {
+        let mut told = self.told();
+        let count = told.counts.entry(name).or_default();
+        *count = count.saturating_add(more);
+    }
+
+    /// Says what was done, in [`CapabilityUsage::report`](crate::CapabilityUsage::report), in the place of what was said
+    /// before. Whoever says it bounds it.
+    pub fn report(&self, report: Value) {
+        self.told().report = Some(Box::new(report));
+    }
+
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.0.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Adds what was used to the bill, once.
     pub(crate) fn settle(&self, usage: &mut CapabilityUsage) {
         usage.calls += self.0.calls.swap(0, Ordering::Relaxed);
         usage.bytes_in = usage.bytes_in.saturating_add(self.0.bytes_in.swap(0, Ordering::Relaxed));
         usage.bytes_out = usage.bytes_out.saturating_add(self.0.bytes_out.swap(0, Ordering::Relaxed));
+        let Told { counts, report } = std::mem::take(&mut *self.told());
+        usage.add(CapabilityUsage { counts, report, ..CapabilityUsage::default() });
     }
 }
 

@@ -5,7 +5,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::outcome::Outcome;
+use crate::outcome::{CapabilityUsage, Outcome};
 
 /// The result of everything in this crate that can go wrong on the host's side.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -104,6 +104,14 @@ impl Error {
     #[must_use]
     pub(crate) fn with_outcome(mut self, outcome: Outcome) -> Self {
         self.0.outcome = Some(outcome);
+        self
+    }
+
+    /// Adds what capabilities used in their close to the outcome that it carries.
+    pub(crate) fn and_used(mut self, used: Vec<(String, CapabilityUsage)>) -> Self {
+        if let Some(outcome) = &mut self.0.outcome {
+            outcome.usage.add(used);
+        }
         self
     }
 

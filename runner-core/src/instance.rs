@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::guest::{Arguments, Live, core_func, instantiate, invoke, weight};
 use crate::http::InstanceHttp;
 use crate::limits::Limits;
-use crate::outcome::{Ending, Outcome};
+use crate::outcome::{CapabilityUsage, Ending, Outcome};
 use crate::program::Program;
 use crate::session::{Session, Setting};
 use crate::signature::Entry;
@@ -193,12 +193,13 @@ impl Instance {
         self.limits = limits;
     }
 
-    /// Ends the instance and closes its capabilities with the ending of its last call.
+    /// Ends the instance and closes its capabilities with the ending of its last call. Gives what they used in that, by id.
     ///
     /// # Errors
     /// What the first capability says that does not close.
-    pub async fn close(self) -> Result<()> {
-        self.session.close().await
+    pub async fn close(self) -> Result<Vec<(String, CapabilityUsage)>> {
+        let (closed, used) = self.session.close().await;
+        closed.map(|()| used)
     }
 
     /// Starts the account of one call.
@@ -230,7 +231,7 @@ impl Instance {
     /// Closes what is open, and starts the account of a request.
     pub(crate) async fn begin_http(&mut self, limits: &Limits) -> Result<&mut Session> {
         self.check_alive()?;
-        self.session.give_back().await?;
+        self.session.give_back().await.0?;
         self.session.begin(limits)?;
         self.session.bound_copies(1);
         self.ended = true;
@@ -248,8 +249,9 @@ impl Instance {
         if !matches!(ran, Ok(Ending::Returned(()))) {
             return self.session.finish(ran).await.map(|outcome| (outcome, None));
         }
-        let outcome = self.settle(Ending::Returned(()));
-        let closed = self.session.give_back().await;
+        let mut outcome = self.settle(Ending::Returned(()));
+        let (closed, used) = self.session.give_back().await;
+        outcome.usage.add(used);
         self.session.rest();
         self.ended = false;
         match closed {

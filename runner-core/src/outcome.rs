@@ -1,5 +1,6 @@
 //! What a guest did and what it cost: [`Outcome`] = [`Ending`] + [`Usage`], and what it printed.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -143,7 +144,7 @@ pub struct Usage {
 }
 
 /// What one capability did in one call.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CapabilityUsage {
     /// Host calls.
     pub calls: u64,
@@ -151,6 +152,36 @@ pub struct CapabilityUsage {
     pub bytes_in: u64,
     /// Bytes from the guest to outside.
     pub bytes_out: u64,
+    /// What else it counted, by its own names, its close included.
+    pub counts: BTreeMap<&'static str, u64>,
+    /// What it says that it did, in its own form; `None` where it says nothing.
+    pub report: Option<Box<Value>>,
+}
+
+impl CapabilityUsage {
+    /// Adds what was used later. The later report is the one that holds.
+    pub(crate) fn add(&mut self, later: CapabilityUsage) {
+        self.calls += later.calls;
+        self.bytes_in = self.bytes_in.saturating_add(later.bytes_in);
+        self.bytes_out = self.bytes_out.saturating_add(later.bytes_out);
+        for (name, count) in later.counts {
+            let sum = self.counts.entry(name).or_default();
+            *sum = sum.saturating_add(count);
+        }
+        self.report = later.report.or(self.report.take());
+    }
+}
+
+impl Usage {
+    /// Adds what capabilities used later than the call, in their close.
+    pub(crate) fn add(&mut self, later: Vec<(String, CapabilityUsage)>) {
+        for (id, later) in later {
+            match self.capabilities.iter_mut().find(|(known, _)| *known == id) {
+                Some((_, usage)) => usage.add(later),
+                None => self.capabilities.push((id, later)),
+            }
+        }
+    }
 }
 
 impl fmt::Display for Usage {
@@ -171,6 +202,9 @@ impl fmt::Display for Usage {
         }
         for (id, usage) in &self.capabilities {
             write!(f, ", {id}: {} calls, {} B in, {} B out", usage.calls, usage.bytes_in, usage.bytes_out)?;
+            for (name, count) in &usage.counts {
+                write!(f, ", {name} {count}")?;
+            }
         }
         Ok(())
     }

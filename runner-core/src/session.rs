@@ -401,21 +401,21 @@ impl Session {
         (ended, closing)
     }
 
-    /// Ends the session with the last ending.
-    pub(crate) async fn close(mut self) -> Result<()> {
+    /// Ends the session with the last ending. Gives what that took.
+    pub(crate) async fn close(mut self) -> (Result<()>, Used) {
         match self.take_closing() {
             Some(closing) => closed(self.start_closing(closing).await),
-            None => Ok(()),
+            None => (Ok(()), Used::new()),
         }
     }
 
-    /// Closes what is open, with the last ending; the store stays.
-    pub(crate) async fn give_back(&mut self) -> Result<()> {
+    /// Closes what is open, with the last ending; the store stays. Gives what that took.
+    pub(crate) async fn give_back(&mut self) -> (Result<()>, Used) {
         let slots = std::mem::take(&mut self.store().data_mut().slots);
         let ending = self.last.clone().unwrap_or(Ending::Cancelled);
         match Closing::of(slots, ending, None) {
             Some(closing) => closed(self.start_closing(closing).await),
-            None => Ok(()),
+            None => (Ok(()), Used::new()),
         }
     }
 
@@ -442,7 +442,7 @@ impl Drop for Session {
             let grace = self.program.executor().bounds().close_grace;
             // The caller is gone: nobody waits for the answer, `shutdown` waits for the work.
             let close = async move {
-                if let Err(error) = closing.run(grace).await {
+                if let (Err(error), _) = closing.run(grace).await {
                     tracing::warn!(%error, "a capability did not close after its caller went away");
                 }
             };
@@ -453,20 +453,31 @@ impl Drop for Session {
     }
 }
 
+/// What capabilities used in their close, by id.
+pub(crate) type Used = Vec<(String, CapabilityUsage)>;
+
 /// A close under way.
-pub(crate) type Closed = JoinHandle<Result<()>>;
+pub(crate) type Closed = JoinHandle<(Result<()>, Used)>;
 
 /// The end of a call once its capabilities are closed.
 pub(crate) async fn after<T: Into<Value>>(ended: Result<Outcome<T>>, closing: Closed) -> Result<Outcome<T>> {
-    match (ended, closed(closing.await)) {
-        (Ok(outcome), Err(error)) => Err(error.with_outcome(outcome.map(Into::into))),
+    let (closed, used) = closed(closing.await);
+    match (ended, closed) {
+        (Ok(mut outcome), closed) => {
+            outcome.usage.add(used);
+            match closed {
+                Ok(()) => Ok(outcome),
+                Err(error) => Err(error.with_outcome(outcome.map(Into::into))),
+            }
+        }
         // What went wrong first is what the caller hears; the close has been logged.
-        (ended, _) => ended,
+        (Err(error), _) => Err(error.and_used(used)),
     }
 }
 
-fn closed(joined: Result<Result<()>, JoinError>) -> Result<()> {
-    joined.map_err(|error| Error::internal("a capability panicked in its close").source(error))?
+fn closed(joined: Result<(Result<()>, Used), JoinError>) -> (Result<()>, Used) {
+    joined
+        .unwrap_or_else(|error| (Err(Error::internal("a capability panicked in its close").source(error)), Used::new()))
 }
 
 /// Open capabilities on their way to the end. Holds its place among the calls until then.
@@ -483,8 +494,8 @@ impl Closing {
         (!slots.is_empty()).then_some(Closing { slots, ending, place })
     }
 
-    async fn run(mut self, grace: Duration) -> Result<()> {
-        let mut first = None;
+    async fn run(mut self, grace: Duration) -> (Result<()>, Used) {
+        let (mut first, mut used) = (None, Used::new());
         // A grace without end is a year's.
         let until = now() + grace.min(Duration::from_secs(365 * 24 * 60 * 60));
         while let Some(mut slot) = self.slots.pop() {
@@ -509,9 +520,13 @@ impl Closing {
                 tracing::warn!(capability = id, %error, "a capability did not close");
                 first.get_or_insert(error);
             }
+            let usage = slot.take_usage();
+            if usage != CapabilityUsage::default() {
+                used.push((id, usage));
+            }
         }
         drop(self.place.take());
-        first.map_or(Ok(()), Err)
+        (first.map_or(Ok(()), Err), used)
     }
 }
 

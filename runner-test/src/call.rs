@@ -335,7 +335,7 @@ impl Done {
     /// What a capability did for the guest, by its id: host calls, bytes in and out. Zeros where it was never called.
     pub fn used(&self, capability: &str) -> CapabilityUsage {
         let used = self.outcome.usage.capabilities.iter().find(|(id, _)| id == capability);
-        used.map(|(_, usage)| *usage).unwrap_or_default()
+        used.map(|(_, usage)| usage.clone()).unwrap_or_default()
     }
 
     #[track_caller]

@@ -1,5 +1,6 @@
 //! Several capabilities beside each other: their order, and that no misfortune of one, or of the caller, is another's.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -195,12 +196,16 @@ async fn names_of_parameters_come_with_the_bytes_even_after_a_load_by_id() {
 }
 
 /// Lends `pipe.pass`, which passes what is left of standard input on to standard output or standard error, and is charged
-/// for it where no host call is.
-struct Pipe;
+/// for it where no host call is. Counts and reports in its close as well, which may fail.
+#[derive(Default)]
+struct Pipe {
+    does_not_close: bool,
+}
 
 struct Piping {
     streams: StandardStreams,
     account: Account,
+    passed: u64,
 }
 
 #[async_trait]
@@ -219,9 +224,11 @@ impl Capability for Pipe {
     fn link_core(linker: &mut wasmtime::Linker<Host>) -> wasmtime::Result<()> {
         linker.func_wrap("pipe", "pass", |mut caller: Caller<'_, Host>, errors: i32| {
             let mut view = caller.data_mut().view::<Piping>();
-            let Piping { streams, account } = &mut *view;
+            let Piping { streams, account, passed } = &mut *view;
             let bytes = streams.stdin.read(1 << 20);
             account.operation();
+            account.count("passed_bytes", bytes.len() as u64);
+            *passed += 1;
             // Nobody passes it on: the guest is stopped all the same.
             let _ = account.charge(0, bytes.len() as u64);
             let to = if errors == 1 { &streams.stderr } else { &streams.stdout };
@@ -232,7 +239,17 @@ impl Capability for Pipe {
 
     fn open(&self, _grant: &(), call: &CallContext) -> Result<Piping> {
         let streams = call.streams.clone().ok_or_else(|| Error::unavailable("the guest has no standard streams"))?;
-        Ok(Piping { streams, account: call.account.clone() })
+        Ok(Piping { streams, account: call.account.clone(), passed: 0 })
+    }
+
+    async fn close(&self, piping: Piping, ending: &Ending<()>) -> Result<()> {
+        piping.account.count("passed_bytes", 100);
+        piping.account.count("closed", 1);
+        piping.account.report(json!({ "passed": piping.passed, "returned": ending.is_returned() }));
+        match self.does_not_close {
+            true => Err(Error::unavailable("the pipe is stuck")),
+            false => Ok(()),
+        }
     }
 }
 
@@ -251,14 +268,16 @@ const PIPED: &[u8] = br#"(module
 
 #[tokio::test]
 async fn a_capability_shares_the_standard_streams_and_is_billed_outside_of_host_calls() {
-    let executor = Executor::builder().bounds(small()).capability(Pipe).build().expect("it starts");
+    let executor = Executor::builder().bounds(small()).capability(Pipe::default()).build().expect("it starts");
     let program = executor.load(PIPED, &Grants::none().grant("pipe", ())).await.expect("it loads");
     let command = |limits| program.command().stdin("hello, world").limits(limits).run();
     let outcome = command(Limits::default()).await.expect("it runs");
     assert!(outcome.ending.is_returned());
     assert_eq!(outcome.stdout, b"hello, world");
-    let used = outcome.usage.capabilities[0].1;
+    let used = &outcome.usage.capabilities[0].1;
     assert_eq!((used.calls, used.bytes_in, used.bytes_out), (2, 0, 7), "one host call, one operation");
+    assert_eq!(used.counts, BTreeMap::from([("closed", 1), ("passed_bytes", 107)]), "in the call and in the close");
+    assert_eq!(used.report.as_deref(), Some(&json!({ "passed": 1, "returned": true })));
     // Up to the limit, and beyond it.
     let ending = |limits| async { command(limits).await.expect("it runs").ending };
     assert!(ending(Limits { host_bytes: 7, ..Limits::default() }).await.is_returned());
@@ -271,7 +290,7 @@ async fn a_capability_shares_the_standard_streams_and_is_billed_outside_of_host_
 
 #[tokio::test]
 async fn a_live_instance_is_billed_for_each_call_alone() {
-    let executor = Executor::builder().bounds(small()).capability(Pipe).build().expect("it starts");
+    let executor = Executor::builder().bounds(small()).capability(Pipe::default()).build().expect("it starts");
     let program = executor.load(PIPED, &Grants::none().grant("pipe", ())).await.expect("it loads");
     let mut instance = program.instance().stdin("hello, world").start().await.expect("it starts");
     let limits = Limits { host_bytes: 7, ..Limits::default() };
@@ -361,4 +380,24 @@ async fn a_capability_that_listens_is_not_opened_without_a_grant_nor_for_what_ca
     let outcome = program.call("gcd").args(json!([12, 18])).run().await.expect("it runs");
     assert_eq!(outcome.ending, Ending::Returned(json!(6)));
     assert_eq!(taken(&log), [""; 0], "nobody listened");
+}
+
+#[tokio::test]
+async fn what_a_close_used_is_billed_where_it_fails_and_for_live_instances_too() {
+    let pipe = Pipe { does_not_close: true };
+    let executor = Executor::builder().bounds(small()).capability(pipe).build().expect("it starts");
+    let program = executor.load(PIPED, &Grants::none().grant("pipe", ())).await.expect("it loads");
+    let error = program.command().stdin("hello, world").run().await.expect_err("it does not close");
+    let used = &error.outcome().expect("it has run").usage.capabilities[0].1;
+    assert_eq!(used.counts, BTreeMap::from([("closed", 1), ("passed_bytes", 107)]));
+
+    let executor = Executor::builder().bounds(small()).capability(Pipe::default()).build().expect("it starts");
+    let program = executor.load(PIPED, &Grants::none().grant("pipe", ())).await.expect("it loads");
+    let mut instance = program.instance().stdin("hello, world").start().await.expect("it starts");
+    let outcome = instance.call("errors").run().await.expect("it runs");
+    assert_eq!(outcome.usage.capabilities[0].1.counts, BTreeMap::from([("passed_bytes", 7)]));
+    let used = instance.close().await.expect("it closes");
+    assert_eq!(used[0].0, "pipe");
+    assert_eq!(used[0].1.counts, BTreeMap::from([("closed", 1), ("passed_bytes", 100)]));
+    assert_eq!(used[0].1.report.as_deref(), Some(&json!({ "passed": 1, "returned": true })));
 }

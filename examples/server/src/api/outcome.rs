@@ -90,6 +90,12 @@ struct Capability {
     bytes_in: u64,
     /// From the guest to outside.
     bytes_out: u64,
+    /// What else it counted, by its own names.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    counts: BTreeMap<&'static str, u64>,
+    /// What it says that it did, in its own form.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    report: Option<Box<Value>>,
 }
 
 impl From<&runner_core::Outcome> for Outcome {
@@ -146,13 +152,14 @@ impl From<&runner_core::Usage> for Usage {
             instantiate_us: micros(usage.instantiate),
             memory_peak_bytes: usage.memory_peak_bytes,
             host_calls: usage.host_calls,
-            capabilities: capabilities.map(|(id, used)| (id.clone(), (*used).into())).collect(),
+            capabilities: capabilities.map(|(id, used)| (id.clone(), used.clone().into())).collect(),
         }
     }
 }
 
 impl From<CapabilityUsage> for Capability {
     fn from(used: CapabilityUsage) -> Self {
-        Capability { calls: used.calls, bytes_in: used.bytes_in, bytes_out: used.bytes_out }
+        let CapabilityUsage { calls, bytes_in, bytes_out, counts, report } = used;
+        Capability { calls, bytes_in, bytes_out, counts, report }
     }
 }
