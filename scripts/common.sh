@@ -105,19 +105,19 @@ compiler() {
     command -v cc >/dev/null 2>&1 || debian gcc libc6-dev
 }
 
-# The component of JavaScript's own tools, kept outside the clone by what it is made of: to make it takes 15 seconds
-# and packages of 190 MB. The tests look for it in its folder.
+# The components of JavaScript's own tools, kept outside the clone by what they are made of: to make them takes half a minute
+# and packages of 190 MB. The tests look for them in their folder.
 js_guests() {
-    local add=$ROOT/examples/guests/js/add key kept
-    key=$(cd "$add" && cat add.js add.wit package.json package-lock.json | sha256sum | cut -c 1-16)
-    kept=$CACHE/js-guests/add-$key.wasm
-    if [ ! -f "$kept" ]; then
-        (cd "$add" && npm ci --loglevel=error && npm run --silent build)
-        mkdir -p "${kept%/*}"
-        cp "$add/dist/add.wasm" "$kept.$$" && mv "$kept.$$" "$kept"
+    local js=$ROOT/examples/guests/js wit=$ROOT/runner-sdk-guest/wit key kept
+    key=$(cat "$js"/*.js "$js"/*.wit "$js/package.json" "$js/package-lock.json" "$wit"/task.wit "$wit"/kv/*.wit | sha256sum | cut -c 1-16)
+    kept=$CACHE/js-guests/$key
+    if [ ! -d "$kept" ]; then
+        (cd "$js" && npm ci --loglevel=error && npm run --silent build)
+        mkdir -p "$kept.$$"
+        cp "$js"/dist/*.wasm "$kept.$$" && mv "$kept.$$" "$kept"
     fi
-    mkdir -p "$add/dist"
-    cp "$kept" "$add/dist/add.wasm"
+    mkdir -p "$js/dist"
+    cp "$kept"/*.wasm "$js/dist"
 }
 
 # The page's packages, exactly those of the lock file, again only when it changed.

@@ -81,9 +81,9 @@ pub fn wat(name: &str) -> &'static str {
     }
 }
 
-/// A component made of JavaScript by its own tools, by the name of its folder in `examples/guests/js`.
+/// A component made of JavaScript by its own tools, by the name of its source in `examples/guests/js`.
 ///
-/// What builds it comes from npm (node_modules of 190 MB, 15 seconds in all), too much to ask of whoever builds this
+/// What builds it comes from npm (node_modules of 190 MB, half a minute in all), too much to ask of whoever builds this
 /// crate: it is built by `./scripts/test.sh` or by hand, and read from its folder when it is asked for.
 ///
 /// # Panics
@@ -91,7 +91,7 @@ pub fn wat(name: &str) -> &'static str {
 /// Where it is not built, or before its source was last changed; the message says what to run.
 #[track_caller]
 pub fn js(name: &str) -> Vec<u8> {
-    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../js")).join(name);
+    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../js"));
     let built = folder.join("dist").join(format!("{name}.wasm"));
     let changed = |path: PathBuf| path.metadata().and_then(|file| file.modified());
     let sources = [format!("{name}.js"), format!("{name}.wit"), "package-lock.json".to_owned()];
@@ -100,7 +100,7 @@ pub fn js(name: &str) -> Vec<u8> {
         Some(Ok(bytes)) => bytes,
         _ => panic!(
             "the guest `js/{name}` is not built, or older than its source\n\n    \
-             (cd examples/guests/js/{name} && npm ci && npm run build)\n\n\
+             (cd examples/guests/js && npm ci && npm run build)\n\n\
              or let ./scripts/test.sh do it and run the tests"
         ),
     }
