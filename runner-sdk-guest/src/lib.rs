@@ -27,7 +27,17 @@
 //! ```
 //!
 //! `cargo build --release --target wasm32-unknown-unknown` makes a module that any Runner host loads, with `price` among its
-//! exports; `wasm32-wasip1` and `wasm32-wasip2` make others that behave the same.
+//! exports; `wasm32-wasip1` and `wasm32-wasip2` make others. Tasks, handlers and the faces below behave the same on all three;
+//! what std itself has on each is another matter:
+//!
+//! | | `wasm32-unknown-unknown` | `wasm32-wasip1`, `wasm32-wasip2` |
+//! |---|---|---|
+//! | the words of a panic | standard error, once a task or handler of this crate has begun | standard error |
+//! | `println!`, `eprintln!` | reach nobody: use the feature `log` | standard output and error |
+//! | `SystemTime::now`, `Instant::now` | panic: use the feature `clock` | the host's clocks |
+//! | crates that want random numbers | do not build by themselves: use the feature `random` | the host's |
+//! | seeds of `HashMap` | the same in every run | random |
+//! | `std::env`, `std::fs` | empty, and an error | the host's, where granted |
 //!
 //! # What a guest may touch
 //!
@@ -41,6 +51,8 @@
 //! | `kv` | `runner::kv`: values by key, which may end; changes that lose nobody's work | `kv` |
 //! | `config` | `runner::config`: values that whoever runs the guest has set | `config` |
 //! | `log` | `runner::log`: the macros of `log` and `tracing` | `logging` |
+//! | `clock` | `runner::clock`: the time, on every target | none |
+//! | `random` | `runner::random`: random numbers, on every target | none |
 //!
 //! Their errors become a [`Failure`] by `?`, with a code such as `kv-full` and the word whether to try again.
 
@@ -55,6 +67,8 @@ mod bindings {
     #[cfg(target_arch = "wasm32")]
     export!(Tasks);
 }
+#[cfg(feature = "clock")]
+pub mod clock;
 #[cfg(feature = "config")]
 pub mod config;
 mod failure;
@@ -64,6 +78,10 @@ pub mod http;
 pub mod kv;
 #[cfg(feature = "log")]
 pub mod log;
+#[cfg(all(target_arch = "wasm32", target_os = "unknown", any(feature = "http", feature = "task")))]
+mod panic;
+#[cfg(feature = "random")]
+pub mod random;
 #[cfg(any(feature = "http", feature = "task"))]
 mod runtime;
 #[cfg(feature = "task")]
@@ -82,6 +100,8 @@ pub use runner_sdk_guest_macros::task;
 /// What every door into a guest passes first, before anything of the author's runs.
 #[cfg(any(feature = "http", feature = "task"))]
 pub(crate) fn enter() {
+    #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+    panic::speak();
     #[cfg(feature = "log")]
     log::init();
 }
@@ -91,7 +111,10 @@ pub(crate) fn enter() {
 #[doc(hidden)]
 pub mod __private {
     #[cfg(feature = "task")]
-    pub use super::task::{Described, SchemaOf, Task, WithSchema, WithoutSchema, arguments, fallible, plain};
+    pub use super::task::{
+        Answered, Arguments, CannotFail, Described, IsFailure, IsNoFailure, MayFail, Refused, SchemaOf, Successful,
+        Successfully, Task, WithSchema, WithoutSchema, said_no, written,
+    };
     #[cfg(feature = "task")]
     pub use inventory;
     #[cfg(feature = "http")]

@@ -1,9 +1,11 @@
 //! Tasks: who asks for them, and how `#[runner::task]` functions are found, described and run.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::convert::Infallible;
+use std::marker::PhantomData;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use schemars::generate::Contract;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::Failure;
@@ -25,7 +27,8 @@ thread_local! {
     static CURRENT: RefCell<Option<Context>> = const { RefCell::new(None) };
 }
 
-/// Who asks for the task that runs now; `None` outside of one, as in a test that calls the function itself.
+/// Who asks for the task that runs now; `None` outside of one, as in a test that calls the function itself, and in an HTTP
+/// handler: a request has no place for it but headers.
 pub fn context() -> Option<Context> {
     CURRENT.with_borrow(Clone::clone)
 }
@@ -78,49 +81,182 @@ impl wit::Guest for Tasks {
     }
 }
 
-/// Reads a JSON array into a tuple of the parameters' types.
+/// The arguments of one call, taken one by one.
 #[doc(hidden)]
-pub fn arguments<T: DeserializeOwned>(names: &[&str], text: &str) -> Result<T, Failure> {
-    let invalid = |message: String| Failure::new("invalid-arguments", message);
-    let values: Vec<Value> =
-        serde_json::from_str(text).map_err(|error| invalid(format!("expected a JSON array: {error}")))?;
-    if values.len() != names.len() {
-        let (expected, found) = (names.len(), values.len());
-        return Err(invalid(format!("expected {expected} arguments ({}), found {found}", names.join(", "))));
-    }
-    // Serde has no tuple of none, and reads `()` from null.
-    let value = if values.is_empty() { Value::Null } else { Value::Array(values) };
-    serde_path_to_error::deserialize(value).map_err(|error| {
-        let path = error.path().to_string();
-        let (at, rest) = match path.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-            Some((at, rest)) => (at.parse().ok(), rest.to_owned()),
-            None => (None, path),
-        };
-        let name = at.and_then(|at: usize| names.get(at)).copied().unwrap_or_default();
-        invalid(format!("argument `{name}{rest}`: {}", error.into_inner()))
-    })
+pub struct Arguments {
+    names: std::slice::Iter<'static, &'static str>,
+    values: std::vec::IntoIter<Value>,
 }
 
-/// Writes what a task that cannot fail gives.
+impl Arguments {
+    /// Reads a JSON array with a value for each name.
+    pub fn read(names: &'static [&'static str], text: &str) -> Result<Self, Failure> {
+        let values: Vec<Value> =
+            serde_json::from_str(text).map_err(|error| invalid(format!("expected a JSON array: {error}")))?;
+        if values.len() != names.len() {
+            let (expected, found) = (names.len(), values.len());
+            return Err(invalid(format!("expected {expected} arguments ({}), found {found}", names.join(", "))));
+        }
+        Ok(Arguments { names: names.iter(), values: values.into_iter() })
+    }
+
+    // Not `DeserializeOwned`, of whose lack the compiler does not say what to write.
+    pub fn next<T: for<'de> Deserialize<'de>>(&mut self) -> Result<T, Failure> {
+        let (name, value) = (self.names.next().copied(), self.values.next());
+        serde_path_to_error::deserialize(value.unwrap_or_default()).map_err(|error| {
+            let (name, path) = (name.unwrap_or_default(), error.path().to_string());
+            let within = match path.as_str() {
+                "." => String::new(),
+                path if path.starts_with('[') => path.to_owned(),
+                path => format!(".{path}"),
+            };
+            invalid(format!("argument `{name}{within}`: {}", error.into_inner()))
+        })
+    }
+}
+
+fn invalid(message: String) -> Failure {
+    Failure::new("invalid-arguments", message)
+}
+
+/// Writes what a task gives.
 #[doc(hidden)]
-pub fn plain<T: Serialize>(value: &T) -> Result<String, Failure> {
+pub fn written<T: Serialize>(value: &T) -> Result<String, Failure> {
     serde_json::to_string(value).map_err(|error| Failure::new("invalid-result", error.to_string()))
 }
 
-/// Writes what a task gives that may fail.
+/// What a task gave: a `Result`, under whatever name, or something else. Method resolution looks at [`MayFail`] first.
 #[doc(hidden)]
-pub fn fallible<T: Serialize, E: Into<Failure>>(result: Result<T, E>) -> Result<String, Failure> {
-    plain(&result.map_err(Into::into)?)
+pub struct Answered<T>(Cell<Option<T>>);
+
+impl<T> Answered<T> {
+    pub fn new(answer: T) -> Self {
+        Answered(Cell::new(Some(answer)))
+    }
+
+    fn take(&self) -> T {
+        self.0.take().expect("it is split once")
+    }
 }
 
-/// The schema of a type, where it derives one: method resolution looks at [`WithSchema`] first.
 #[doc(hidden)]
-pub struct SchemaOf<T>(std::marker::PhantomData<T>);
+pub trait MayFail<T, E> {
+    fn split(self) -> Result<T, E>;
+}
+
+impl<T, E> MayFail<T, E> for Answered<Result<T, E>> {
+    fn split(self) -> Result<T, E> {
+        self.take()
+    }
+}
+
+#[doc(hidden)]
+pub trait CannotFail<T> {
+    fn split(self) -> Result<T, Infallible>;
+}
+
+impl<T> CannotFail<T> for &Answered<T> {
+    fn split(self) -> Result<T, Infallible> {
+        Ok(self.take())
+    }
+}
+
+/// The error of a task, on its way to a [`Failure`]. Method resolution looks at [`IsFailure`] first.
+#[doc(hidden)]
+pub struct Refused<E>(Cell<Option<E>>);
+
+impl<E> Refused<E> {
+    pub fn new(error: E) -> Self {
+        Refused(Cell::new(Some(error)))
+    }
+}
+
+/// What it has become: of an `E`, a [`Failure`] or none.
+#[doc(hidden)]
+pub struct Told<E, F>(F, PhantomData<E>);
+
+#[doc(hidden)]
+pub struct NoFailure;
+
+#[doc(hidden)]
+pub trait IsFailure<E> {
+    fn told(self) -> Told<E, Failure>;
+}
+
+impl<E: Into<Failure>> IsFailure<E> for Refused<E> {
+    fn told(self) -> Told<E, Failure> {
+        Told(self.0.take().expect("it is told once").into(), PhantomData)
+    }
+}
+
+#[doc(hidden)]
+pub trait IsNoFailure<E> {
+    fn told(self) -> Told<E, NoFailure>;
+}
+
+impl<E> IsNoFailure<E> for &Refused<E> {
+    fn told(self) -> Told<E, NoFailure> {
+        Told(NoFailure, PhantomData)
+    }
+}
+
+/// For the words of the compiler alone.
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "a task says no with a `runner::Failure` or an error, and `{E}` is neither",
+    label = "write `runner::Failure` in the place of `{E}`, or implement `std::error::Error` for it",
+    note = "`.map_err(|error| Failure::new(\"a-code\", error.to_string()))` makes a failure of anything that has words"
+)]
+pub trait SaysNo<E> {
+    fn failure(self) -> Failure;
+}
+
+impl<E> SaysNo<E> for Failure {
+    fn failure(self) -> Failure {
+        self
+    }
+}
+
+#[doc(hidden)]
+pub fn said_no<E, F: SaysNo<E>>(told: Told<E, F>) -> Failure {
+    told.0.failure()
+}
+
+/// The schema of a type, where it derives one: method resolution looks at [`WithSchema`] first. One that is taken is
+/// another than one that is given, where serde has them differ.
+#[doc(hidden)]
+pub struct SchemaOf<T>(Contract, PhantomData<T>);
 
 impl<T> SchemaOf<T> {
-    #[allow(clippy::new_without_default, reason = "for the attribute alone")]
-    pub const fn new() -> Self {
-        SchemaOf(std::marker::PhantomData)
+    pub fn taken() -> Self {
+        SchemaOf(Contract::Deserialize, PhantomData)
+    }
+
+    pub fn given() -> Self {
+        SchemaOf(Contract::Serialize, PhantomData)
+    }
+}
+
+/// Of what a task gives, what it gives where it does not fail. Method resolution looks at it first.
+#[doc(hidden)]
+pub trait Successful<T> {
+    fn successful(self) -> SchemaOf<T>;
+}
+
+impl<T, E> Successful<T> for SchemaOf<Result<T, E>> {
+    fn successful(self) -> SchemaOf<T> {
+        SchemaOf(self.0, PhantomData)
+    }
+}
+
+#[doc(hidden)]
+pub trait Successfully<T> {
+    fn successful(self) -> SchemaOf<T>;
+}
+
+impl<T> Successfully<T> for &SchemaOf<T> {
+    fn successful(self) -> SchemaOf<T> {
+        SchemaOf(self.0.clone(), PhantomData)
     }
 }
 
@@ -131,10 +267,11 @@ pub trait WithSchema {
 
 impl<T: schemars::JsonSchema> WithSchema for SchemaOf<T> {
     fn schema(&self) -> Value {
-        // Whole in its place: a host puts it beside others.
+        // Whole in its place: a host puts it beside others. What contains itself refers to itself all the same.
         let settings = schemars::generate::SchemaSettings::draft2020_12().with(|settings| {
             settings.inline_subschemas = true;
             settings.meta_schema = None;
+            settings.contract = self.0.clone();
         });
         settings.into_generator().into_root_schema_for::<T>().to_value()
     }

@@ -70,8 +70,38 @@ pub fn schema(ty: &Type) -> Value {
 
 /// The JSON Schema of an argument list: an array with one item a parameter.
 pub(crate) fn tuple(types: &[Type]) -> Value {
-    let items: Vec<_> = types.iter().map(schema).collect();
+    let item = |(at, ty): (usize, &Type)| {
+        let mut item = schema(ty);
+        // Its author wrote it to stand alone; what contains itself refers to itself from the root.
+        if let Type::Json(_) = ty {
+            rebase(&mut item, &format!("#/prefixItems/{at}"));
+        }
+        item
+    };
+    let items: Vec<_> = types.iter().enumerate().map(item).collect();
     json!({ "type": "array", "prefixItems": items, "minItems": types.len(), "maxItems": types.len(), "items": false })
+}
+
+/// Has references from the root of a schema lead to where the schema lies now.
+fn rebase(schema: &mut Value, to: &str) {
+    match schema {
+        Value::Object(fields) => {
+            for (name, field) in fields {
+                match (name.as_str(), field) {
+                    ("$ref" | "$dynamicRef", Value::String(reference)) => {
+                        if let Some(rest) = reference.strip_prefix('#') {
+                            *reference = format!("{to}{rest}");
+                        }
+                    }
+                    // Values, not schemas.
+                    ("const" | "enum" | "default" | "examples", _) => {}
+                    (_, field) => rebase(field, to),
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| rebase(item, to)),
+        _ => {}
+    }
 }
 
 fn integer(minimum: i64, maximum: i64) -> Value {

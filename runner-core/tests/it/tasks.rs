@@ -61,6 +61,80 @@ async fn tasks_stand_among_the_exports_with_their_schemas() {
     }
 }
 
+const CORNERS: [&str; 3] = ["corners.wasm", "corners-p1.wasm", "corners-p2.wasm"];
+
+#[tokio::test]
+async fn a_task_may_have_any_name_and_call_its_result_as_it_likes() {
+    let no = |code: &str, message: &str, retryable| (code.to_owned(), message.to_owned(), retryable);
+    for guest in CORNERS {
+        for (task, args, answer) in [
+            ("run", json!([1]), json!(2)),
+            ("describe", json!({ "describe": "a", "run": "b" }), json!("ab")),
+            ("arguments", json!([["a", "b"]]), json!(2)),
+            ("aliased", json!(["7"]), json!(7)),
+            ("opened", json!([8]), Value::Null),
+            ("graded", json!([51]), json!({ "Good": 51 })),
+            ("graded", json!([50]), json!("Bad")),
+        ] {
+            assert_eq!(ending(guest, task, args).await, Ending::Returned(answer), "{guest} {task}");
+        }
+        for (task, args, said) in [
+            ("aliased", json!(["x"]), no("error", "invalid digit found in string", false)),
+            ("opened", json!([7]), no("closed", "at 7 nobody is there", true)),
+        ] {
+            let Ending::Failed(failure) = ending(guest, task, args).await else { panic!("{guest} {task} fails") };
+            assert_eq!((failure.code.clone(), failure.message.clone(), failure.retryable), said, "{guest} {task}");
+        }
+    }
+}
+
+/// The schemas of a task: of its arguments as a list, and of its result.
+async fn schemas(guest: &str, task: &str) -> (jsonschema::Validator, jsonschema::Validator) {
+    let program = program(guest).await;
+    let export = program.exports().iter().find(|export| export.name == task).expect("it has the task");
+    let ExportKind::Function(function) = &export.kind else { panic!("a function") };
+    let validator = |schema: &Value| jsonschema::validator_for(schema).expect("it is a schema");
+    (validator(&function.arguments_schema()), validator(&function.result_schema().expect("it gives something")))
+}
+
+#[tokio::test]
+async fn a_type_that_contains_itself_has_a_schema_that_holds_at_any_depth() {
+    for guest in CORNERS {
+        let tree = |leaf: Value| json!({ "name": "a", "children": [{ "name": "b", "children": [leaf] }] });
+        let (good, bad) = (tree(json!({ "name": "c" })), tree(json!({ "name": 3 })));
+        let (arguments, result) = schemas(guest, "planted").await;
+        assert!(arguments.is_valid(&json!([1, good])), "{guest}");
+        assert!(!arguments.is_valid(&json!([1, bad])), "{guest}");
+        assert!(!arguments.is_valid(&json!([1, 2])), "{guest}");
+        let Ending::Returned(answer) = ending(guest, "planted", json!([2, good])).await else { panic!("{guest}") };
+        assert!(result.is_valid(&answer), "{guest}: {answer}");
+        assert!(!result.is_valid(&bad), "{guest}");
+    }
+}
+
+#[tokio::test]
+async fn a_schema_says_what_is_taken_of_arguments_and_what_is_given_of_a_result() {
+    for guest in CORNERS {
+        let (arguments, result) = schemas(guest, "sides").await;
+        let (taken, given) = (json!({ "in": 1, "secret": "s" }), json!({ "out": 1 }));
+        assert_eq!(ending(guest, "sides", json!([taken])).await, Ending::Returned(given.clone()), "{guest}");
+        assert!(arguments.is_valid(&json!([taken])) && !arguments.is_valid(&json!([given])), "{guest}");
+        assert!(result.is_valid(&given) && !result.is_valid(&json!({ "in": 1 })), "{guest}");
+    }
+}
+
+#[tokio::test]
+async fn the_words_of_a_panic_the_time_and_random_numbers_are_there_on_every_target() {
+    for guest in CORNERS {
+        let outcome = program(guest).await.call("doomed").args(json!(["why not"])).run().await.expect("it runs");
+        assert!(matches!(outcome.ending, Ending::Trapped(_)), "{guest}: {:?}", outcome.ending);
+        let said = String::from_utf8_lossy(&outcome.stderr);
+        assert!(said.contains("so it ends: why not") && said.contains("lib.rs"), "{guest}: {said}");
+        assert_eq!(ending(guest, "clocks", json!([])).await, Ending::Returned(json!(true)), "{guest}");
+        assert_eq!(ending(guest, "numbers", json!([100])).await, Ending::Returned(json!(100)), "{guest}");
+    }
+}
+
 #[tokio::test]
 async fn a_task_s_own_no_arrives_whole() {
     for guest in TARGETS {

@@ -43,29 +43,34 @@ pub(crate) fn expand(attribute: TokenStream, item: TokenStream) -> Result<TokenS
     };
     let ident = &signature.ident;
     // The mistakes with its types are shown where they stand.
-    let taken = quote_spanned!(typed.ty.span()=> ::runner::http::Taken::taken(request));
+    let taken = quote_spanned!(typed.ty.span()=> ::runner::http::Taken::taken(__runner_request));
     let awaited = signature.asyncness.map(|_| quote!(.await));
-    let reply = quote_spanned!(answer.span()=> ::runner::http::Reply::reply(answer));
+    let reply = quote_spanned!(answer.span()=> ::runner::http::Reply::reply(__runner_answer));
     Ok(quote! {
         #function
         #[doc(hidden)]
         #[allow(dead_code)]
         const A_MODULE_HAS_ONE_HTTP_HANDLER: () = {
-            struct Handler;
-            impl ::runner::__private::wasip2::exports::http::incoming_handler::Guest for Handler {
+            // What the author wrote is called from among these names, and must not meet one of its own.
+            struct __RunnerHandler;
+            impl ::runner::__private::wasip2::exports::http::incoming_handler::Guest for __RunnerHandler {
                 fn handle(
-                    request: ::runner::__private::wasip2::http::types::IncomingRequest,
-                    out: ::runner::__private::wasip2::http::types::ResponseOutparam,
+                    __runner_request: ::runner::__private::wasip2::http::types::IncomingRequest,
+                    __runner_out: ::runner::__private::wasip2::http::types::ResponseOutparam,
                 ) {
-                    ::runner::http::serve(request, out, async |request: ::runner::http::Request| {
-                        let request = #taken;
-                        let answer = #ident(request)#awaited;
-                        #reply
-                    })
+                    ::runner::http::serve(
+                        __runner_request,
+                        __runner_out,
+                        async |__runner_request: ::runner::http::Request| {
+                            let __runner_request = #taken;
+                            let __runner_answer = #ident(__runner_request)#awaited;
+                            #reply
+                        },
+                    )
                 }
             }
             #[cfg(target_arch = "wasm32")]
-            ::runner::__private::wasip2::http::proxy::export!(Handler with_types_in ::runner::__private::wasip2);
+            ::runner::__private::wasip2::http::proxy::export!(__RunnerHandler with_types_in ::runner::__private::wasip2);
         };
     })
 }

@@ -1,7 +1,7 @@
 //! `#[runner::task]`.
 
 use proc_macro2::TokenStream;
-use quote::quote;
+use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{
     Error, Expr, ExprLit, FnArg, ItemFn, Lit, LitStr, Meta, MetaNameValue, Pat, Result, ReturnType, Type, parse2,
@@ -33,33 +33,58 @@ pub(crate) fn expand(attribute: TokenStream, item: TokenStream) -> Result<TokenS
         types.push(typed.ty.as_ref());
     }
     let (ident, at) = (&function.sig.ident, 0..types.len());
-    let values: Vec<_> = at.map(|at| quote::format_ident!("value_{at}")).collect();
+    // What the author wrote is called from among these names, and must not meet one of its own.
+    let values: Vec<_> = at.map(|at| quote::format_ident!("__runner_value_{at}")).collect();
     let called = quote!(#ident(#(#values),*));
     let called = if function.sig.asyncness.is_some() { quote!(::runner::block_on(#called)) } else { called };
-    let (result, run) = match &function.sig.output {
-        ReturnType::Default => (quote!(()), quote!(::runner::__private::plain(&#called))),
-        ReturnType::Type(_, ty) => match succeeding(ty) {
-            Some(ok) => (quote!(#ok), quote!(::runner::__private::fallible(#called))),
-            None => (quote!(#ty), quote!(::runner::__private::plain(&#called))),
-        },
+    let unit: Type = parse2(quote!(()))?;
+    let answer: &Type = match &function.sig.output {
+        ReturnType::Default => &unit,
+        ReturnType::Type(_, ty) => ty,
+    };
+    // The mistakes with its types are shown where they stand.
+    let read: Vec<_> = types
+        .iter()
+        .map(|ty| quote_spanned!(ty.span()=> ::runner::__private::Arguments::next::<#ty>(&mut __runner_arguments)?))
+        .collect();
+    let written = quote_spanned! {answer.span()=>
+        match ::runner::__private::Answered::new(#called).split() {
+            ::std::result::Result::Ok(value) => ::runner::__private::written(&value),
+            ::std::result::Result::Err(error) => ::std::result::Result::Err(
+                ::runner::__private::said_no(::runner::__private::Refused::new(error).told())
+            ),
+        }
     };
     Ok(quote! {
         #function
         const _: () = {
-            use ::runner::__private::{SchemaOf, WithSchema as _, WithoutSchema as _};
-            fn describe() -> ::runner::__private::Described {
+            use ::runner::__private::{
+                CannotFail as _, IsFailure as _, IsNoFailure as _, MayFail as _, Successful as _, Successfully as _,
+                WithSchema as _, WithoutSchema as _,
+            };
+            fn __runner_describe() -> ::runner::__private::Described {
                 ::runner::__private::Described {
-                    parameters: ::std::vec![#((#names, (&SchemaOf::<#types>::new()).schema())),*],
-                    result: (&SchemaOf::<#result>::new()).schema(),
+                    parameters: ::std::vec![
+                        #((#names, (&::runner::__private::SchemaOf::<#types>::taken()).schema())),*
+                    ],
+                    result: (&::runner::__private::SchemaOf::<#answer>::given().successful()).schema(),
                 }
             }
-            fn run(arguments: &str) -> ::std::result::Result<::std::string::String, ::runner::Failure> {
-                let (#(#values,)*): (#(#types,)*) =
-                    ::runner::__private::arguments(&[#(#names),*], arguments)?;
-                #run
+            fn __runner_run(
+                __runner_arguments: &str,
+            ) -> ::std::result::Result<::std::string::String, ::runner::Failure> {
+                let mut __runner_arguments =
+                    ::runner::__private::Arguments::read(&[#(#names),*], __runner_arguments)?;
+                #(let #values = #read;)*
+                #written
             }
             ::runner::__private::inventory::submit! {
-                ::runner::__private::Task { name: #name, about: #about, describe, run }
+                ::runner::__private::Task {
+                    name: #name,
+                    about: #about,
+                    describe: __runner_describe,
+                    run: __runner_run,
+                }
             }
         };
     })
@@ -120,15 +145,4 @@ fn about(function: &ItemFn) -> String {
         _ => None,
     });
     lines.collect::<Vec<_>>().join("\n").trim().to_owned()
-}
-
-/// `T` of what is written as `Result<T, ..>`.
-fn succeeding(ty: &Type) -> Option<&Type> {
-    let Type::Path(path) = ty else { return None };
-    let last = path.path.segments.last().filter(|segment| segment.ident == "Result")?;
-    let syn::PathArguments::AngleBracketed(arguments) = &last.arguments else { return None };
-    match arguments.args.first()? {
-        syn::GenericArgument::Type(ty) => Some(ty),
-        _ => None,
-    }
 }
