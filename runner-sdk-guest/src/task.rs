@@ -101,7 +101,7 @@ impl Arguments {
     }
 
     // Not `DeserializeOwned`, of whose lack the compiler does not say what to write.
-    pub fn next<T: for<'de> Deserialize<'de>>(&mut self) -> Result<T, Failure> {
+    pub fn take<T: for<'de> Deserialize<'de>>(&mut self) -> Result<T, Failure> {
         let (name, value) = (self.names.next().copied(), self.values.next());
         serde_path_to_error::deserialize(value.unwrap_or_default()).map_err(|error| {
             let (name, path) = (name.unwrap_or_default(), error.path().to_string());

@@ -45,7 +45,7 @@ pub(crate) fn expand(attribute: TokenStream, item: TokenStream) -> Result<TokenS
     // The mistakes with its types are shown where they stand.
     let read: Vec<_> = types
         .iter()
-        .map(|ty| quote_spanned!(ty.span()=> ::runner::__private::Arguments::next::<#ty>(&mut __runner_arguments)?))
+        .map(|ty| quote_spanned!(ty.span()=> ::runner::__private::Arguments::take::<#ty>(&mut __runner_arguments)?))
         .collect();
     let written = quote_spanned! {answer.span()=>
         match ::runner::__private::Answered::new(#called).split() {
