@@ -48,13 +48,14 @@ clippy() {
         cargo clippy --release --locked --workspace --target wasm32-wasip2 -- -D warnings)
 }
 
+# Always the whole workspace: cargo builds third-party crates anew for each selection of packages whose features differ.
 rust() {
     cargo test --release --locked --workspace --lib --bins --tests
 }
 
 docs() {
-    RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --no-deps "${LIBRARIES[@]/#/--package=}"
-    cargo test --release --locked --doc "${LIBRARIES[@]/#/--package=}"
+    RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --no-deps --workspace
+    cargo test --release --locked --workspace --doc
 }
 
 web() {
@@ -68,7 +69,8 @@ web() {
 
 # A real server, a real browser: the tests start servers of their own.
 browser() {
-    cargo build --release --locked -p runner-server
+    # The server that the Rust tests started: the same build.
+    cargo test --quiet --release --locked --workspace --lib --bins --tests --no-run
     guests
     cd "$WEB"
     npm run --silent build
@@ -77,7 +79,7 @@ browser() {
 }
 
 benches() {
-    cargo bench --locked -p runner-benches --no-run
+    cargo test --release --locked --workspace --benches --no-run
 }
 
 # The crates as a registry would get them.
