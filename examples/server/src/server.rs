@@ -15,7 +15,7 @@ use crate::guard::Guard;
 use crate::metrics::Metrics;
 use crate::room::{Place, Room};
 use crate::settings::Settings;
-use crate::store::{Granted, Reference, Store, Stored};
+use crate::store::{Granted, Name, Reference, Store, Stored};
 use crate::surface::Extent;
 
 /// The parts of a server.
@@ -131,8 +131,11 @@ impl Shared {
             return Ok(program);
         }
         let (bytes, _place) = self.read(stored).await?;
-        let program = self.timed(self.executor.load(&bytes, grants).metering(metering)).await;
-        let program = match program {
+        let mut load = self.executor.load(&bytes, grants).metering(metering);
+        if let Some((name, _)) = &stored.label {
+            load = load.named(name.as_str());
+        }
+        let program = match self.timed(load).await {
             Ok(program) => program,
             Err(error) => return Err(self.denied(error, &bytes, grants, stored.label.is_some()).await),
         };
@@ -153,7 +156,8 @@ impl Shared {
     pub(crate) async fn explain_stored(&self, stored: &Stored) -> Result<Explained, Problem> {
         let (bytes, _place) = self.read(stored).await?;
         let none = Grants::none();
-        self.explain(&bytes, stored.granted.as_ref().map_or(&none, |granted| &granted.grants)).await
+        let grants = stored.granted.as_ref().map_or(&none, |granted| &granted.grants);
+        self.explain(&bytes, grants, stored.label.as_ref().map(|(name, _)| name)).await
     }
 
     /// A stored module's bytes, and their place in memory, to be kept beside them.
@@ -173,8 +177,17 @@ impl Shared {
     }
 
     /// Says what a module exports and needs. It compiles the module, so that only what can run is kept.
-    pub(crate) async fn explain(&self, bytes: &[u8], grants: &Grants) -> Result<Explained, Problem> {
-        let explanation = self.timed(self.executor.explain(bytes, grants)).await?;
+    pub(crate) async fn explain(
+        &self,
+        bytes: &[u8],
+        grants: &Grants,
+        name: Option<&Name>,
+    ) -> Result<Explained, Problem> {
+        let mut explain = self.executor.explain(bytes, grants);
+        if let Some(name) = name {
+            explain = explain.named(name.as_str());
+        }
+        let explanation = self.timed(explain).await?;
         let place = self.answers.take_at_once(Module::bytes(&explanation));
         let place = place.ok_or_else(|| Problem::unavailable("answers under way hold all the memory for them"))?;
         Ok(Explained { explanation, place })

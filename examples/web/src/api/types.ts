@@ -77,6 +77,8 @@ export interface GrantField {
   about: string;
 }
 
+  /** What modules share where they are granted the same: in an example it is the module's own name. */
+  named: boolean;
 export interface Example {
   file: string;
   title: string;
