@@ -131,6 +131,7 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let kind = ProblemKind(self.kind);
+            store::Error::Changed(_) => Problem::new(StatusCode::PRECONDITION_FAILED, "conflict", detail),
         let mut response = (status, axum::Json(self)).into_response();
         response.extensions_mut().insert(kind);
         let headers = response.headers_mut();

@@ -140,6 +140,44 @@ async fn grants_belong_to_a_name_and_its_bytes_and_to_nothing_else() {
 }
 
 #[tokio::test]
+async fn what_somebody_else_changed_meanwhile_is_not_granted_over() {
+    let site = Site::new();
+    let tagged = async |method: &str, tag: &str, body: &Value| {
+        let mut asked = request(method, "/v1/modules/counter/grants", body.to_string());
+        asked.headers_mut().insert("if-match", tag.parse().unwrap());
+        site.send(asked).await
+    };
+    let tag = async || site.get("/v1/modules/counter/grants").await.header("etag").to_owned();
+    site.put("counter", counter()).await;
+    let none = tag().await;
+    assert!(none.starts_with('"') && none.ends_with('"'), "{none}");
+    let granted = tagged("PUT", &none, &shop()).await;
+    assert_eq!(granted.status, 200, "{granted:?}");
+    let own = tag().await;
+    assert_eq!((granted.header("etag"), own != none), (own.as_str(), true));
+
+    // Others were granted meanwhile, within the same second too.
+    let other = json!({ "logging": {} });
+    for (method, stale) in [("PUT", none.as_str()), ("DELETE", &none), ("PUT", "\"other\", W/\"weak\""), ("DELETE", "")]
+    {
+        let words = "the grants of `counter`, or its bytes, are not those any more";
+        tagged(method, stale, &other).await.is_problem(412, "conflict", words);
+    }
+    assert_eq!(site.granted("counter").await["grants"], shop());
+    for matching in [format!("\"other\", {own}"), "*".to_owned()] {
+        assert_eq!(tagged("PUT", &matching, &other).await.status, 200);
+        assert_eq!(tagged("PUT", &tag().await, &shop()).await.status, 200);
+    }
+
+    // New bytes under the name, in between looking and granting: they get nothing.
+    let looked_at = tag().await;
+    site.put("counter", other_counter()).await;
+    tagged("PUT", &looked_at, &shop()).await.is_problem(412, "conflict", "look at them again");
+    assert_eq!(site.granted("counter").await["grants"], json!({}));
+    assert_eq!(tagged("DELETE", &tag().await, &json!({})).await.status, 204);
+}
+
+#[tokio::test]
 async fn grants_and_what_was_kept_outlive_a_restart() {
     let site = Site::new();
     site.put("counter", counter()).await;

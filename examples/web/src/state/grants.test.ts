@@ -26,6 +26,7 @@ const granted: Granted = {
   id: 'sha256:1',
   grants: { kv: {} },
   since: null,
+  tag: null,
   before: null,
 };
 
@@ -111,7 +112,19 @@ test('an example is the schema’s, in the name of the module where it has one, 
     files: [namespace],
   });
   const lending = {
-    capabilities: [{ id: 'kv', about: '', example: { stores: {} }, fields: [] }],
+    capabilities: [
+      {
+        id: 'kv',
+        about: '',
+        example: stores('shop'),
+        fields: [
+          field('stores.*.namespace', true),
+          field('stores.*.backend', false),
+          field('files[]', true),
+          field('namespace', true),
+        ],
+      },
+    ],
     secrets: [],
   };
   expect(exampleOf(lending, 'kv', { name: null })).toEqual(stores('shop'));
