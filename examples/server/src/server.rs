@@ -6,6 +6,7 @@ use cap_std::fs::Dir;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use runner_core::{Error, ErrorKind, Executor, Explanation, Grants, Metering, ModuleId, Need, Program, Service};
+use runner_host_kv::Kv;
 use tokio_util::task::TaskTracker;
 
 use crate::api::{Module, Problem};
@@ -26,6 +27,8 @@ pub struct Server {
     pub executor: Executor,
     /// Where modules are kept.
     pub store: Store,
+    /// The key-value stores that modules are lent: whoever runs the server looks at them, and empties them.
+    pub kv: Kv,
     /// The names of the secrets that it fills in.
     pub secrets: Vec<String>,
     /// The built page.
@@ -90,6 +93,7 @@ pub(crate) struct Shared {
     /// The memory for answers, of its own likewise.
     pub(crate) answers: Room,
     programs: Arc<Cache<ReadyKey, Ready, ReadyWeight>>,
+    pub(crate) kv: Kv,
     pub(crate) secrets: Arc<[String]>,
     pub(crate) page: Option<Arc<Dir>>,
     pub(crate) guests: Option<Arc<Dir>>,
@@ -102,6 +106,7 @@ impl From<Server> for Shared {
             guard: Arc::new(Guard::new(&server.settings)),
             executor: server.executor,
             store: server.store,
+            kv: server.kv,
             secrets: server.secrets.into(),
             metrics: Arc::new(Metrics::new()),
             bodies: Room::new(server.settings.held_bytes),

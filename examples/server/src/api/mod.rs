@@ -2,6 +2,7 @@
 
 mod example;
 mod grants;
+mod kv;
 mod limits;
 mod module;
 mod object;

@@ -112,12 +112,26 @@ impl From<runner_core::Error> for Problem {
     }
 }
 
+impl From<runner_host_kv::Error> for Problem {
+    fn from(error: runner_host_kv::Error) -> Self {
+        let detail = error.to_string();
+        match error {
+            runner_host_kv::Error::Invalid { .. } => Problem::invalid(detail),
+            error => {
+                tracing::error!(%error, "a key-value store fails");
+                Problem::unavailable(detail)
+            }
+        }
+    }
+}
+
 impl From<store::Error> for Problem {
     fn from(error: store::Error) -> Self {
         let detail = error.to_string();
         match error {
             store::Error::NotFound(_) => Problem::not_found(detail),
             store::Error::InUse { .. } => Problem::new(StatusCode::CONFLICT, "conflict", detail),
+            store::Error::Changed(_) => Problem::new(StatusCode::PRECONDITION_FAILED, "conflict", detail),
             store::Error::Full { .. } | store::Error::NamesTaken { .. } => Problem::exceeded(detail),
             store::Error::Io(cause) => {
                 tracing::error!(error = %cause, "the data directory fails");
@@ -131,7 +145,6 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let kind = ProblemKind(self.kind);
-            store::Error::Changed(_) => Problem::new(StatusCode::PRECONDITION_FAILED, "conflict", detail),
         let mut response = (status, axum::Json(self)).into_response();
         response.extensions_mut().insert(kind);
         let headers = response.headers_mut();
