@@ -197,6 +197,9 @@ async fn a_webhook_says_what_is_worth_another_attempt_and_what_is_not() {
         ("/redirect?status=429&to=x", "/", true, "unavailable", true, "answered 429"),
         ("/redirect?status=302&to=x", "/", true, "refused", false, "answered 302"),
         ("/no-such", "/", true, "refused", false, "answered 404 Not Found: no such route"),
+        // An answer that breaks off is one all the same: its status says whether to try again.
+        ("/half?from=1&status=400", "/", true, "refused", false, "answered 400 Bad Request: "),
+        ("/half?from=1&status=503", "/", true, "unavailable", true, "answered 503 Service Unavailable: "),
         ("/slow?head=3000", "/", true, "http-timeout", true, "the response did not come in time"),
         ("/keep", "/elsewhere", true, "not-granted", false, "the webhook may not be asked"),
         ("/keep", "/", false, "not-granted", false, "the webhook may not be asked"),
