@@ -403,6 +403,24 @@ test('a webhook is granted a host and a secret in the editor, and sends it witho
   await server.end();
 });
 
+test('the summariser is granted a host in the editor, and reads the page that lies there', async () => {
+  await visit.examples();
+  await visit.exampleOf('summarise.wasm');
+  expect(JSON.parse(await editor().inputValue())).toEqual({ http: { allow: [{ host: 'example.com' }] } });
+  const port = Number(new URL(SERVER).port);
+  const here = { scheme: 'http', host: '127.0.0.1', port, addresses: ['127.0.0.1'] };
+  await editor().fill(JSON.stringify({ http: { allow: [here] } }));
+  await grants().getByRole('button', { name: 'Grant this' }).click();
+  await expect.poll(() => status().innerText()).toMatch(/^Granted/);
+  // As it comes it asks a host that was not granted.
+  await visit.run();
+  expect(await visit.verdict()).toBe('Failed');
+  await visit.argument(0).fill(`${SERVER}/`);
+  await visit.run();
+  expect(await visit.verdict()).toBe('Returned');
+  expect(await visit.result.locator('pre').first().innerText()).toContain('"title": "Runner"');
+});
+
 test('what is always there, closed, or served by nobody is told apart, and folds', async () => {
   await visit.add({ name: 'command.wat', content: COMMAND });
   await asks().locator('summary').first().click();
