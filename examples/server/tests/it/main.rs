@@ -20,3 +20,4 @@ mod service; // health, metrics, description
 mod stored; // what is kept: versions, pages, removal, restarts
 mod support;
 mod traces; // spans, as a collector gets them
+mod walks; // what the READMEs show and ask, from an empty folder on
