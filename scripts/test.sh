@@ -46,6 +46,11 @@ clippy() {
     # The guests of every target are Rust that this one has, too.
     (cd examples/guests && CARGO_TARGET_DIR=$RUNNER_GUESTS_TARGET_DIR \
         cargo clippy --release --locked --workspace --target wasm32-wasip2 -- -D warnings)
+    # Features add, and need no other: what guests are written with has each of them alone, and none.
+    for feature in '' task http kv config log; do
+        CARGO_TARGET_DIR=$RUNNER_GUESTS_TARGET_DIR cargo clippy --release --locked -p runner-sdk-guest --lib \
+            --no-default-features --features "$feature" --target wasm32-unknown-unknown -- -D warnings
+    done
 }
 
 # Always the whole workspace: cargo builds third-party crates anew for each selection of packages whose features differ.

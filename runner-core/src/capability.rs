@@ -36,6 +36,10 @@ use crate::wasi::StandardStreams;
 #[async_trait]
 pub trait Capability: Send + Sync + 'static {
     /// What one program may do with it. `()` where there is nothing to choose.
+    ///
+    /// The first example of its schema is what a program without a grant is told to begin with. A text in it that two programs
+    /// should not have in common is marked with `#[schemars(extend("x-program-name" = true))]`: there goes the program's
+    /// name, where the host gives it one ([`Load::named`](crate::Load::named)).
     type Grant: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'static;
 
     /// What lives from `open` to `close`. Its type tells capabilities apart: two of one executor never share it.

@@ -97,7 +97,7 @@ impl Executor {
     /// `Invalid` for anything that is not such a module, `Exceeded` beyond [`Bounds`], `Denied` where an import is not
     /// served or not granted (the message names both), `Unavailable` where the compiler is busy.
     pub fn load<'a>(&'a self, module: &'a [u8], grants: &'a Grants) -> Load<'a> {
-        Load { executor: self, module: Module::Bytes(module), grants, metering: Metering::default() }
+        Load { executor: self, module: Module::Bytes(module), grants, metering: Metering::default(), name: None }
     }
 
     /// Makes a module ready whose compiled code is already in memory or in the store, without its bytes.
@@ -108,7 +108,7 @@ impl Executor {
     /// # Errors
     /// `NotFound` where its code is not there; otherwise as [`Executor::load`].
     pub fn load_compiled<'a>(&'a self, id: &'a ModuleId, grants: &'a Grants) -> Load<'a> {
-        Load { executor: self, module: Module::Id(id), grants, metering: Metering::default() }
+        Load { executor: self, module: Module::Id(id), grants, metering: Metering::default(), name: None }
     }
 
     /// Says what a module exports and needs, and how each need would be served, without running it; a module of tasks is
@@ -116,21 +116,8 @@ impl Executor {
     ///
     /// # Errors
     /// As [`Executor::load`], except that a missing import is no error here but part of the answer.
-    pub async fn explain(&self, module: &[u8], grants: &Grants) -> Result<Explanation> {
-        let code = self.code(module, Metering::default()).await?;
-        let imports = code.surface.imports.iter();
-        Ok(Explanation {
-            id: ModuleId(Arc::clone(&code.digest)),
-            kind: code.surface.kind,
-            exports: code.surface.exports.clone(),
-            imports: imports
-                .map(|import| Need {
-                    name: import.name.clone(),
-                    items: import.items.clone(),
-                    service: link::service(import, code.surface.kind, &self.0.lenders, grants),
-                })
-                .collect(),
-        })
+    pub fn explain<'a>(&'a self, module: &'a [u8], grants: &'a Grants) -> Explain<'a> {
+        Explain { executor: self, module, grants, name: None }
     }
 
     /// The JSON Schema of the grant for each capability, by id.
@@ -440,12 +427,20 @@ pub struct Load<'a> {
     module: Module<'a>,
     grants: &'a Grants,
     metering: Metering,
+    name: Option<&'a str>,
 }
 
-impl Load<'_> {
+impl<'a> Load<'a> {
     /// Chooses how a spinning guest is stopped. Default [`Metering::Epochs`].
     pub fn metering(mut self, metering: Metering) -> Self {
         self.metering = metering;
+        self
+    }
+
+    /// Says what the host calls the program: the error for what was not granted then has this name in the example of a grant,
+    /// where a [`Capability::Grant`] wants it. Otherwise that is the same for every program.
+    pub fn named(mut self, name: &'a str) -> Self {
+        self.name = Some(name);
         self
     }
 
@@ -455,7 +450,8 @@ impl Load<'_> {
             Module::Bytes(bytes) => self.executor.code(bytes, self.metering).await?,
             Module::Id(id) => self.executor.code_by_id(id, self.metering).await?,
         };
-        let loans = link::loans(&code.surface.imports, code.surface.kind, &inner.lenders, self.grants)?;
+        let Surface { imports, kind, .. } = &code.surface;
+        let loans = link::loans(imports, *kind, &inner.lenders, self.grants, self.name)?;
         let linkers = inner.linkers.get(&inner.engines.get(self.metering)?.engine, self.metering, &loans)?;
         Program::link(self.executor.clone(), code, loans, &linkers)
     }
@@ -463,6 +459,50 @@ impl Load<'_> {
 
 impl<'a> IntoFuture for Load<'a> {
     type Output = Result<Program>;
+    type IntoFuture = std::pin::Pin<Box<dyn Future<Output = Self::Output> + Send + 'a>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.run())
+    }
+}
+
+/// A module about to be explained; `await` it.
+#[must_use = "nothing is explained until it is awaited"]
+pub struct Explain<'a> {
+    executor: &'a Executor,
+    module: &'a [u8],
+    grants: &'a Grants,
+    name: Option<&'a str>,
+}
+
+impl<'a> Explain<'a> {
+    /// Says what the host calls the program, as [`Load::named`] does.
+    pub fn named(mut self, name: &'a str) -> Self {
+        self.name = Some(name);
+        self
+    }
+
+    async fn run(self) -> Result<Explanation> {
+        let code = self.executor.code(self.module, Metering::default()).await?;
+        let (kind, lenders) = (code.surface.kind, &self.executor.0.lenders);
+        let imports = code.surface.imports.iter();
+        Ok(Explanation {
+            id: ModuleId(Arc::clone(&code.digest)),
+            kind,
+            exports: code.surface.exports.clone(),
+            imports: imports
+                .map(|import| Need {
+                    name: import.name.clone(),
+                    items: import.items.clone(),
+                    service: link::service(import, kind, lenders, self.grants, self.name),
+                })
+                .collect(),
+        })
+    }
+}
+
+impl<'a> IntoFuture for Explain<'a> {
+    type Output = Result<Explanation>;
     type IntoFuture = std::pin::Pin<Box<dyn Future<Output = Self::Output> + Send + 'a>>;
 
     fn into_future(self) -> Self::IntoFuture {

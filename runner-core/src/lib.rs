@@ -44,7 +44,7 @@ pub use self::call::{Call, Command};
 pub use self::capability::{Account, CallContext, Capability, Grants, HasView, View};
 pub use self::code::{CodeStore, Compile, CompilerProcess, DirectoryStore, LocalStore, VerifiedStore, serve_compile};
 pub use self::error::{Error, ErrorKind, Result};
-pub use self::executor::{Builder, Executor, Explanation, Load, ModuleId, Need};
+pub use self::executor::{Builder, Executor, Explain, Explanation, Load, ModuleId, Need};
 pub use self::host::Host;
 pub use self::http::{Body, HttpCall, HttpEnded, HttpReply, InstanceHttp};
 pub use self::instance::{Instance, InstanceCall, Number, Start, Typed, TypedComponent};

@@ -91,7 +91,14 @@ const STANDARD: &[(&str, bool)] = &[
 pub(crate) const PREVIEW1: &str = "wasi_snapshot_preview1";
 
 /// Says how an import of such a module is served, given the capabilities of the executor and what was granted of them.
-pub(crate) fn service(import: &Import, kind: Kind, lenders: &[Arc<dyn Lender>], grants: &Grants) -> Service {
+/// `program` is what the host calls it, for the advice.
+pub(crate) fn service(
+    import: &Import,
+    kind: Kind,
+    lenders: &[Arc<dyn Lender>],
+    grants: &Grants,
+    program: Option<&str>,
+) -> Service {
     let name = import.name.as_str();
     // Several may serve one interface; the one that was granted is meant.
     let serving = || lenders.iter().filter(|lender| lender.serves().iter().any(|served| serves(served, name, kind)));
@@ -102,10 +109,10 @@ pub(crate) fn service(import: &Import, kind: Kind, lenders: &[Arc<dyn Lender>], 
         _ => match standard(name, kind) {
             Some(true) => Service::Closed {
                 capability: lender.map(|lender| lender.id().to_owned()),
-                advice: lender.map(|lender| advice(lender.as_ref())),
+                advice: lender.map(|lender| advice(lender.as_ref(), program)),
             },
             Some(false) => Service::Provided,
-            None => missing(name, lender),
+            None => missing(name, lender, program),
         },
     }
 }
@@ -149,9 +156,11 @@ pub(crate) fn fits(offered: &str, import: &str) -> bool {
     offered == import || track(offered).is_some_and(|offered| track(import) == Some(offered))
 }
 
-fn missing(name: &str, lender: Option<&Arc<dyn Lender>>) -> Service {
+fn missing(name: &str, lender: Option<&Arc<dyn Lender>>, program: Option<&str>) -> Service {
     match lender {
-        Some(lender) => Service::Missing { capability: Some(lender.id().to_owned()), advice: advice(lender.as_ref()) },
+        Some(lender) => {
+            Service::Missing { capability: Some(lender.id().to_owned()), advice: advice(lender.as_ref(), program) }
+        }
         None => Service::Missing {
             capability: None,
             advice: format!(
@@ -163,14 +172,18 @@ fn missing(name: &str, lender: Option<&Arc<dyn Lender>>) -> Service {
     }
 }
 
-fn advice(lender: &dyn Lender) -> String {
-    format!("capability `{}` serves it: grant it with {}", lender.id(), grant_example(lender))
+fn advice(lender: &dyn Lender, program: Option<&str>) -> String {
+    format!("capability `{}` serves it: grant it with {}", lender.id(), grant_example(lender, program))
 }
 
 /// A grant as one would write it: the schema's own example, or its names for what goes in.
-fn grant_example(lender: &dyn Lender) -> Value {
+fn grant_example(lender: &dyn Lender, program: Option<&str>) -> Value {
     let schema = lender.grant_schema();
     if let Some(example) = schema.get("examples").and_then(|examples| examples.get(0)) {
+        let mut example = example.clone();
+        if let Some(program) = program {
+            name_after(program, &mut example, &schema, &schema);
+        }
         return json!({ lender.id(): example });
     }
     let fields = schema.get("properties").and_then(Value::as_object);
@@ -186,6 +199,27 @@ fn grant_example(lender: &dyn Lender) -> Value {
         None => Value::Null,
     };
     json!({ lender.id(): value })
+}
+
+/// Puts the program's name where the schema says that it goes, see [`Capability::Grant`](crate::Capability::Grant). It ends
+/// with the example, whatever the schema refers to.
+fn name_after(program: &str, example: &mut Value, schema: &Value, whole: &Value) {
+    let referred = schema.get("$ref").and_then(Value::as_str).and_then(|at| whole.pointer(at.strip_prefix('#')?));
+    let schema = referred.unwrap_or(schema);
+    match example {
+        Value::String(text) if schema.get("x-program-name") == Some(&Value::Bool(true)) => program.clone_into(text),
+        Value::Object(fields) => {
+            for (name, field) in fields {
+                let own = schema.get("properties").and_then(|own| own.get(name)).or(schema.get("additionalProperties"));
+                name_after(program, field, own.unwrap_or(&Value::Null), whole);
+            }
+        }
+        Value::Array(items) => {
+            let of_each = schema.get("items").unwrap_or(&Value::Null);
+            items.iter_mut().for_each(|item| name_after(program, item, of_each, whole));
+        }
+        _ => {}
+    }
 }
 
 /// Linkers with everything of one set of capabilities.
@@ -331,7 +365,13 @@ pub(crate) fn check(grants: &Grants, lenders: &[Arc<dyn Lender>]) -> Result<()> 
 }
 
 /// The loans that a program's imports call for, or the error that names what is missing.
-pub(crate) fn loans(imports: &[Import], kind: Kind, lenders: &[Arc<dyn Lender>], grants: &Grants) -> Result<Vec<Loan>> {
+pub(crate) fn loans(
+    imports: &[Import],
+    kind: Kind,
+    lenders: &[Arc<dyn Lender>],
+    grants: &Grants,
+    program: Option<&str>,
+) -> Result<Vec<Loan>> {
     for id in grants.ids() {
         lender(id, lenders)?;
     }
@@ -339,7 +379,7 @@ pub(crate) fn loans(imports: &[Import], kind: Kind, lenders: &[Arc<dyn Lender>],
     let mut granted: HashMap<String, Vec<String>> = HashMap::new();
     let mut lacking: Vec<String> = Vec::new();
     for import in imports {
-        match service(import, kind, lenders, grants) {
+        match service(import, kind, lenders, grants, program) {
             Service::Granted { capability } => granted.entry(capability).or_default().push(import.name.clone()),
             Service::Missing { advice, .. } => {
                 lacking.push(format!("import {} is not granted: {advice}", shown(import)))

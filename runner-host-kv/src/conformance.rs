@@ -36,6 +36,7 @@ pub async fn all(store: Arc<dyn Store>, clock: &ManualClock) {
     a_condition_holds_or_is_a_conflict(store).await;
     versions_are_given_once(store).await;
     values_end(store, clock).await;
+    name_spaces_are_listed_and_cleared(store, clock).await;
     a_quota_is_never_exceeded(store, clock).await;
     reading_at_once_is_bounded(store).await;
     writers_at_once_lose_nothing(store).await;
@@ -367,6 +368,53 @@ async fn values_end(store: &dyn Store, clock: &ManualClock) {
     assert!(!store.exists(&space, &one).await.expect("exists"), "a value that ends at once is not there");
     store.set_for(&space, &one, text, Ends::After(Duration::MAX)).await.expect("set");
     assert!(store.exists(&space, &one).await.expect("exists"), "the longest time is a time");
+}
+
+/// Whoever runs the host sees each name space that holds anything, and removes what it holds; no other is touched.
+async fn name_spaces_are_listed_and_cleared(store: &dyn Store, clock: &ManualClock) {
+    let [one, ending, other, strange] = ["listed", "listed ending", "listed/other", "listed\u{10ffff}"].map(space);
+    let before = space("liste");
+    let held = Usage { keys: 2, bytes: 4 };
+    for space in [&one, &other, &strange] {
+        set(store, space, "a", b"1").await;
+        set(store, space, "b", b"2").await;
+    }
+    let ends = Ends::After(Duration::from_secs(1));
+    store.set_for(&ending, &key("c"), Bytes::from_static(b"3"), ends).await.expect("set");
+    let all = async |size: u32| {
+        let (mut found, mut after) = (Vec::new(), Some(before.clone()));
+        loop {
+            let page = store.namespaces(after.as_ref(), limit(size)).await.expect("name spaces are listed");
+            assert!(page.found.len() <= size as usize, "a page has {size} at most");
+            after = page.found.last().map(|(name, _)| name.clone());
+            found.extend(page.found.into_iter().filter(|(name, _)| name.as_str().starts_with("conformance listed")));
+            if !page.more {
+                return found;
+            }
+        }
+    };
+    let written = [(&one, held), (&ending, Usage { keys: 1, bytes: 2 }), (&other, held), (&strange, held)];
+    for size in [1, 2, 4, 1_000] {
+        assert_eq!(all(size).await, written.map(|(name, usage)| (name.clone(), usage)), "in pages of {size}");
+    }
+    clock.advance(Duration::from_secs(2));
+    let left = [&one, &other, &strange].map(|name| (name.clone(), held));
+    for size in [1, 1_000] {
+        assert_eq!(all(size).await, left, "one whose values have ended holds nothing");
+    }
+
+    let version = store.get(&one, &key("a")).await.expect("get").expect("there").version;
+    assert_eq!(store.clear(&one).await.expect("clear"), held);
+    assert_eq!(store.clear(&one).await.expect("clear"), Usage::default(), "it is empty already");
+    assert_eq!(store.clear(&space("listed never")).await.expect("clear"), Usage::default());
+    assert_eq!(all(1_000).await, left[1..], "the others keep what they have");
+    assert_eq!((value(store, &one, "a").await, listed(store, &one, "").await), (None, Vec::new()));
+    assert_eq!(store.usage(&one).await.expect("usage"), Usage::default());
+    // It begins anew, and is not taken for what it was.
+    set(store, &one, "a", b"1").await;
+    let again = store.swap(&one, &key("a"), Bytes::from_static(b"2"), Expected::At(version)).await;
+    assert!(matches!(again, Err(Error::Conflict { found: Some(_), .. })), "{again:?}");
+    assert_eq!(store.usage(&one).await.expect("usage"), Usage { keys: 1, bytes: 2 });
 }
 
 /// Neither keys nor bytes nor a value go over, whatever the way; what shrinks is welcome.

@@ -45,7 +45,8 @@ fn example() -> serde_json::Value {
 #[serde(deny_unknown_fields)]
 pub struct StoreGrant {
     /// The part of the backend that the store is, which no key can leave. Programs that are granted the same name space of
-    /// the same backend share its keys; there is no other way to share any.
+    /// the same backend share its keys; there is no other way to share any. The program's own name, where it shares none.
+    #[schemars(extend("x-program-name" = true))]
     pub namespace: Namespace,
     /// The backend that keeps it, by the name that the host gave it. The host's first one where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -37,6 +37,13 @@ impl Kv {
         self
     }
 
+    /// The backends, by the name that grants give them: none for the first one, which is that of every grant that names none.
+    /// For whoever runs the host, who may look at what they hold, and remove it.
+    pub fn backends(&self) -> impl Iterator<Item = (Option<&str>, &dyn Store)> {
+        let named = self.named.iter().map(|(name, store)| (Some(name.as_str()), &**store));
+        [(None, &*self.first)].into_iter().chain(named)
+    }
+
     /// The stores of one program.
     pub(crate) fn session(&self, grant: &Grant) -> Result<Session> {
         let bucket = |(name, grant): (&String, &crate::grant::StoreGrant)| {

@@ -102,7 +102,9 @@ pub use self::key::{Key, Namespace, Version};
 pub use self::kv::{Kv, Session};
 pub use self::memory::MemoryStore;
 pub use self::sqlite::SqliteStore;
-pub use self::store::{Change, Done, Ends, Entry, Expected, Page, Quota, Store, StoreExt, Usage, increment};
+pub use self::store::{
+    Change, Done, Ends, Entry, Expected, Namespaces, Page, Quota, Store, StoreExt, Usage, increment,
+};
 
 /// For the `impl` of a [`Store`].
 pub use async_trait::async_trait;

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
 use crate::key::{Key, Namespace, Version};
-use crate::store::{Change, Done, Ends, Entry, Page, Quota, Store, Usage, increment};
+use crate::store::{Change, Done, Ends, Entry, Namespaces, Page, Quota, Store, Usage, increment};
 
 /// Keeps values in memory. Clones share what they hold.
 #[derive(Clone)]
@@ -236,6 +236,36 @@ impl Store for MemoryStore {
         let Some(space) = spaces.get_mut(namespace) else { return Ok(Usage::default()) };
         space.remove_ended(now);
         Ok(space.used)
+    }
+
+    async fn namespaces(&self, after: Option<&Namespace>, limit: NonZeroU32) -> Result<Namespaces> {
+        let now = self.clock.now_ms();
+        let mut spaces = self.lock();
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut namespaces = Namespaces::default();
+        for (name, space) in spaces.range_mut((from, Bound::Unbounded)) {
+            space.remove_ended(now);
+            if space.kept.is_empty() {
+                continue;
+            }
+            if namespaces.found.len() == limit.get() as usize {
+                namespaces.more = true;
+                break;
+            }
+            namespaces.found.push((name.clone(), space.used));
+        }
+        Ok(namespaces)
+    }
+
+    async fn clear(&self, namespace: &Namespace) -> Result<Usage> {
+        let now = self.clock.now_ms();
+        let mut spaces = self.lock();
+        let Some(space) = spaces.get_mut(namespace) else { return Ok(Usage::default()) };
+        space.remove_ended(now);
+        let used = space.used;
+        // What remains is the last version given.
+        *space = Space { version: space.version, ..Space::default() };
+        Ok(used)
     }
 }
 

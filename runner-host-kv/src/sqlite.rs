@@ -16,7 +16,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
 use crate::key::{Key, Namespace, Version};
 use crate::memory::{check_bytes, ends_ms, left};
-use crate::store::{Change, Done, Entry, Page, Quota, Store, Usage, after_prefix, increment};
+use crate::store::{Change, Done, Entry, Namespaces, Page, Quota, Store, Usage, after_prefix, increment};
 
 /// `RNKV`: tells our files from those of other programs.
 const APPLICATION: i32 = 0x524e_4b56;
@@ -243,6 +243,16 @@ impl Store for SqliteStore {
         let namespace = namespace.clone();
         self.write(|reply| Job::Usage { namespace, reply }).await
     }
+
+    async fn namespaces(&self, after: Option<&Namespace>, limit: NonZeroU32) -> Result<Namespaces> {
+        let after = after.cloned();
+        self.write(|reply| Job::Namespaces { after, limit, reply }).await
+    }
+
+    async fn clear(&self, namespace: &Namespace) -> Result<Usage> {
+        let namespace = namespace.clone();
+        self.write(|reply| Job::Clear { namespace, reply }).await
+    }
 }
 
 /// The entry of a key, where its value has no more bytes than are left of those that may be read at once.
@@ -286,12 +296,15 @@ fn exists(connection: &Connection, namespace: &Namespace, key: &Key, clock: &dyn
 enum Job {
     Apply { namespace: Namespace, changes: Vec<Change>, quota: Quota, reply: oneshot::Sender<Result<Vec<Done>>> },
     Usage { namespace: Namespace, reply: oneshot::Sender<Result<Usage>> },
+    Namespaces { after: Option<Namespace>, limit: NonZeroU32, reply: oneshot::Sender<Result<Namespaces>> },
+    Clear { namespace: Namespace, reply: oneshot::Sender<Result<Usage>> },
 }
 
 /// What is answered once the commit is on disk.
 enum Answer {
     Applied(oneshot::Sender<Result<Vec<Done>>>, Result<Vec<Done>>),
     Used(oneshot::Sender<Result<Usage>>, Result<Usage>),
+    Found(oneshot::Sender<Result<Namespaces>>, Result<Namespaces>),
 }
 
 impl Answer {
@@ -300,6 +313,7 @@ impl Answer {
         match self {
             Answer::Applied(reply, result) => drop(reply.send(result)),
             Answer::Used(reply, result) => drop(reply.send(result)),
+            Answer::Found(reply, result) => drop(reply.send(result)),
         }
     }
 
@@ -308,6 +322,7 @@ impl Answer {
         match self {
             Answer::Applied(reply, Ok(_)) => Answer::Applied(reply, Err(Error::unavailable(why))),
             Answer::Used(reply, Ok(_)) => Answer::Used(reply, Err(Error::unavailable(why))),
+            Answer::Found(reply, Ok(_)) => Answer::Found(reply, Err(Error::unavailable(why))),
             refused => refused,
         }
     }
@@ -343,6 +358,14 @@ impl Writer {
                         space.save(connection)?;
                         Ok(space.used)
                     });
+                    Answer::Used(reply, used)
+                }
+                Job::Namespaces { after, limit, reply } => {
+                    let find = |connection: &Connection| namespaces(connection, after, limit, now);
+                    Answer::Found(reply, alone(&mut transaction, find))
+                }
+                Job::Clear { namespace, reply } => {
+                    let used = alone(&mut transaction, |connection| clear(connection, &namespace, now));
                     Answer::Used(reply, used)
                 }
             })
@@ -556,6 +579,46 @@ fn apply(
     quota.check(before, space.used)?;
     space.save(connection)?;
     Ok(done)
+}
+
+/// The name spaces that hold anything. What has ended goes, so that a listing frees what nobody writes to any more.
+fn namespaces(
+    connection: &Connection,
+    mut after: Option<Namespace>,
+    limit: NonZeroU32,
+    now: u64,
+) -> Result<Namespaces> {
+    let mut select = connection
+        .prepare_cached("SELECT name FROM namespace WHERE name > ?1 AND keys > 0 ORDER BY name LIMIT 1")
+        .map_err(failed)?;
+    let mut namespaces = Namespaces::default();
+    loop {
+        // No name is empty. One at a time, since what they hold changes on the way.
+        let last = after.as_ref().map(blob).unwrap_or_default();
+        let next = select.query_row([last], |row| row.get::<_, Vec<u8>>(0)).optional().map_err(failed)?;
+        let Some(name) = next else { return Ok(namespaces) };
+        let name = Namespace::new(String::from_utf8(name).map_err(damaged)?)?;
+        let space = Space::of(connection, &name)?.without_ended(connection, now)?;
+        space.save(connection)?;
+        if space.used.keys > 0 {
+            if namespaces.found.len() == limit.get() as usize {
+                namespaces.more = true;
+                return Ok(namespaces);
+            }
+            namespaces.found.push((name.clone(), space.used));
+        }
+        after = Some(name);
+    }
+}
+
+/// Removes everything of a name space; its row stays, with the last version given.
+fn clear(connection: &Connection, namespace: &Namespace, now: u64) -> Result<Usage> {
+    let mut space = Space::of(connection, namespace)?.without_ended(connection, now)?;
+    let mut delete = connection.prepare_cached("DELETE FROM entry WHERE namespace = ?1").map_err(failed)?;
+    delete.execute([space.id]).map_err(failed)?;
+    let used = std::mem::take(&mut space.used);
+    space.save(connection)?;
+    Ok(used)
 }
 
 fn connect(path: &Path, writes: bool) -> Result<Connection> {

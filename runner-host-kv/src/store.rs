@@ -49,6 +49,14 @@ pub trait Store: Send + Sync + 'static {
 
     /// What a name space holds.
     async fn usage(&self, namespace: &Namespace) -> Result<Usage>;
+
+    /// The name spaces that hold anything, in the order of the bytes of their names, from the first one after a position. For
+    /// whoever runs the host: no guest is told.
+    async fn namespaces(&self, after: Option<&Namespace>, limit: NonZeroU32) -> Result<Namespaces>;
+
+    /// Removes everything that a name space holds, at once; how much it was. Its versions are not given again. For whoever
+    /// runs the host, too.
+    async fn clear(&self, namespace: &Namespace) -> Result<Usage>;
 }
 
 /// A value as it is kept.
@@ -90,6 +98,15 @@ impl Page {
         }
         Ok(page)
     }
+}
+
+/// Some name spaces of a listing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Namespaces {
+    /// Each with what it holds, in the order of their names.
+    pub found: Vec<(Namespace, Usage)>,
+    /// Whether there were more: ask again for what is after the last one.
+    pub more: bool,
 }
 
 /// One change of one key.
@@ -364,6 +381,12 @@ macro_rules! forward {
             }
             async fn usage(&self, namespace: &Namespace) -> Result<Usage> {
                 (**self).usage(namespace).await
+            }
+            async fn namespaces(&self, after: Option<&Namespace>, limit: NonZeroU32) -> Result<Namespaces> {
+                (**self).namespaces(after, limit).await
+            }
+            async fn clear(&self, namespace: &Namespace) -> Result<Usage> {
+                (**self).clear(namespace).await
             }
         }
     )+};

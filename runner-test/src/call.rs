@@ -152,7 +152,11 @@ impl Run {
             })
         };
         let ran: runner_core::Result<_> = match host.collected() {
-            Some(logs) => run.with_subscriber(logs.dispatch()).await,
+            Some(logs) => {
+                let ran = run.with_subscriber(logs.dispatch()).await;
+                host.flush().await;
+                ran
+            }
             None => run.await,
         };
         let (outcome, response) = ran?;

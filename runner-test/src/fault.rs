@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use runner_host_kv::{
-    Change, Done, Ends, Entry, Error, Expected, Key, Namespace, Page, Quota, Result, Store, Usage, async_trait,
+    Change, Done, Ends, Entry, Error, Expected, Key, Namespace, Namespaces, Page, Quota, Result, Store, Usage,
+    async_trait,
 };
 
 /// What a store is asked for.
@@ -297,9 +298,18 @@ impl<S: Store> Store for Faulty<S> {
         }
     }
 
-    /// What a name space holds is the host's question: no fault meets it.
+    // What follows is the host's to ask for: no fault meets it.
+
     async fn usage(&self, namespace: &Namespace) -> Result<Usage> {
         self.store.usage(namespace).await
+    }
+
+    async fn namespaces(&self, after: Option<&Namespace>, limit: NonZeroU32) -> Result<Namespaces> {
+        self.store.namespaces(after, limit).await
+    }
+
+    async fn clear(&self, namespace: &Namespace) -> Result<Usage> {
+        self.store.clear(namespace).await
     }
 }
 

@@ -1,6 +1,7 @@
 //! A host for tests: the executor and the capabilities that users run, with their backends in memory, and open for the test.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -55,10 +56,9 @@ pub struct HostBuilder {
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Host(Arc<Inner>);
 
-#[derive(Debug)]
 struct Inner {
     executor: Executor,
     grants: Grants,
@@ -67,6 +67,7 @@ struct Inner {
     seed: Option<u64>,
     /// Where it is collected.
     logs: Option<Logs>,
+    logging: Logging,
 }
 
 /// What all clocks of a host say at first, in milliseconds: 2020-01-01, as [`Deterministic::seed`] has it.
@@ -165,7 +166,8 @@ impl HostBuilder {
     /// Builds the host.
     ///
     /// # Errors
-    /// Where two capabilities have one id, a grant does not fit its capability, or the names of stores and secrets are none.
+    /// Where two capabilities have one id, a grant does not fit its capability, the names of stores and secrets are none, or a
+    /// secret is for a server that was not opened.
     pub fn build(self) -> Result<Host> {
         let clock = Arc::new(ManualClock::at_ms(START_MS));
         let told: Arc<dyn Clock> = clock.clone();
@@ -183,6 +185,16 @@ impl HostBuilder {
         let mut grants = Grants::none();
         if !stores.is_empty() {
             grants = grants.grant("kv", written(&granted)?);
+        }
+        // Whoever grants `http` himself says there what for.
+        if self.grants.get("http").is_none() {
+            let is_open = |port: u16| self.rules.iter().any(|rule| rule.port == Some(port));
+            if let Some((name, ..)) = self.secrets.iter().find(|(_, _, port)| !is_open(*port)) {
+                return Err(Error::host(format!(
+                    "secret `{name}` is for a server that guests may not ask: open it with `Host::builder().http(&server)`, or \
+                     grant `http`"
+                )));
+            }
         }
         if !self.rules.is_empty() {
             let hosts_of = |port: u16| {
@@ -205,9 +217,10 @@ impl HostBuilder {
         }
         let core = self.core.bounds(bounds()).limits(self.limits);
         let core = core.capability(Kv::new(store)).capability(http).capability(Config::default());
-        let executor = core.capability(Logging::new()).build()?;
+        let (logging, logs) = (Logging::new(), self.logs.then(Logs::default));
+        let executor = core.capability(logging.clone()).build()?;
         executor.check(&grants)?;
-        Ok(Host(Arc::new(Inner { executor, grants, stores, clock, seed: self.seed, logs: self.logs.then(Logs::new) })))
+        Ok(Host(Arc::new(Inner { executor, grants, stores, clock, seed: self.seed, logs, logging })))
     }
 }
 
@@ -263,6 +276,13 @@ impl Host {
         self.0.logs.as_ref()
     }
 
+    /// Waits until all that guests have said is where it is collected.
+    pub(crate) async fn flush(&self) {
+        let logging = self.0.logging.clone();
+        // What a runtime that ends has no thread for is not waited for.
+        let _ = tokio::task::spawn_blocking(move || logging.flush(PATIENCE)).await;
+    }
+
     /// Winds the clocks on: values in stores end, and the next call finds it later. A call under way does not see it.
     pub fn advance(&self, time: Duration) {
         self.0.clock.advance(time);
@@ -283,6 +303,17 @@ impl Host {
         self.0.seed.map(|seed| Deterministic { seed, start })
     }
 }
+
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Inner { executor, grants, stores, .. } = &*self.0;
+        let mut told = f.debug_struct("Host");
+        told.field("executor", executor).field("grants", grants).field("stores", stores).finish_non_exhaustive()
+    }
+}
+
+/// How long a call waits for the thread that writes the log: a subscriber that takes so long for a line stands still.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A test has few calls at once, and guests that may not be optimised.
 fn bounds() -> Bounds {

@@ -1,31 +1,20 @@
 //! What guests of a host say, through `runner-host-logging` and the events that it makes.
 
 use std::fmt::{self, Write};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tracing::field::{Field, Visit};
-use tracing::{Dispatch, Event, Level, Subscriber};
-use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+use tracing::span::{Attributes, Id, Record};
+use tracing::subscriber::Interest;
+use tracing::{Dispatch, Event, Level, Metadata, Subscriber, dispatcher};
+use tracing_core::span::Current;
 
 /// Messages kept of one host; of more than these the first are forgotten.
 const MESSAGES_MAX: usize = 10_000;
 
-/// How long an assertion waits for a message: what guests log goes through a thread of its own.
-const PATIENCE: Duration = Duration::from_secs(5);
-
 /// The log of one host. Clones are the same log.
-#[derive(Clone)]
-pub struct Logs {
-    kept: Arc<Kept>,
-    dispatch: Dispatch,
-}
-
-#[derive(Default)]
-struct Kept {
-    messages: Mutex<Vec<Message>>,
-    grown: Condvar,
-}
+#[derive(Clone, Default)]
+pub struct Logs(Arc<Mutex<Vec<Message>>>);
 
 /// One message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,46 +38,52 @@ impl fmt::Display for Message {
 }
 
 impl Logs {
-    pub(crate) fn new() -> Self {
-        let kept = Arc::<Kept>::default();
-        let dispatch = Dispatch::new(tracing_subscriber::registry().with(Collector(Arc::clone(&kept))));
-        Logs { kept, dispatch }
-    }
-
-    /// The subscriber that guests are run with.
+    /// The subscriber that guests are run with here: what they say is kept, and all else goes where it went before.
     pub(crate) fn dispatch(&self) -> Dispatch {
-        self.dispatch.clone()
+        Dispatch::new(Collector { logs: self.clone(), others: dispatcher::get_default(Dispatch::clone) })
     }
 
-    /// What guests have said so far. The last of it may still be on its way.
+    /// What guests have said so far: of every call that has ended, all of it.
     pub fn messages(&self) -> Vec<Message> {
         self.lock().clone()
     }
 
-    /// Waits for a message of a guest that holds a text, at a level; up to 5 seconds.
+    /// Expects that a guest has said something, at a level, that holds a text; the first such message.
     ///
     /// # Panics
-    /// Where none comes: with those that came.
+    /// Where none has: with what they said.
     #[track_caller]
     pub fn assert_logged(&self, level: Level, text: &str) -> Message {
-        let is_it = |message: &&Message| message.level == level && message.text.contains(text);
-        let waited =
-            self.kept.grown.wait_timeout_while(self.lock(), PATIENCE, |messages| !messages.iter().any(|it| is_it(&it)));
-        let (messages, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        let found = messages.iter().find(is_it).cloned();
-        drop(messages);
-        found.unwrap_or_else(|| {
-            let mut said = String::new();
-            for message in self.messages() {
-                let _ = write!(said, "\n    {message}");
-            }
-            let said = if said.is_empty() { " nothing".to_owned() } else { said };
-            panic!("the log\n  expected: {level} {text:?}\n  found:{said}")
-        })
+        self.find(level, text).unwrap_or_else(|| self.refuse(&format!("{level} {text:?}")))
+    }
+
+    /// Expects that no guest has said anything, at a level, that holds a text, in the calls that have ended.
+    ///
+    /// # Panics
+    /// Where one has: with what they said.
+    #[track_caller]
+    pub fn assert_not_logged(&self, level: Level, text: &str) {
+        if self.find(level, text).is_some() {
+            self.refuse(&format!("no {level} {text:?}"));
+        }
+    }
+
+    fn find(&self, level: Level, text: &str) -> Option<Message> {
+        self.lock().iter().find(|message| message.level == level && message.text.contains(text)).cloned()
+    }
+
+    #[track_caller]
+    fn refuse(&self, expected: &str) -> ! {
+        let mut said = String::new();
+        for message in self.messages() {
+            let _ = write!(said, "\n    {message}");
+        }
+        let said = if said.is_empty() { " nothing".to_owned() } else { said };
+        panic!("the log\n  expected: {expected}\n  found:{said}")
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Message>> {
-        self.kept.messages.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -98,24 +93,76 @@ impl fmt::Debug for Logs {
     }
 }
 
-struct Collector(Arc<Kept>);
+/// Keeps what guests say, and hands all else on: why the host refused a guest something is for whoever listens to the host.
+struct Collector {
+    logs: Logs,
+    others: Dispatch,
+}
 
-impl<S: Subscriber> Layer<S> for Collector {
-    fn enabled(&self, metadata: &tracing::Metadata<'_>, _context: Context<'_, S>) -> bool {
-        metadata.target() == runner_host_logging::TARGET
+/// Whether an event is a guest's.
+fn is_said(metadata: &Metadata<'_>) -> bool {
+    metadata.is_event() && metadata.target() == runner_host_logging::TARGET
+}
+
+impl Subscriber for Collector {
+    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
+        match is_said(metadata) {
+            true => Interest::always(),
+            false => self.others.register_callsite(metadata),
+        }
     }
 
-    fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        is_said(metadata) || self.others.enabled(metadata)
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        if !is_said(event.metadata()) {
+            return self.others.event(event);
+        }
         let mut fields = Fields::default();
         event.record(&mut fields);
         let Fields { text, context, stream } = fields;
         let message = Message { level: *event.metadata().level(), context, stream, text };
-        let mut messages = self.0.messages.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut messages = self.logs.lock();
         if messages.len() >= MESSAGES_MAX {
             messages.remove(0);
         }
         messages.push(message);
-        self.0.grown.notify_all();
+    }
+
+    // Spans are the others' altogether, and so are their ids.
+
+    fn new_span(&self, span: &Attributes<'_>) -> Id {
+        self.others.new_span(span)
+    }
+
+    fn record(&self, span: &Id, values: &Record<'_>) {
+        self.others.record(span, values);
+    }
+
+    fn record_follows_from(&self, span: &Id, follows: &Id) {
+        self.others.record_follows_from(span, follows);
+    }
+
+    fn enter(&self, span: &Id) {
+        self.others.enter(span);
+    }
+
+    fn exit(&self, span: &Id) {
+        self.others.exit(span);
+    }
+
+    fn clone_span(&self, id: &Id) -> Id {
+        self.others.clone_span(id)
+    }
+
+    fn try_close(&self, id: Id) -> bool {
+        self.others.try_close(id)
+    }
+
+    fn current_span(&self) -> Current {
+        self.others.current_span()
     }
 }
 

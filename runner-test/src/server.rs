@@ -32,6 +32,9 @@ use crate::error::{Error, Result};
 /// Requests that a server remembers; those after it are answered with 507.
 const REQUESTS_MAX: usize = 10_000;
 
+/// How long a listener waits after a connection that could not be taken: files may be closed meanwhile.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
+
 /// Bytes of a request's body that a server takes; beyond it the connection ends.
 const BODY_BYTES_MAX: usize = 64 << 20;
 
@@ -112,7 +115,8 @@ impl Server {
                 tokio::select! {
                     accepted = listener.accept() => match accepted {
                         Ok((stream, _)) => drop(connections.spawn(serve(stream, Arc::clone(&answering)))),
-                        Err(_) => return,
+                        // Of one connection, or of the moment: the server is there for the next one.
+                        Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
                     },
                     Some(_) = connections.join_next() => {}
                 }

@@ -390,7 +390,10 @@ async fn a_module_asks_for_what_it_uses_and_for_nothing_else() {
             "faces-p2.wasm",
             &["runner:kv/store@0.1.0", "wasi:config/store@0.2.0-rc.1", "wasi:logging/logging@0.1.0-draft"],
         ),
+        // They have the features `http`, `kv` and `config`, and use none of them.
         ("tasks.wasm", &[]),
+        ("tasks-p1.wasm", &[]),
+        ("tasks-p2.wasm", &[]),
     ] {
         let needs =
             executor.explain(runner_guests::get(guest), &Grants::none()).await.expect("it is explained").imports;
@@ -398,6 +401,7 @@ async fn a_module_asks_for_what_it_uses_and_for_nothing_else() {
         let mut missing: Vec<_> = missing.map(|need| need.name.as_str()).collect();
         missing.sort_unstable();
         assert_eq!(missing, expected, "{guest}");
+        assert!(!needs.iter().any(|need| need.name.contains("outgoing-handler")), "{guest}: {needs:?}");
     }
     for (granted, missing) in [("kv", "config"), ("config", "kv")] {
         let grant = if granted == "kv" { json!({ "stores": {} }) } else { json!({}) };

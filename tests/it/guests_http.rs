@@ -131,6 +131,70 @@ async fn a_store_that_is_full_is_told_to_the_log_and_not_to_the_visitor() {
 }
 
 #[tokio::test]
+async fn what_a_full_store_refuses_moves_nothing_that_is_shown() {
+    // Two counters and three entries.
+    let site = Site::new(MemoryStore::new(), json!({ "keys": 5 })).await;
+    for number in 1..=3 {
+        assert_eq!(site.sign(format!("name=Ann&text=entry+{number}.")).await.0, 303);
+    }
+    site.page().await;
+    // More than a page shows.
+    for _ in 0..25 {
+        assert_eq!(site.sign("name=Bob&text=late").await.0, 500);
+    }
+    let page = site.page().await;
+    assert!(page.contains("<p>3 entries, 2 visits</p>") && !page.contains("late"), "{page}");
+    for number in 1..=3 {
+        assert!(page.contains(&format!(": entry {number}.<")), "{page}");
+    }
+
+    // Where there was no room for the count of visits from the start, the page is there all the same.
+    let site = Site::new(MemoryStore::new(), json!({ "keys": 2 })).await;
+    assert_eq!(site.sign("name=Ann&text=first").await.0, 303);
+    let page = site.page().await;
+    assert!(page.contains("<li><b>Ann</b>: first</li>\n</ul>\n<p>1 entries, 0 visits</p>"), "{page}");
+}
+
+#[tokio::test]
+async fn an_entry_that_cannot_be_counted_is_not_kept() {
+    // Room for nine short entries and the counter at one digit; the tenth fits, its second digit does not.
+    let entry = r#"{"name":"Ann","text":"x"}"#.len() + format!("entry/{:019}", 1).len();
+    let site = Site::new(MemoryStore::new(), json!({ "bytes": 10 * entry + "entries".len() + 1 })).await;
+    for _ in 0..9 {
+        assert_eq!(site.sign("name=Ann&text=x").await.0, 303);
+    }
+    assert_eq!(site.sign("name=Ann&text=x").await.0, 500);
+    let (_, counters, _) = site.ask(Method::GET, "/counters", "").await;
+    assert_eq!(serde_json::from_str::<Value>(&counters).expect("it is JSON")["entries"], 9);
+    // Its room is free again, for one that is a letter shorter.
+    assert_eq!(site.sign("name=An&text=x").await.0, 303);
+}
+
+#[tokio::test]
+async fn visitors_who_sign_at_once_are_all_kept() {
+    let site = Site::new(MemoryStore::new(), json!({})).await;
+    let signed = (0..16).map(|number| site.sign(format!("name=Ann&text=entry+{number}.")));
+    for (status, body) in futures::future::join_all(signed).await {
+        assert_eq!(status, 303, "{body}");
+    }
+    let page = site.page().await;
+    assert!(page.contains("<p>16 entries, 1 visits</p>"), "{page}");
+    for number in 0..16 {
+        assert!(page.contains(&format!(": entry {number}.<")), "{number}: {page}");
+    }
+}
+
+#[tokio::test]
+async fn to_ask_for_the_head_alone_is_no_visit() {
+    let site = Site::new(MemoryStore::new(), json!({})).await;
+    for _ in 0..3 {
+        let (head, ..) = site.ask(Method::HEAD, "/", "").await;
+        assert_eq!(head.status().as_u16(), 200);
+    }
+    assert!(site.page().await.contains("1 visits</p>"));
+}
+
+#[tokio::test]
 async fn a_site_without_a_store_does_not_load() {
     let executor = Executor::builder().capability(Kv::new(MemoryStore::new())).build().expect("it starts");
     let error = executor.load(runner_guests::get("site.wasm"), &Grants::none()).await.expect_err("nothing is granted");

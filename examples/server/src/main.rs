@@ -150,7 +150,7 @@ async fn run(options: Options) -> Result<()> {
     let kv = SqliteStore::open(&kv).with_context(|| format!("key-value stores in `{}`", kv.display()))?;
     let kv = Kv::new(kv).backend("memory", MemoryStore::new());
     let config = Config::new(options.config.iter().cloned());
-    let executor = Lending { http: Http::new().secrets(secrets), kv, config }.to(builder).build()?;
+    let executor = Lending { http: Http::new().secrets(secrets), kv: kv.clone(), config }.to(builder).build()?;
     let accounts = TaskTracker::new();
     let server = |settings| -> Result<Server> {
         Ok(Server {
@@ -158,6 +158,7 @@ async fn run(options: Options) -> Result<()> {
             executor: executor.clone(),
             store: Store::open(open(&private(&data.join("modules"))?)?, options.bounds.capacity())
                 .with_context(|| format!("modules in `{}`", data.display()))?,
+            kv,
             secrets: secret_names,
             page: options.page.clone().or_else(built_page).map(|dir| open(&dir)).transpose()?,
             guests: options.guests.as_deref().map(open).transpose()?,

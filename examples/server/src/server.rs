@@ -6,6 +6,7 @@ use cap_std::fs::Dir;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use runner_core::{Error, ErrorKind, Executor, Explanation, Grants, Metering, ModuleId, Need, Program, Service};
+use runner_host_kv::Kv;
 use tokio_util::task::TaskTracker;
 
 use crate::api::{Module, Problem};
@@ -15,7 +16,7 @@ use crate::guard::Guard;
 use crate::metrics::Metrics;
 use crate::room::{Place, Room};
 use crate::settings::Settings;
-use crate::store::{Granted, Reference, Store, Stored};
+use crate::store::{Granted, Name, Reference, Store, Stored};
 use crate::surface::Extent;
 
 /// The parts of a server.
@@ -26,6 +27,8 @@ pub struct Server {
     pub executor: Executor,
     /// Where modules are kept.
     pub store: Store,
+    /// The key-value stores that modules are lent: whoever runs the server looks at them, and empties them.
+    pub kv: Kv,
     /// The names of the secrets that it fills in.
     pub secrets: Vec<String>,
     /// The built page.
@@ -90,6 +93,7 @@ pub(crate) struct Shared {
     /// The memory for answers, of its own likewise.
     pub(crate) answers: Room,
     programs: Arc<Cache<ReadyKey, Ready, ReadyWeight>>,
+    pub(crate) kv: Kv,
     pub(crate) secrets: Arc<[String]>,
     pub(crate) page: Option<Arc<Dir>>,
     pub(crate) guests: Option<Arc<Dir>>,
@@ -102,6 +106,7 @@ impl From<Server> for Shared {
             guard: Arc::new(Guard::new(&server.settings)),
             executor: server.executor,
             store: server.store,
+            kv: server.kv,
             secrets: server.secrets.into(),
             metrics: Arc::new(Metrics::new()),
             bodies: Room::new(server.settings.held_bytes),
@@ -131,8 +136,11 @@ impl Shared {
             return Ok(program);
         }
         let (bytes, _place) = self.read(stored).await?;
-        let program = self.timed(self.executor.load(&bytes, grants).metering(metering)).await;
-        let program = match program {
+        let mut load = self.executor.load(&bytes, grants).metering(metering);
+        if let Some((name, _)) = &stored.label {
+            load = load.named(name.as_str());
+        }
+        let program = match self.timed(load).await {
             Ok(program) => program,
             Err(error) => return Err(self.denied(error, &bytes, grants, stored.label.is_some()).await),
         };
@@ -153,7 +161,8 @@ impl Shared {
     pub(crate) async fn explain_stored(&self, stored: &Stored) -> Result<Explained, Problem> {
         let (bytes, _place) = self.read(stored).await?;
         let none = Grants::none();
-        self.explain(&bytes, stored.granted.as_ref().map_or(&none, |granted| &granted.grants)).await
+        let grants = stored.granted.as_ref().map_or(&none, |granted| &granted.grants);
+        self.explain(&bytes, grants, stored.label.as_ref().map(|(name, _)| name)).await
     }
 
     /// A stored module's bytes, and their place in memory, to be kept beside them.
@@ -173,8 +182,17 @@ impl Shared {
     }
 
     /// Says what a module exports and needs. It compiles the module, so that only what can run is kept.
-    pub(crate) async fn explain(&self, bytes: &[u8], grants: &Grants) -> Result<Explained, Problem> {
-        let explanation = self.timed(self.executor.explain(bytes, grants)).await?;
+    pub(crate) async fn explain(
+        &self,
+        bytes: &[u8],
+        grants: &Grants,
+        name: Option<&Name>,
+    ) -> Result<Explained, Problem> {
+        let mut explain = self.executor.explain(bytes, grants);
+        if let Some(name) = name {
+            explain = explain.named(name.as_str());
+        }
+        let explanation = self.timed(explain).await?;
         let place = self.answers.take_at_once(Module::bytes(&explanation));
         let place = place.ok_or_else(|| Problem::unavailable("answers under way hold all the memory for them"))?;
         Ok(Explained { explanation, place })

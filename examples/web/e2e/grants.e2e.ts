@@ -12,7 +12,10 @@ import { Server } from './server';
 // What Chromium itself writes when a server answers with an error status.
 const REFUSED = /Failed to load resource/;
 const COUNTER = guest('kv-counter.wasm');
-const SHOP = { kv: { stores: { default: { namespace: 'shop' } } } };
+const keys = (namespace: string) => ({ kv: { stores: { default: { namespace } } } });
+const SHOP = keys('shop');
+// What the page offers to a module of this name.
+const OWN = keys('e2e-counter');
 
 let visit: Visit;
 let provoked: RegExp | null;
@@ -74,16 +77,16 @@ test('what is missing is granted by its own words, then it runs; what is taken b
   const needed = group('Needs a grant');
   await needed.getByText('wasi:keyvalue/store@0.2.0-draft2').click();
   await needed.getByText('[method]bucket.get', { exact: true }).waitFor();
-  expect(JSON.parse(await needed.locator('pre').innerText())).toEqual(SHOP);
+  expect(JSON.parse(await needed.locator('pre').innerText())).toEqual(OWN);
   await needed.getByRole('button', { name: 'Put it into the grants' }).click();
   await expect.poll(() => has(editor())).toBe(true);
-  expect(JSON.parse(await editor().inputValue())).toEqual(SHOP);
+  expect(JSON.parse(await editor().inputValue())).toEqual(OWN);
   expect(await grantedTo(ref)).toEqual({});
 
   await grants().getByRole('button', { name: 'Grant this' }).click();
   await expect.poll(() => status().innerText()).toMatch(/^Granted to version 1 of e2e-counter, since /);
   await expect.poll(() => has(status())).toBe(true);
-  expect(await grantedTo(ref)).toEqual(SHOP);
+  expect(await grantedTo(ref)).toEqual(OWN);
   await group('Granted').getByText('wasi:keyvalue/atomics@0.2.0-draft2').waitFor();
   expect(await group('Needs a grant').count()).toBe(0);
   const first = Number(await count());
@@ -92,13 +95,24 @@ test('what is missing is granted by its own words, then it runs; what is taken b
 
   await grants().getByRole('button', { name: 'Take back all' }).click();
   await grants().getByRole('button', { name: 'Keep' }).click();
-  expect(await grantedTo(ref)).toEqual(SHOP);
+  expect(await grantedTo(ref)).toEqual(OWN);
   await grants().getByRole('button', { name: 'Take back all' }).click();
   await grants().getByRole('button', { name: 'Take back all of it' }).click();
   await expect.poll(() => status().innerText()).toMatch(/^Nothing is granted/);
   await expect.poll(() => has(status())).toBe(true);
   expect(await grantedTo(ref)).toEqual({});
   expect(await count()).toBe('Not run');
+});
+
+test('two modules that are granted what the page offers share no key', async () => {
+  for (const name of ['e2e-one', 'e2e-two']) {
+    const ref = await visit.addNamed(name, COUNTER, 'add');
+    await group('Needs a grant').getByRole('button', { name: 'Put it into the grants' }).click();
+    await grants().getByRole('button', { name: 'Grant this' }).click();
+    await expect.poll(() => status().innerText()).toMatch(/^Granted/);
+    expect(await grantedTo(ref)).toEqual(keys(name));
+    expect(await count()).toBe('1');
+  }
 });
 
 test('grants that somebody else took back are noticed by the refusal, and what was being written stays', async () => {
@@ -114,6 +128,26 @@ test('grants that somebody else took back are noticed by the refusal, and what w
   await expect.poll(() => status().innerText()).toMatch(/^Nothing is granted/);
   await asks().getByText('2 of 2 imports missing').waitFor();
   expect(await editor().inputValue()).toBe('{ "logging": {} }');
+});
+
+test('what somebody else granted meanwhile is shown and not granted over, and what was being written stays', async () => {
+  provoked = REFUSED;
+  const ref = await visit.addNamed('e2e-counter', COUNTER, 'add');
+  await grants().locator('summary').first().click();
+  await expect.poll(() => status().innerText()).toMatch(/^Nothing is granted/);
+  await editor().fill(JSON.stringify(OWN));
+  await grant(ref, { logging: { level: 'info' } });
+  const save = () => grants().getByRole('button', { name: 'Grant this' }).click();
+  await save();
+  await grants()
+    .getByText(/^Not granted: /)
+    .waitFor();
+  await expect.poll(() => status().innerText()).toMatch(/^Granted to version/);
+  expect(await grantedTo(ref)).toEqual({ logging: { level: 'info' } });
+  expect(JSON.parse(await editor().inputValue())).toEqual(OWN);
+  // Now it was seen.
+  await save();
+  await expect.poll(() => grantedTo(ref)).toEqual(OWN);
 });
 
 test('new bytes under a name start without, are told what the old ones had, and get it by one click', async () => {
@@ -182,6 +216,10 @@ test('what there is to grant is described with its fields; an example goes besid
   );
   const namespace = kv.locator('.fields > div').filter({ hasText: 'stores.*.namespace' });
   expect(await namespace.innerText()).toContain('required');
+  expect(JSON.parse(await kv.locator('pre').innerText())).toEqual(OWN);
+  expect(await kv.innerText()).toContain(
+    'Modules with the same namespace share what is kept there: this one begins with e2e-counter, its own name.',
+  );
 
   await editor().fill('{ "kv": { "stores": {} } }');
   await grants().locator('#lends-logging summary').click();
@@ -283,7 +321,7 @@ test('the whole way without a mouse: denied, to the grants, an example, granted,
   await expect.poll(() => status().innerText()).toMatch(/^Granted/);
   await expect.poll(() => has(status())).toBe(true);
   expect(await runs.count()).toBe(1);
-  expect(await grantedTo(ref)).toEqual(SHOP);
+  expect(await grantedTo(ref)).toEqual(keys('e2e-keys'));
 
   await enter(grants().getByRole('button', { name: 'Take back all' }));
   expect(await visit.focused()).toBe('Take back all of it');
@@ -365,6 +403,24 @@ test('a webhook is granted a host and a secret in the editor, and sends it witho
   await server.end();
 });
 
+test('the summariser is granted a host in the editor, and reads the page that lies there', async () => {
+  await visit.examples();
+  await visit.exampleOf('summarise.wasm');
+  expect(JSON.parse(await editor().inputValue())).toEqual({ http: { allow: [{ host: 'example.com' }] } });
+  const port = Number(new URL(SERVER).port);
+  const here = { scheme: 'http', host: '127.0.0.1', port, addresses: ['127.0.0.1'] };
+  await editor().fill(JSON.stringify({ http: { allow: [here] } }));
+  await grants().getByRole('button', { name: 'Grant this' }).click();
+  await expect.poll(() => status().innerText()).toMatch(/^Granted/);
+  // As it comes it asks a host that was not granted.
+  await visit.run();
+  expect(await visit.verdict()).toBe('Failed');
+  await visit.argument(0).fill(`${SERVER}/`);
+  await visit.run();
+  expect(await visit.verdict()).toBe('Returned');
+  expect(await visit.result.locator('pre').first().innerText()).toContain('"title": "Runner"');
+});
+
 test('what is always there, closed, or served by nobody is told apart, and folds', async () => {
   await visit.add({ name: 'command.wat', content: COMMAND });
   await asks().locator('summary').first().click();
@@ -421,7 +477,7 @@ test('a module is explained as text, in the words of the library, and copied who
     '  export lose-then-win: func(store: string, key: string) -> result<string, string>',
     ...['store', 'atomics'].map(
       (name) =>
-        `  import wasi:keyvalue/${name}@0.2.0-draft2: missing (capability \`kv\` serves it: grant it with ${JSON.stringify(SHOP)})`,
+        `  import wasi:keyvalue/${name}@0.2.0-draft2: missing (capability \`kv\` serves it: grant it with ${JSON.stringify(OWN)})`,
     ),
     '',
   ].join('\n');

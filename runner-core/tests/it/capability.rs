@@ -34,9 +34,15 @@ enum Fails {
 
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(example = example())]
 struct Grant {
     /// Put before every key. This host keeps none that begins with `theirs`.
+    #[schemars(extend("x-program-name" = true))]
     prefix: String,
+}
+
+fn example() -> Value {
+    json!({ "prefix": "mine/" })
 }
 
 struct Draft {
@@ -177,10 +183,19 @@ async fn without_its_grant_a_program_does_not_load_and_the_error_says_what_to_gr
     assert_eq!(error.kind(), ErrorKind::Denied);
     for words in [
         "import `stranger:kv/store@0.1.0` (`",
-        "is not granted: capability `kv` serves it: grant it with {\"kv\":{\"prefix\":",
+        "is not granted: capability `kv` serves it: grant it with {\"kv\":{\"prefix\":\"mine/\"}}",
     ] {
         assert!(error.to_string().contains(words), "{error}");
     }
+    // To a program with a name it is told in that name.
+    let words = "grant it with {\"kv\":{\"prefix\":\"shop\"}}";
+    let error =
+        executor.load(guest("kv-user.wasm"), &Grants::none()).named("shop").await.expect_err("nothing is granted");
+    assert!(error.to_string().contains(words), "{error}");
+    let explained =
+        executor.explain(guest("kv-user.wasm"), &Grants::none()).named("shop").await.expect("it is explained");
+    let Service::Missing { advice, .. } = &explained.imports[0].service else { panic!("{explained:?}") };
+    assert!(advice.contains(words), "{advice}");
     let explained = executor.explain(guest("kv-user.wasm"), &Grants::none()).await.expect("it is explained");
     assert!(matches!(&explained.imports[0].service, Service::Missing { capability: Some(id), .. } if id == "kv"));
     let explained = executor.explain(guest("kv-user.wasm"), &granted()).await.expect("it is explained");

@@ -80,6 +80,33 @@ async fn a_page_of_any_size_takes_little_memory() {
 }
 
 #[tokio::test]
+async fn a_page_that_never_ends_a_word_a_title_or_a_tag_takes_little_memory_too() {
+    let server = Server::start().await;
+    let caps = json!({ "response_bytes": 32 << 20 });
+    let program = summariser(json!({ "allow": [all_of(&server)], "caps": caps })).await;
+    let long = |letter: &str| letter.repeat(8 << 20);
+    for (path, page, words, frequent) in [
+        ("/quotes", format!("<p>it{}s", long("'")), 1, json!([])),
+        (
+            "/letters",
+            format!("<p>{} lamp", long("x")),
+            2,
+            json!([{ "word": "lamp", "count": 1 }, { "word": "x".repeat(40), "count": 1 }]),
+        ),
+        ("/title", format!("<title>{}</title>", long("x")), 0, json!([])),
+        ("/tag", format!("lamp <{}>", long("x")), 1, json!([{ "word": "lamp", "count": 1 }])),
+        ("/attribute", format!("lamp <a b='{}'>", long("x")), 1, json!([{ "word": "lamp", "count": 1 }])),
+        ("/entity", format!("lamp &{}", long("#")), 1, json!([{ "word": "lamp", "count": 1 }])),
+    ] {
+        server.page(path, "text/html", page);
+        let outcome = program.call("summarise").args(json!([server.url(path)])).run().await.unwrap();
+        assert!(outcome.usage.memory_peak_bytes < 4 << 20, "{path}: {}", outcome.usage);
+        let found = result(outcome.ending).expect("it is a page");
+        assert_eq!((&found["words"], &found["frequent"]), (&json!(words), &frequent), "{path}");
+    }
+}
+
+#[tokio::test]
 async fn each_reason_for_no_summary_has_a_code_and_says_whether_to_try_again() {
     let server = Server::start().await;
     let closed = nobody().await;
@@ -170,6 +197,9 @@ async fn a_webhook_says_what_is_worth_another_attempt_and_what_is_not() {
         ("/redirect?status=429&to=x", "/", true, "unavailable", true, "answered 429"),
         ("/redirect?status=302&to=x", "/", true, "refused", false, "answered 302"),
         ("/no-such", "/", true, "refused", false, "answered 404 Not Found: no such route"),
+        // An answer that breaks off is one all the same: its status says whether to try again.
+        ("/half?from=1&status=400", "/", true, "refused", false, "answered 400 Bad Request: "),
+        ("/half?from=1&status=503", "/", true, "unavailable", true, "answered 503 Service Unavailable: "),
         ("/slow?head=3000", "/", true, "http-timeout", true, "the response did not come in time"),
         ("/keep", "/elsewhere", true, "not-granted", false, "the webhook may not be asked"),
         ("/keep", "/", false, "not-granted", false, "the webhook may not be asked"),

@@ -235,14 +235,17 @@ async fn routes(request: Request<Incoming>, path_and_query: &str) -> Response<An
             }
         }
         "/half" => {
-            let body = frames(futures::stream::unfold(0, |piece| async move {
+            // `from=1` breaks off before it has begun.
+            let from = number("from").unwrap_or(0);
+            let body = frames(futures::stream::unfold(from, |piece| async move {
                 if piece == 0 {
                     return Some((Ok(Frame::data(Bytes::from("half"))), 1));
                 }
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 Some((Err("broken on purpose".into()), 2))
             }));
-            Response::builder().header("content-length", 8).body(body).unwrap()
+            let status = number("status").unwrap_or(200) as u16;
+            Response::builder().status(status).header("content-length", 8).body(body).unwrap()
         }
         "/header" => {
             let value = "h".repeat(number("n").unwrap_or(0) as usize);

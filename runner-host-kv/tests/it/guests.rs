@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use runner_core::{Ending, ErrorKind, Grants, LimitKind, Limits, Service};
 use runner_host_kv::{
-    Change, Done, Entry, Key, Kv, MemoryStore, Namespace, Page, Quota, Result, Store, StoreExt, Usage,
+    Change, Done, Entry, Key, Kv, MemoryStore, Namespace, Namespaces, Page, Quota, Result, Store, StoreExt, Usage,
     conformance::STRANGE_KEYS,
 };
 use serde_json::{Value, json};
@@ -338,6 +338,12 @@ impl Store for Away {
         self.answer().await
     }
     async fn usage(&self, _: &Namespace) -> Result<Usage> {
+        self.answer().await
+    }
+    async fn namespaces(&self, _: Option<&Namespace>, _: NonZeroU32) -> Result<Namespaces> {
+        self.answer().await
+    }
+    async fn clear(&self, _: &Namespace) -> Result<Usage> {
         self.answer().await
     }
 }

@@ -39,7 +39,96 @@ async fn configuration_and_the_log_arrive() {
     logger.call("print", printed).await.expect("it runs");
     assert_eq!(host.logs().assert_logged(Level::INFO, "out").stream.as_deref(), Some("stdout"));
     assert_eq!(host.logs().assert_logged(Level::WARN, "err").stream.as_deref(), Some("stderr"));
+    // All of it is there when the call is over, and so is what was not said.
     assert_eq!(host.logs().messages().len(), 4, "{:?}", host.logs());
+    host.logs().assert_not_logged(Level::ERROR, "sold out");
+    host.logs().assert_not_logged(Level::WARN, "sold in");
+    logger.call("log", json!(["error", "shop", "sold out", 1])).await.expect("it runs");
+    assert_eq!(host.logs().messages().len(), 5, "{:?}", host.logs());
+}
+
+/// A subscriber that keeps what events say, each with the name of the span that it stands in.
+#[derive(Clone, Default)]
+struct Heard(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Heard {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("nobody panicked").write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A capability that tells the host's log when it is opened.
+struct Telling;
+
+#[runner_core::async_trait]
+impl runner_core::Capability for Telling {
+    type Grant = ();
+    type State = ();
+
+    fn id(&self) -> &str {
+        "telling"
+    }
+
+    fn serves(&self) -> &[&str] {
+        &[]
+    }
+
+    fn listens(&self) -> bool {
+        true
+    }
+
+    fn open(&self, _grant: &(), _call: &runner_core::CallContext) -> runner_core::Result<()> {
+        tracing::debug!("opened for a guest");
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn what_the_host_says_is_heard_by_whoever_listens_to_it_though_the_log_is_collected() {
+    let heard = Heard::default();
+    let writer = heard.clone();
+    let subscriber = tracing_subscriber::fmt().with_max_level(Level::DEBUG).with_writer(move || writer.clone());
+    let _listening = tracing::subscriber::set_default(subscriber.with_ansi(false).finish());
+    let server = runner_test::Server::start().await.expect("it starts");
+    let host = Host::builder().http(&server).capability(Telling).grant("telling", ()).logging();
+    let host = host.build().expect("the host starts");
+    let program = host.load(runner_guests::get("http-client")).await.expect("it loads");
+    let call = program.command(["fetch", "http://elsewhere.example/"]);
+    tracing::Instrument::instrument(call.into_future(), tracing::info_span!("calling", test = 7))
+        .await
+        .expect("it runs");
+    let heard = String::from_utf8(heard.0.lock().expect("nobody panicked").clone()).expect("it is text");
+    let line = |words: &str| heard.lines().find(|line| line.contains(words)).unwrap_or_else(|| panic!("{heard}"));
+    assert!(line("opened for a guest").contains("calling{test=7}"), "{heard}");
+    // Why a request was refused, which the guest is not told.
+    assert!(line("outgoing request: ").contains("elsewhere.example"), "{heard}");
+    // What the guest printed is its own, and collected.
+    host.logs().assert_logged(Level::INFO, "HttpRequestDenied");
+    assert!(!heard.contains("runner_guest"), "{heard}");
+}
+
+#[tokio::test]
+async fn a_secret_for_a_server_that_was_not_opened_is_an_error_by_its_name() {
+    let server = runner_test::Server::start().await.expect("it starts");
+    let other = runner_test::Server::start().await.expect("it starts");
+    for host in [Host::builder(), Host::builder().http(&other), Host::builder().grant("kv", json!({ "stores": {} }))] {
+        let error = host.secret("KEY", "s3cr3t", &server).build().expect_err("nothing could be asked with it");
+        assert!(error.to_string().contains("secret `KEY` is for a server that guests may not ask"), "{error}");
+        assert!(!error.to_string().contains("s3cr3t"), "{error}");
+    }
+    // Opened in either order, by a name, or granted by whoever writes the grant.
+    let own = json!({ "allow": [], "secrets": [{ "name": "KEY", "hosts": ["127.0.0.1"], "plain": true }] });
+    for host in [
+        Host::builder().secret("KEY", "s3cr3t", &server).http(&server),
+        Host::builder().http_as("shop.example", &server).secret("KEY", "s3cr3t", &server),
+        Host::builder().grant("http", own).secret("KEY", "s3cr3t", &server),
+    ] {
+        host.build().expect("the host starts");
+    }
 }
 
 #[tokio::test]

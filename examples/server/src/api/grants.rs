@@ -3,6 +3,7 @@
 use runner_core::Grants;
 use serde::Serialize;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
 use crate::store::{Granted, Stored};
@@ -54,6 +55,20 @@ impl GrantsOf {
         });
         Some(GrantsOf { name: name.to_string(), version, id: stored.id.to_string(), grants, since, before })
     }
+}
+
+/// The entity tag of what a module was granted: the bytes that it has, and what they may use since when.
+pub(crate) fn tag(stored: &Stored) -> String {
+    /// Hexadecimal digits of a hash: nobody gains by finding two grants with the same.
+    const DIGITS: usize = 16;
+    let granted = match &stored.granted {
+        None => "none".to_owned(),
+        Some(Granted { since, text, .. }) => {
+            let hash = Sha256::new().chain_update(since).chain_update(text.as_bytes()).finalize();
+            hash.iter().take(DIGITS / 2).map(|byte| format!("{byte:02x}")).collect()
+        }
+    };
+    format!("\"{}-{granted}\"", stored.id.hex())
 }
 
 /// The names of the secrets that outgoing requests may carry. Their values are told nobody.

@@ -2,6 +2,7 @@
 
 mod example;
 mod grants;
+mod kv;
 mod limits;
 mod module;
 mod object;
@@ -10,7 +11,8 @@ mod problem;
 mod request;
 
 pub(crate) use self::example::{Example, Examples};
-pub(crate) use self::grants::{GrantsOf, SecretNames, schema as grants_schema};
+pub(crate) use self::grants::{GrantsOf, SecretNames, schema as grants_schema, tag as grants_tag};
+pub(crate) use self::kv::{Backend, Backends, NamespaceOf};
 pub(crate) use self::limits::LimitsRequest;
 pub(crate) use self::module::{Module, ModuleList, Wasm};
 pub(crate) use self::object::Object;

@@ -112,12 +112,26 @@ impl From<runner_core::Error> for Problem {
     }
 }
 
+impl From<runner_host_kv::Error> for Problem {
+    fn from(error: runner_host_kv::Error) -> Self {
+        let detail = error.to_string();
+        match error {
+            runner_host_kv::Error::Invalid { .. } => Problem::invalid(detail),
+            error => {
+                tracing::error!(%error, "a key-value store fails");
+                Problem::unavailable(detail)
+            }
+        }
+    }
+}
+
 impl From<store::Error> for Problem {
     fn from(error: store::Error) -> Self {
         let detail = error.to_string();
         match error {
             store::Error::NotFound(_) => Problem::not_found(detail),
             store::Error::InUse { .. } => Problem::new(StatusCode::CONFLICT, "conflict", detail),
+            store::Error::Changed(_) => Problem::new(StatusCode::PRECONDITION_FAILED, "conflict", detail),
             store::Error::Full { .. } | store::Error::NamesTaken { .. } => Problem::exceeded(detail),
             store::Error::Io(cause) => {
                 tracing::error!(error = %cause, "the data directory fails");

@@ -4,6 +4,7 @@ mod examples;
 mod grants;
 mod handler;
 mod invoke;
+mod kv;
 mod modules;
 mod reference;
 mod service;
@@ -36,6 +37,8 @@ pub fn app(server: Server) -> Router {
         .routes(routes!(grants::tell, grants::put, grants::take_back))
         .routes(routes!(grants::schema))
         .routes(routes!(grants::secrets))
+        .routes(routes!(kv::list))
+        .routes(routes!(kv::clear))
         .routes(routes!(examples::list))
         .routes(routes!(examples::bytes))
         .routes(routes!(service::health))

@@ -59,7 +59,7 @@ pub(super) async fn put(
 
 async fn store(shared: &Shared, name: Option<Name>, request: Request) -> Result<(Response, bool), Problem> {
     let held = body::read_module(&shared.bodies, request, shared.executor.bounds().module_bytes).await?;
-    let explained = shared.explain(&held, &Grants::none()).await?;
+    let explained = shared.explain(&held, &Grants::none(), name.as_ref()).await?;
     let (id, kind) = (explained.explanation.id.clone(), explained.explanation.kind.as_str());
     let (stored, is_new) = shared.store.put(name, id, held, kind).await?;
     let explained = match stored.granted {

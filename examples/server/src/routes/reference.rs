@@ -4,6 +4,7 @@ use std::error::Error;
 
 use axum::extract::{FromRequestParts, Query, RawPathParams};
 use http::request::Parts;
+use runner_host_kv::Namespace;
 use serde::de::DeserializeOwned;
 
 use crate::api::Problem;
@@ -17,6 +18,12 @@ pub(super) struct Naming(pub(super) Name);
 
 /// The file that `{file}` names.
 pub(super) struct File(pub(super) String);
+
+/// The name space that `{namespace}` names of `{backend}`.
+pub(super) struct Space {
+    pub(super) backend: String,
+    pub(super) namespace: Namespace,
+}
 
 /// The query, whose unknown and malformed fields are problems.
 pub(super) struct Asked<T>(pub(super) T);
@@ -42,6 +49,16 @@ impl<S: Send + Sync> FromRequestParts<S> for File {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         segment(parts, state, "file").await.map(File)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Space {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let backend = segment(parts, state, "backend").await?;
+        let namespace = Namespace::new(segment(parts, state, "namespace").await?)?;
+        Ok(Space { backend, namespace })
     }
 }
 

@@ -238,9 +238,17 @@ impl Disk {
         Ok(found)
     }
 
-    pub(super) fn grant(&self, reference: &Reference, grants: Grants) -> Result<Stored, Error> {
+    pub(super) fn grant(
+        &self,
+        reference: &Reference,
+        grants: Grants,
+        is_expected: impl FnOnce(&Stored) -> bool,
+    ) -> Result<Stored, Error> {
         let _alone = self.lock();
         let found = self.find(reference)?;
+        if !is_expected(&found) {
+            return Err(Error::Changed(reference.clone()));
+        }
         let lacking = || Error::NotFound(reference.clone());
         let (name, _) = found.label.as_ref().ok_or_else(lacking)?;
         let (dir, file) = (self.files.name_dir(name)?.ok_or_else(lacking)?, grants_file(&found.id));

@@ -22,6 +22,8 @@ pub(crate) enum Error {
     NotFound(Reference),
     #[error("module `{id}` is in use as {by}: delete that first")]
     InUse { id: ModuleId, by: String },
+    #[error("the grants of `{0}`, or its bytes, are not those any more that are expected: look at them again")]
+    Changed(Reference),
     #[error("the server keeps {max} {what} already: delete some")]
     Full { what: &'static str, max: u64 },
     #[error(
@@ -113,9 +115,15 @@ impl Store {
         self.blocking(move |disk| disk.list(after.as_ref(), count)).await
     }
 
-    /// Grants the bytes that a name stands for, in the place of what they were granted under it. Nothing takes it back.
-    pub(crate) async fn grant(&self, reference: Reference, grants: Grants) -> Result<Stored, Error> {
-        self.blocking(move |disk| disk.grant(&reference, grants)).await
+    /// Grants the bytes that a name stands for, in the place of what they were granted under it, where these are as expected.
+    /// Nothing takes it back.
+    pub(crate) async fn grant(
+        &self,
+        reference: Reference,
+        grants: Grants,
+        is_expected: impl FnOnce(&Stored) -> bool + Send + 'static,
+    ) -> Result<Stored, Error> {
+        self.blocking(move |disk| disk.grant(&reference, grants, is_expected)).await
     }
 
     /// The version of the same name, of other bytes, that was granted something last.

@@ -49,13 +49,15 @@ async fn a_module_runs_with_what_it_was_granted_and_not_without() {
     };
     let missing = kv(&stored);
     assert_eq!((&missing["status"], &missing["capability"]), (&json!("missing"), &json!("kv")));
-    let words = r#"grant it with {"kv":{"stores":{"default":{"namespace":"shop"}}}}"#;
+    let words = r#"grant it with {"kv":{"stores":{"default":{"namespace":"counter"}}}}"#;
     assert!(missing["about"].as_str().unwrap().contains(words), "{missing}");
     assert!(missing["items"].as_array().unwrap().contains(&json!("open")), "{missing}");
     let nothing = json!({ "name": "counter", "version": 1, "id": stored["id"], "grants": {} });
     assert_eq!(site.granted("counter").await, nothing);
     let denied = "; `PUT /v1/modules/{ref}/grants` grants it";
     site.count("counter").await.is_problem(403, "denied", denied);
+    site.count("counter").await.is_problem(403, "denied", words);
+    assert_eq!(kv(&site.get("/v1/modules/counter@1").await.json()), missing);
 
     let granted = site.grant("counter", &shop()).await;
     assert_eq!(granted.status, 200, "{granted:?}");
@@ -77,6 +79,21 @@ async fn a_module_runs_with_what_it_was_granted_and_not_without() {
     assert_eq!((taken.status.as_u16(), taken.body.as_str()), (204, ""));
     assert_eq!(site.granted("counter").await, nothing);
     site.count("counter").await.is_problem(403, "denied", denied);
+}
+
+#[tokio::test]
+async fn modules_that_are_granted_what_they_are_told_to_begin_with_share_nothing() {
+    let site = Site::new();
+    for name in ["one", "two"] {
+        let stored = site.put(name, counter()).await;
+        let advice = stored["imports"].as_array().unwrap().iter().find_map(|import| import["advice"].as_str()).unwrap();
+        let (_, grants) = advice.split_once("grant it with ").unwrap();
+        assert_eq!(site.grant(name, &serde_json::from_str(grants).unwrap()).await.status, 200);
+        assert_eq!(site.count(name).await.returned(), 1, "{name}");
+    }
+    // Without a name it is nobody's yet.
+    let (nobody, words) = (site.ask("POST", "/v1/run", counter()).await, r#"{"namespace":"shop"}"#);
+    nobody.is_problem(403, "denied", words);
 }
 
 #[tokio::test]
@@ -120,6 +137,44 @@ async fn grants_belong_to_a_name_and_its_bytes_and_to_nothing_else() {
     let again = site.put("counter", counter()).await;
     assert!(again["imports"].as_array().unwrap().iter().any(|import| import["status"] == "granted"), "{again}");
     assert_eq!(site.count("counter@4").await.returned(), 4);
+}
+
+#[tokio::test]
+async fn what_somebody_else_changed_meanwhile_is_not_granted_over() {
+    let site = Site::new();
+    let tagged = async |method: &str, tag: &str, body: &Value| {
+        let mut asked = request(method, "/v1/modules/counter/grants", body.to_string());
+        asked.headers_mut().insert("if-match", tag.parse().unwrap());
+        site.send(asked).await
+    };
+    let tag = async || site.get("/v1/modules/counter/grants").await.header("etag").to_owned();
+    site.put("counter", counter()).await;
+    let none = tag().await;
+    assert!(none.starts_with('"') && none.ends_with('"'), "{none}");
+    let granted = tagged("PUT", &none, &shop()).await;
+    assert_eq!(granted.status, 200, "{granted:?}");
+    let own = tag().await;
+    assert_eq!((granted.header("etag"), own != none), (own.as_str(), true));
+
+    // Others were granted meanwhile, within the same second too.
+    let other = json!({ "logging": {} });
+    for (method, stale) in [("PUT", none.as_str()), ("DELETE", &none), ("PUT", "\"other\", W/\"weak\""), ("DELETE", "")]
+    {
+        let words = "the grants of `counter`, or its bytes, are not those any more";
+        tagged(method, stale, &other).await.is_problem(412, "conflict", words);
+    }
+    assert_eq!(site.granted("counter").await["grants"], shop());
+    for matching in [format!("\"other\", {own}"), "*".to_owned()] {
+        assert_eq!(tagged("PUT", &matching, &other).await.status, 200);
+        assert_eq!(tagged("PUT", &tag().await, &shop()).await.status, 200);
+    }
+
+    // New bytes under the name, in between looking and granting: they get nothing.
+    let looked_at = tag().await;
+    site.put("counter", other_counter()).await;
+    tagged("PUT", &looked_at, &shop()).await.is_problem(412, "conflict", "look at them again");
+    assert_eq!(site.granted("counter").await["grants"], json!({}));
+    assert_eq!(tagged("DELETE", &tag().await, &json!({})).await.status, 204);
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ mod compilers; // modules that are hard to compile, and the children that do it
 mod examples; // modules to try
 mod grants; // what modules may use, and who has to say so
 mod handlers; // a module's own HTTP handler
+mod kv; // what modules keep by key, seen and removed
 mod page; // the built page
 mod patience; // clients that are slow, and what they are told
 mod process; // the real program: its command line, its end, what outlives it
@@ -19,3 +20,4 @@ mod service; // health, metrics, description
 mod stored; // what is kept: versions, pages, removal, restarts
 mod support;
 mod traces; // spans, as a collector gets them
+mod walks; // what the READMEs show and ask, from an empty folder on

@@ -77,10 +77,9 @@ impl Site {
         let kv =
             Kv::new(SqliteStore::open(data.path().join("kv.sqlite")).unwrap()).backend("memory", MemoryStore::new());
         let secrets = Secrets::new(SECRETS).unwrap();
-        let executor = Lending { http: Http::new().secrets(secrets), kv, config: Config::new([("region", "north")]) }
-            .to(builder)
-            .build()
-            .unwrap();
+        let config = Config::new([("region", "north")]);
+        let lending = Lending { http: Http::new().secrets(secrets), kv: kv.clone(), config };
+        let executor = lending.to(builder).build().unwrap();
         let modules = data.path().join("modules");
         if !modules.exists() {
             std::fs::create_dir(&modules).unwrap();
@@ -89,6 +88,7 @@ impl Site {
             settings: wants.settings,
             executor,
             store: Store::open(dir(&modules), wants.capacity).unwrap(),
+            kv,
             secrets: SECRETS.map(|(name, _)| name.to_owned()).into(),
             page: wants.page,
             guests: wants.guests,

@@ -37,22 +37,28 @@ describe('grants', () => {
 
   test('they are put to one version, digit for digit, and taken back from it', async () => {
     answer = () => json(told);
-    const granted = await client.grant('shop@2', { kv: { limits: { bytes: 2n ** 63n } } });
-    expect(granted.grants).toEqual({ kv: {} });
+    const granted = await client.grant('shop@2', { kv: { limits: { bytes: 2n ** 63n } } }, '"a-none"');
+    expect([granted.grants, granted.tag]).toEqual([{ kv: {} }, null]);
     expect([sent[0]?.url, sent[0]?.init.method]).toEqual([
       'http://server.test/v1/modules/shop@2/grants',
       'PUT',
     ]);
     expect(sent[0]?.init.body).toBe('{ "kv": { "limits": { "bytes": 9223372036854775808 } } }');
-    expect(header('content-type')).toBe('application/json');
+    expect([header('content-type'), header('if-match')]).toEqual(['application/json', '"a-none"']);
     answer = () => new Response(null, { status: 204 });
-    await client.takeBack('shop@2');
+    await client.takeBack('shop@2', '"a-1"');
+    expect(new Headers(sent[1]?.init.headers).get('if-match')).toBe('"a-1"');
     expect([sent[1]?.url, sent[1]?.init.method]).toEqual([sent[0]?.url, 'DELETE']);
+  });
+
+  test('they come with their tag', async () => {
+    answer = () => new Response(told, { headers: { 'content-type': 'application/json', etag: '"a-2"' } });
+    expect((await client.granted('shop@2')).tag).toBe('"a-2"');
   });
 
   test('what does not fit comes as the server’s own words', async () => {
     answer = () => json('{"kind": "invalid", "title": "Bad Request", "detail": "no such capability"}', 400);
-    const problem = await problemOf(client.grant('shop@2', { files: {} }));
+    const problem = await problemOf(client.grant('shop@2', { files: {} }, null));
     expect([problem.kind, problem.detail]).toEqual(['invalid', 'no such capability']);
   });
 

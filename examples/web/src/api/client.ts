@@ -93,17 +93,17 @@ export class Client {
     return this.json(decodeGranted, `/v1/modules/${encodeRef(ref)}/grants`);
   }
 
-  /** Grants this, in the place of what was granted. */
-  grant(ref: string, grants: JsonObject): Promise<Granted> {
+  /** Grants this, in the place of what was granted, where that is still what its tag stands for. */
+  grant(ref: string, grants: JsonObject, tag: string | null): Promise<Granted> {
     return this.json(decodeGranted, `/v1/modules/${encodeRef(ref)}/grants`, {
       method: 'PUT',
-      headers: { 'content-type': 'application/json' },
+      headers: { 'content-type': 'application/json', ...matching(tag) },
       body: printFlat(grants),
     });
   }
 
-  async takeBack(ref: string): Promise<void> {
-    await this.send(`/v1/modules/${encodeRef(ref)}/grants`, { method: 'DELETE' });
+  async takeBack(ref: string, tag: string | null): Promise<void> {
+    await this.send(`/v1/modules/${encodeRef(ref)}/grants`, { method: 'DELETE', headers: matching(tag) });
   }
 
   async lending(): Promise<Lending> {
@@ -160,7 +160,11 @@ export class Client {
     );
   }
 
-  private async json<T>(read: (json: Json) => T, path: string, init: RequestInit = {}): Promise<T> {
+  private async json<T>(
+    read: (json: Json, headers: Headers) => T,
+    path: string,
+    init: RequestInit = {},
+  ): Promise<T> {
     const response = await this.send(path, init);
     const json = jsonIn(await this.whole(() => response.text()));
     if (json === undefined) {
@@ -168,7 +172,7 @@ export class Client {
       throw new ApiError(notRunner(this.server.address, type));
     }
     try {
-      return read(json);
+      return read(json, response.headers);
     } catch (error) {
       if (error instanceof DecodeError) throw new ApiError(notRunner(this.server.address, error.message));
       throw error;
@@ -203,6 +207,10 @@ export class Client {
       throw new ApiError(unreachable(this.server.address, location.href));
     }
   }
+}
+
+function matching(tag: string | null): Record<string, string> {
+  return tag === null ? {} : { 'if-match': tag };
 }
 
 function upload(method: string, body: Uint8Array<ArrayBuffer>, isText: boolean): RequestInit {

@@ -86,13 +86,17 @@ test('an example that works with grants says which, and the name to store it und
 
 test('grants, with and without what other bytes had', () => {
   const read = (more: string) =>
-    decodeGranted(parseJson(`{"name": "shop", "version": 2, "id": "sha256:ab", "grants": {}${more}}`));
+    decodeGranted(
+      parseJson(`{"name": "shop", "version": 2, "id": "sha256:ab", "grants": {}${more}}`),
+      new Headers(),
+    );
   expect(read('')).toEqual({
     name: 'shop',
     version: 2,
     id: 'sha256:ab',
     grants: {},
     since: null,
+    tag: null,
     before: null,
   });
   const before =

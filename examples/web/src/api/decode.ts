@@ -42,7 +42,7 @@ export function decodeExamples(json: Json): Example[] {
   });
 }
 
-export function decodeGranted(json: Json): Granted {
+export function decodeGranted(json: Json, headers: Headers): Granted {
   const from = object(json, 'grants');
   const before = isObject(from.before) ? from.before : null;
   return {
@@ -51,6 +51,7 @@ export function decodeGranted(json: Json): Granted {
     id: text(from, 'id'),
     grants: object(from.grants, 'grants'),
     since: maybeText(from, 'since'),
+    tag: headers.get('etag'),
     before: before && {
       version: number(before, 'version'),
       id: text(before, 'id'),

@@ -32,7 +32,7 @@ const SCHEMA = `{
     },
     "http.Scheme": { "oneOf": [{ "const": "https" }, { "const": "http" }], "description": "How it travels." },
     "http.Caps": { "type": "object", "properties": { "total_ms": { "type": ["integer", "null"] } } },
-    "kv.Store": { "type": "object", "properties": { "mode": { "enum": ["a", "b"] }, "below": { "$ref": "#/$defs/kv.Store" } } }
+    "kv.Store": { "type": "object", "properties": { "mode": { "enum": ["a", "b"] }, "space": { "type": "string", "x-program-name": true }, "below": { "$ref": "#/$defs/kv.Store" } } }
   }
 }`;
 
@@ -68,7 +68,8 @@ test('a field says its type, its default and whether it is needed, through refer
   });
   expect(fieldAt('caps')).toMatchObject({ type: 'object', about: 'Numbers.' });
   expect(fieldAt('stores')).toMatchObject({ type: 'object: for each name an object', required: true });
-  expect(fieldAt('stores.*.mode')?.type).toBe('"a" or "b"');
+  expect(fieldAt('stores.*.mode')).toMatchObject({ type: '"a" or "b"', named: false });
+  expect(fieldAt('stores.*.space')?.named).toBe(true);
 });
 
 test('a schema that refers to itself ends', () => {

@@ -32,6 +32,7 @@ function fieldsIn(schema: JsonObject, definitions: JsonObject, path: string, lev
         required: required.includes(name),
         default: field.default,
         about: aboutOf(field),
+        named: field['x-program-name'] === true,
       },
       ...fieldsIn(field, definitions, at, level + 1),
     ];

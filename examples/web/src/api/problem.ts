@@ -44,8 +44,8 @@ const KINDS: Record<string, { title: string; advice: string }> = {
     advice: 'Wait a moment, then try again.',
   },
   conflict: {
-    title: 'It is in use',
-    advice: 'Someone else may have changed the same thing. Try again.',
+    title: 'It is in use, or was changed',
+    advice: 'Someone else may have changed the same thing. Look at it as it is now. Try again.',
   },
   internal: {
     title: 'The server failed',
@@ -68,6 +68,7 @@ const KIND_OF_STATUS: Record<number, string> = {
   403: 'forbidden',
   404: 'not_found',
   409: 'conflict',
+  412: 'conflict',
   413: 'exceeded',
   422: 'invalid',
   429: 'unavailable',

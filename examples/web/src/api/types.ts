@@ -51,6 +51,8 @@ export interface Granted {
   /** For each capability's id its grant. */
   grants: JsonObject;
   since: string | null;
+  /** Stands for exactly this; null from a server that does not say. */
+  tag: string | null;
   /** What other bytes under the name were granted last. */
   before: { version: number; id: string; grants: JsonObject; since: string } | null;
 }
@@ -75,6 +77,8 @@ export interface GrantField {
   required: boolean;
   default: Json | undefined;
   about: string;
+  /** What modules share where they are granted the same: in an example it is the module's own name. */
+  named: boolean;
 }
 
 export interface Example {

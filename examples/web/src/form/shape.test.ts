@@ -7,6 +7,8 @@ const U64 = { kind: 'wide', min: 0n, max: 2n ** 64n - 1n, quoted: true } as cons
 const S32 = { kind: 'integer', min: -2147483648, max: 2147483647 } as const;
 const U8 = { kind: 'integer', min: 0, max: 255 } as const;
 
+const tagged = (kind: string, more = {}) => schema.record({ kind: { type: 'string', const: kind }, ...more });
+
 const CASES: [string, unknown, Shape][] = [
   ['s32', schema.s32, S32],
   ['s64', schema.s64, S64],
@@ -64,6 +66,45 @@ const CASES: [string, unknown, Shape][] = [
   ['several types at once', { type: ['integer', 'string'] }, { kind: 'any' }],
   ['something that has no JSON form', { not: {} }, { kind: 'any' }],
   ['no schema at all', undefined, { kind: 'any' }],
+  // #[serde(tag = "kind")]: alone, with fields beside the tag, with another type's.
+  ['an enum with its tag inside', { oneOf: [tagged('circle'), tagged('square')] }, { kind: 'any' }],
+  ['one case with its tag inside', { oneOf: [tagged('circle')] }, { kind: 'any' }],
+  ['a tag beside fields', { oneOf: [tagged('circle'), tagged('at', { x: schema.s32 })] }, { kind: 'any' }],
+  ['a tag beside a reference', { oneOf: [{ ...tagged('circle'), $ref: '#/$defs/Circle' }] }, { kind: 'any' }],
+  [
+    'two cases of one name',
+    { oneOf: [schema.record({ a: schema.s32 }), schema.record({ a: schema.bool })] },
+    { kind: 'any' },
+  ],
+  // A record in which an enum is flattened.
+  [
+    'a record with cases',
+    { ...schema.record({ id: schema.s32 }), oneOf: [schema.record({ a: schema.s32 })] },
+    { kind: 'any' },
+  ],
+  ['a reference', { $ref: '#/prefixItems/0/properties/next' }, { kind: 'any' }],
+  [
+    'a reference beside fields',
+    { ...schema.record({ a: schema.s32 }), $ref: '#/$defs/Base' },
+    { kind: 'any' },
+  ],
+  ['parts of a whole', { type: 'object', allOf: [schema.record({ a: schema.s32 })] }, { kind: 'any' }],
+  [
+    'a type that holds itself',
+    schema.record({
+      value: schema.bool,
+      next: schema.option({ $ref: '#/prefixItems/0' }),
+      all: schema.list({ $ref: '#' }),
+    }),
+    {
+      kind: 'record',
+      fields: [
+        { name: 'value', shape: { kind: 'bool' } },
+        { name: 'next', shape: { kind: 'option', inner: { kind: 'any' }, nested: false } },
+        { name: 'all', shape: { kind: 'list', item: { kind: 'any' } } },
+      ],
+    },
+  ],
   ['alternatives of no known kind', { anyOf: [{ type: 'string' }, { type: 'boolean' }] }, { kind: 'any' }],
 ];
 

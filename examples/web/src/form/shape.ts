@@ -34,10 +34,16 @@ const FIXED_ITEMS_MAX = 64;
 const S64 = { min: -(2n ** 63n), max: 2n ** 63n - 1n };
 const U64 = { min: 0n, max: 2n ** 64n - 1n };
 
+// What stands elsewhere, or is said in parts, says more than what stands beside it: a form of that alone would lack it.
+const ELSEWHERE = ['$ref', '$dynamicRef', 'allOf', 'if', 'not'];
+
 export function shapeOf(schema: unknown): Shape {
-  if (!isSchema(schema)) return { kind: 'any' };
+  if (!isSchema(schema) || ELSEWHERE.some((key) => key in schema)) return { kind: 'any' };
   const alternatives = schema.anyOf ?? schema.oneOf;
-  if (Array.isArray(alternatives)) return shapeOfAlternatives(alternatives.filter(isSchema));
+  if (Array.isArray(alternatives)) {
+    // An enum of Rust's that is flattened into a record: the record is more than its cases.
+    return 'properties' in schema ? { kind: 'any' } : shapeOfAlternatives(alternatives.filter(isSchema));
+  }
   const names = strings(schema.enum);
   if (names !== null) return { kind: 'enum', names };
   // As a task's schema has an option.
@@ -80,8 +86,10 @@ function shapeOfAlternatives(all: Schema[]): Shape {
     if (byType('array') && isSchema(object?.properties) && 'base64' in object.properties)
       return { kind: 'bytes' };
   }
-  const cases = all.map(caseOf);
-  return cases.length > 0 && cases.every((one) => one !== null)
+  const cases = all.map(caseOf).filter((one) => one !== null);
+  const names = new Set(cases.map(({ name }) => name));
+  // Two cases of one name are told apart by something else than their names.
+  return all.length > 0 && cases.length === all.length && names.size === all.length
     ? { kind: 'variant', cases }
     : { kind: 'any' };
 }
@@ -99,7 +107,11 @@ function caseOf(schema: Schema): Case | null {
   if (typeof schema.const === 'string') return { name: schema.const, payload: null };
   if (!isSchema(schema.properties)) return null;
   const [only, ...others] = Object.entries(schema.properties);
-  return only !== undefined && others.length === 0 ? { name: only[0], payload: shapeOf(only[1]) } : null;
+  if (only === undefined || others.length > 0) return null;
+  const [name, payload] = only;
+  // `{"kind": "circle"}`: the value names the case, not the key.
+  if ('$ref' in schema || (isSchema(payload) && 'const' in payload)) return null;
+  return { name, payload: shapeOf(payload) };
 }
 
 function shapeOfInteger(schema: Schema): Shape {

@@ -68,7 +68,7 @@ export class Granting {
     if (known?.state !== 'ready') return;
     const lendable = lending?.state === 'ready' ? lending.value : null;
     const before = grantText(grantDrafts[ref], known.value);
-    const put = withGrant(before, id, exampleOf(lendable, id));
+    const put = withGrant(before, id, exampleOf(lendable, id, module));
     if ('fault' in put) {
       this.around.say(`${put.fault} Correct it first.`);
     } else if (put.text === before) {
@@ -88,9 +88,11 @@ export class Granting {
     }
     const ref = refOf(module);
     try {
-      await this.client.grant(ref, read.grants);
+      await this.client.grant(ref, read.grants, this.tagOf(ref));
     } catch (error) {
       const problem = this.around.problemOf(error);
+      // Somebody else was faster: what holds now stands beside what was written.
+      if (problem.kind === 'conflict') await this.refresh(module);
       this.draft(module, { text, origin: 'typed', problem });
       this.around.say(`Not granted. ${problem.detail}`);
       return false;
@@ -104,7 +106,7 @@ export class Granting {
   /** Grants to these bytes what others had; what is in the editor stays there. */
   async confirm(module: Module, grants: JsonObject): Promise<Problem | null> {
     return this.attempt(module, true, `Granted to ${labelOf(this.store.get(), module)}`, () =>
-      this.client.grant(refOf(module), grants),
+      this.client.grant(refOf(module), grants, this.tagOf(refOf(module))),
     );
   }
 
@@ -113,7 +115,7 @@ export class Granting {
       module,
       false,
       `${labelOf(this.store.get(), module)} is granted nothing any more`,
-      () => this.client.takeBack(refOf(module)),
+      () => this.client.takeBack(refOf(module), this.tagOf(refOf(module))),
     );
   }
 
@@ -121,6 +123,12 @@ export class Granting {
   async refresh(module: Module): Promise<void> {
     if (module.name === null) return;
     await this.told(module, true, null).catch((error: unknown) => this.around.problemOf(error));
+  }
+
+  /** What the visitor looks at, and means by what he does. */
+  private tagOf(ref: string): string | null {
+    const known = this.store.get().granted[ref];
+    return known?.state === 'ready' ? known.value.tag : null;
   }
 
   private async attempt(
@@ -134,7 +142,9 @@ export class Granting {
       await this.told(module, keepDraft, done);
       return null;
     } catch (error) {
-      return this.around.problemOf(error);
+      const problem = this.around.problemOf(error);
+      if (problem.kind === 'conflict') await this.refresh(module);
+      return problem;
     }
   }
 

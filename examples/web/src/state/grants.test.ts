@@ -26,6 +26,7 @@ const granted: Granted = {
   id: 'sha256:1',
   grants: { kv: {} },
   since: null,
+  tag: null,
   before: null,
 };
 
@@ -97,14 +98,42 @@ test('an example goes beside what stands there, and never over it', () => {
   expect(withGrant('{', 'kv', {})).toHaveProperty('fault');
 });
 
-test('an example is the schema’s, or an empty grant', () => {
+test('an example is the schema’s, in the name of the module where it has one, or an empty grant', () => {
+  const field = (path: string, named: boolean) => ({
+    path,
+    type: 'string',
+    required: true,
+    default: undefined,
+    about: '',
+    named,
+  });
+  const stores = (namespace: string) => ({
+    stores: { default: { namespace, backend: 'shop' } },
+    files: [namespace],
+  });
   const lending = {
-    capabilities: [{ id: 'kv', about: '', example: { stores: {} }, fields: [] }],
+    capabilities: [
+      {
+        id: 'kv',
+        about: '',
+        example: stores('shop'),
+        fields: [
+          field('stores.*.namespace', true),
+          field('stores.*.backend', false),
+          field('files[]', true),
+          field('namespace', true),
+        ],
+      },
+    ],
     secrets: [],
   };
-  expect(exampleOf(lending, 'kv')).toEqual({ stores: {} });
-  expect(exampleOf(lending, 'http')).toEqual({});
-  expect(exampleOf(null, 'kv')).toEqual({});
+  expect(exampleOf(lending, 'kv', { name: null })).toEqual(stores('shop'));
+  expect(exampleOf(lending, 'kv', { name: 'visits' })).toEqual({
+    stores: { default: { namespace: 'visits', backend: 'shop' } },
+    files: ['visits'],
+  });
+  expect(exampleOf(lending, 'http', { name: 'visits' })).toEqual({});
+  expect(exampleOf(null, 'kv', { name: 'visits' })).toEqual({});
 });
 
 test('grants are the same whatever the order of their fields, not of their rules', () => {

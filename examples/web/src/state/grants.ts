@@ -1,7 +1,7 @@
 // What a module asks for and what it was granted: how imports are grouped, and grants while they are being written, as
 // JSON text. Pure; the server says what fits.
 import type { Problem } from '../api/problem';
-import type { Granted, Import, Lending, Module } from '../api/types';
+import type { Capability, Granted, Import, Lending, Module } from '../api/types';
 import {
   isObject,
   type Json,
@@ -104,9 +104,36 @@ export function withGrant(text: string, id: string, grant: Json): { text: string
   return { text: printGrants({ ...read.grants, [id]: grant }) };
 }
 
-/** What the schema has as an example for a capability, or an empty grant. */
-export function exampleOf(lending: Lending | null, id: string): Json {
-  return lending?.capabilities.find((capability) => capability.id === id)?.example ?? {};
+/** What a module's grant for a capability begins with: the schema's example in the module's name, or an empty grant. */
+export function exampleOf(lending: Lending | null, id: string, { name }: Pick<Module, 'name'>): Json {
+  const capability = lending?.capabilities.find((capability) => capability.id === id);
+  if (capability?.example == null) return {};
+  return name === null ? capability.example : inNameOf(name, capability.example, namedFields(capability));
+}
+
+/** The fields of a grant that have the module's name, by their paths. */
+export function namedFields({ fields }: Capability): string[] {
+  return fields.filter(({ named }) => named).map(({ path }) => path);
+}
+
+/** `at` is where this stands, once by each way in which a field's path may say so. */
+function inNameOf(name: string, json: Json, named: string[], at: string[] = ['']): Json {
+  if (typeof json === 'string') return at.some((path) => named.includes(path)) ? name : json;
+  if (Array.isArray(json))
+    return json.map((item) =>
+      inNameOf(
+        name,
+        item,
+        named,
+        at.map((path) => `${path}[]`),
+      ),
+    );
+  if (!isObject(json)) return json;
+  const below = (key: string) =>
+    at.flatMap((path) => [key, '*'].map((part) => (path === '' ? part : `${path}.${part}`)));
+  return Object.fromEntries(
+    Object.entries(json).map(([key, value]) => [key, inNameOf(name, value, named, below(key))]),
+  );
 }
 
 /** The order of fields is no difference. */

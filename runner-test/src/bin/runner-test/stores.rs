@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use runner_host_kv::{
-    Change, Done, Entry, Key, MemoryStore, Namespace, Page, Quota, Result, Store, Usage, async_trait,
+    Change, Done, Entry, Key, MemoryStore, Namespace, Namespaces, Page, Quota, Result, Store, Usage, async_trait,
 };
 
 /// A store in memory that can be begun anew. Clones are the same store.
@@ -47,5 +47,13 @@ impl Store for Renewed {
 
     async fn usage(&self, namespace: &Namespace) -> Result<Usage> {
         self.now().usage(namespace).await
+    }
+
+    async fn namespaces(&self, after: Option<&Namespace>, limit: NonZeroU32) -> Result<Namespaces> {
+        self.now().namespaces(after, limit).await
+    }
+
+    async fn clear(&self, namespace: &Namespace) -> Result<Usage> {
+        self.now().clear(namespace).await
     }
 }

@@ -21,7 +21,9 @@ const FORM_BYTES: usize = 16 << 10;
 #[runner::http]
 async fn handle(request: Request) -> Result<Response, Failure> {
     match (request.method(), request.uri().path()) {
-        (&Method::GET | &Method::HEAD, "/") => page(),
+        // To look whether it is there is no visit.
+        (&Method::HEAD, "/") => page(&kv::open("default")?),
+        (&Method::GET, "/") => visited(&kv::open("default")?),
         (&Method::POST, "/") => sign(request).await,
         (_, "/") => not_allowed("GET, HEAD, POST"),
         (&Method::GET | &Method::HEAD, "/counters") => counters(),
@@ -30,14 +32,20 @@ async fn handle(request: Request) -> Result<Response, Failure> {
     }
 }
 
-fn page() -> Result<Response, Failure> {
-    let store = kv::open("default")?;
-    let visits = store.increment("visits", 1)?;
-    // What it is at: adding nothing changes nothing.
-    let last = store.increment("entries", 0)?;
+fn visited(store: &kv::Store) -> Result<Response, Failure> {
+    match store.increment("visits", 1) {
+        // One that is full counts no more, and shows what it has.
+        Err(error) if error.kind() == kv::ErrorKind::Full => {}
+        counted => _ = counted?,
+    }
+    page(store)
+}
+
+fn page(store: &kv::Store) -> Result<Response, Failure> {
+    let (visits, last) = (number(store, "visits")?, number(store, "entries")?);
     let mut entries = String::new();
     for number in ((last - SHOWN).max(0) + 1..=last).rev() {
-        // One that is still being written is none.
+        // One that was taken back is none.
         let Some(Entry { name, text }) = store.get_json(&key(number))? else { continue };
         entries += &format!("<li><b>{}</b>: {}</li>\n", escaped(&name), escaped(&text));
     }
@@ -68,10 +76,30 @@ async fn sign(request: Request) -> Result<Response, Failure> {
         }
     }
     let store = kv::open("default")?;
-    let number = store.increment("entries", 1)?;
-    store.set_json(&key(number), &entry)?;
+    keep(&store, &entry)?;
     // To the page, by GET: to load it again signs nothing.
     Ok(Response::builder().status(StatusCode::SEE_OTHER).header(header::LOCATION, "/").body("".into())?)
+}
+
+/// Writes an entry under the next number, and then counts it: what the store has no room for moves nothing that is shown.
+fn keep(store: &kv::Store, entry: &Entry) -> Result<(), Failure> {
+    let entry = serde_json::to_vec(entry)?;
+    let mut own = number(store, "entries")? + 1;
+    // Somebody who signs at the same time has this one.
+    while !store.insert(&key(own), &entry)? {
+        own += 1;
+    }
+    let counted = store.update_json("entries", |last: Option<i64>| last.unwrap_or(0).max(own));
+    if let Err(error) = counted {
+        store.delete(&key(own))?;
+        return Err(error.into());
+    }
+    Ok(())
+}
+
+/// What a counter is at.
+fn number(store: &kv::Store, counter: &str) -> kv::Result<i64> {
+    Ok(store.get_json(counter)?.unwrap_or(0))
 }
 
 fn counters() -> Result<Response, Failure> {
@@ -81,7 +109,7 @@ fn counters() -> Result<Response, Failure> {
         entries: i64,
     }
     let store = kv::open("default")?;
-    Json(Counters { visits: store.increment("visits", 0)?, entries: store.increment("entries", 0)? }).reply()
+    Json(Counters { visits: number(&store, "visits")?, entries: number(&store, "entries")? }).reply()
 }
 
 fn not_allowed(allowed: &'static str) -> Result<Response, Failure> {

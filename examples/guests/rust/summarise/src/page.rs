@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-/// Letters kept of a word, and of a title: what is longer is neither.
-const WORD_LETTERS: usize = 40;
-const TITLE_LETTERS: usize = 200;
+/// Bytes from which on a word, a title or the name of a tag grows no more: what is longer is known by its beginning.
+const WORD_BYTES: usize = 40;
+const TITLE_BYTES: usize = 200;
 /// Different words that are counted one by one. Those that come after so many others are only counted together.
 const WORDS_KEPT: usize = 20_000;
 /// Letters of the shortest word that says something of a page.
@@ -119,7 +119,7 @@ impl Page {
                 '>' => self.end_tag(),
                 letter if letter.is_whitespace() => self.place = Place::Attributes(None),
                 letter => {
-                    if self.tag.len() < WORD_LETTERS {
+                    if self.tag.len() < WORD_BYTES {
                         self.tag.push(letter.to_ascii_lowercase());
                     }
                     if self.tag == "!--" {
@@ -140,7 +140,7 @@ impl Page {
             },
             Place::Comment(dashes) => {
                 self.place = match letter {
-                    '-' => Place::Comment(dashes + 1),
+                    '-' => Place::Comment(dashes.saturating_add(1)),
                     '>' if dashes >= 2 => Place::Text,
                     _ => Place::Comment(0),
                 }
@@ -180,19 +180,19 @@ impl Page {
             return;
         }
         if self.is_title {
-            if self.title.len() < TITLE_LETTERS {
+            if self.title.len() < TITLE_BYTES {
                 self.title.push(letter);
             }
             return;
         }
-        match letter {
-            letter if letter.is_alphanumeric() => {
-                if self.word.len() < WORD_LETTERS {
-                    self.word.extend(letter.to_lowercase());
-                }
+        let is_in_word = matches!(letter, '\'' | '’') && !self.word.is_empty();
+        if !letter.is_alphanumeric() && !is_in_word {
+            self.end_word();
+        } else if self.word.len() < WORD_BYTES {
+            match is_in_word {
+                true => self.word.push('\''),
+                false => self.word.extend(letter.to_lowercase()),
             }
-            '\'' | '’' if !self.word.is_empty() => self.word.push('\''),
-            _ => self.end_word(),
         }
     }
 

@@ -54,7 +54,8 @@ async fn notify(event: Event) -> Result<Delivered, Failure> {
     if status.is_success() {
         return Ok(Delivered { status: status.as_u16(), attempt });
     }
-    let said = response.into_body().chunk().await?.unwrap_or_default();
+    // The status counts, whatever becomes of the words behind it.
+    let said = response.into_body().chunk().await.ok().flatten().unwrap_or_default();
     let said = String::from_utf8_lossy(&said[..said.len().min(SHOWN_BYTES)]).into_owned();
     let message = format!("the webhook answered {status}: {said}");
     let busy = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_EARLY, StatusCode::TOO_MANY_REQUESTS];
