@@ -329,8 +329,10 @@ impl Writer {
 
     /// Does a group of jobs in one transaction, and answers when it is on disk.
     fn commit(&mut self, jobs: impl Iterator<Item = Job>) {
-        let now = self.clock.now_ms();
         let mut transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate);
+        // Not before the lock is held, which may take seconds: a value would end too early, and be behind what another
+        // process has written meanwhile.
+        let now = self.clock.now_ms();
         let answers: Vec<Answer> = jobs
             .map(|job| match job {
                 Job::Apply { namespace, changes, quota, reply } => {
