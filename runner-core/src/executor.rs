@@ -127,7 +127,7 @@ impl Executor {
                 .map(|import| Need {
                     name: import.name.clone(),
                     items: import.items.clone(),
-                    service: link::service(import, code.surface.kind, &self.0.lenders, grants),
+                    service: link::explained(import, code.surface.kind, &self.0.lenders, grants),
                 })
                 .collect(),
         })
@@ -419,6 +419,7 @@ impl fmt::Display for Explanation {
             write!(f, "  import {}: {}", need.name, need.service.as_str())?;
             match &need.service {
                 Service::Granted { capability } => writeln!(f, " (capability `{capability}`)")?,
+                Service::Broken { capability, reason } => writeln!(f, " (capability `{capability}`: {reason})")?,
                 Service::Missing { advice, .. } => writeln!(f, " ({advice})")?,
                 Service::Closed { advice: Some(advice), .. } => writeln!(f, " ({advice})")?,
                 Service::Provided | Service::Closed { .. } => writeln!(f)?,
