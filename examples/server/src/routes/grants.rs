@@ -96,8 +96,8 @@ async fn told(shared: &Shared, stored: Stored) -> Result<Json<GrantsOf>, Problem
         None => shared.store.granted_before(&stored).await?,
         Some(_) => None,
     };
-    let told =
-        GrantsOf::new(stored, before).ok_or_else(|| Problem::internal("the module was found without its name"))?;
+    let told = GrantsOf::new(stored, before, |grants| shared.executor.check(grants))
+        .ok_or_else(|| Problem::internal("the module was found without its name"))?;
     Ok(Json(told))
 }
 
