@@ -26,6 +26,7 @@ const granted: Granted = {
   id: 'sha256:1',
   grants: { kv: {} },
   since: null,
+  broken: {},
   before: null,
 };
 
@@ -38,6 +39,7 @@ test('imports are grouped by what is to be done, and in a group by who would ser
     asks('config', 'missing', 'config'),
     asks('atomics', 'missing', 'kv'),
     asks('logging', 'granted', 'logging'),
+    asks('secrets', 'broken', 'http'),
   ]);
   const shown = groups.map(({ id, count, parts }) => [
     id,
@@ -45,6 +47,7 @@ test('imports are grouped by what is to be done, and in a group by who would ser
     parts.map(({ capability, imports }) => `${capability}: ${imports.map(({ name }) => name)}`),
   ]);
   expect(shown).toEqual([
+    ['broken', 1, ['http: secrets']],
     ['needed', 3, ['kv: store,atomics', 'config: config']],
     ['unserved', 1, ['null: env']],
     ['granted', 1, ['logging: logging']],

@@ -107,6 +107,7 @@ const granted = (version: number, id: string): Granted => ({
   id,
   grants: { kv: {} },
   since: 'now',
+  broken: {},
   before: null,
 });
 
