@@ -224,5 +224,11 @@ pub(crate) fn within_output(session: &Session, ending: Ending<Option<Ending>>) -
 /// The outcome of a call whose input is over its limit: nothing ran.
 pub(crate) fn refused(program: &Program, limits: &Limits) -> Outcome {
     let limit = limits.allowed(LimitKind::Input, program.executor().bounds());
-    Outcome { ending: Ending::Exhausted(limit), usage: Usage::default(), stdout: Vec::new(), stderr: Vec::new() }
+    Outcome {
+        call_id: program.executor().next_call(),
+        ending: Ending::Exhausted(limit),
+        usage: Usage::default(),
+        stdout: Vec::new(),
+        stderr: Vec::new(),
+    }
 }

@@ -406,6 +406,7 @@ impl fmt::Display for Explanation {
             write!(f, "  import {}: {}", need.name, need.service.as_str())?;
             match &need.service {
                 Service::Granted { capability } => writeln!(f, " (capability `{capability}`)")?,
+                Service::Broken { capability, reason } => writeln!(f, " (capability `{capability}`: {reason})")?,
                 Service::Missing { advice, .. } => writeln!(f, " ({advice})")?,
                 Service::Closed { advice: Some(advice), .. } => writeln!(f, " ({advice})")?,
                 Service::Provided | Service::Closed { .. } => writeln!(f)?,
@@ -494,7 +495,7 @@ impl<'a> Explain<'a> {
                 .map(|import| Need {
                     name: import.name.clone(),
                     items: import.items.clone(),
-                    service: link::service(import, kind, lenders, self.grants, self.name),
+                    service: link::explained(import, kind, lenders, self.grants, self.name),
                 })
                 .collect(),
         })

@@ -67,6 +67,7 @@ pub enum HttpReply {
 
 /// How an answered call ends: awaited for its usage, or dropped by those who do not care.
 pub struct HttpEnded {
+    call_id: u64,
     ended: oneshot::Receiver<Ended>,
     tally: Arc<Tally>,
     /// Where no capability was told how the call ended.
@@ -79,6 +80,11 @@ pub struct HttpEnded {
 type Ended = Result<(Outcome<()>, Option<Box<Instance>>)>;
 
 impl HttpEnded {
+    /// The call's id, before it has ended: see [`Outcome::call_id`].
+    pub fn call_id(&self) -> u64 {
+        self.call_id
+    }
+
     /// Waits for the guest's end. Where the body was dropped before its end, that is [`Ending::Cancelled`].
     ///
     /// A body may turn out too long only when it is read, after the guest has ended: the reader has the error. The ending
@@ -241,7 +247,7 @@ where
     let asked_for_head = request.method() == Method::HEAD;
     let session = guest.session();
     let holds = session.program.loans().iter().any(|loan| loan.commits);
-    let tally = Arc::clone(&session.tally);
+    let (tally, call_id) = (Arc::clone(&session.tally), session.call_id());
     let output = session.limits.allowed(LimitKind::Output, session.program.executor().bounds());
     // Only capabilities are told how the call ended, and need to know what became of the answer.
     let is_lent = !session.program.loans().is_empty();
@@ -297,7 +303,7 @@ where
         let reading = reading.filter(|_| !is_empty);
         let body = Body { body, tally: Some(Arc::clone(&tally)), left: length, guest, _reading: reading, broken: None };
         let response = Response::from_parts(head, body);
-        return Ok(HttpReply::Answered { response, ended: HttpEnded { ended, tally, output, read } });
+        return Ok(HttpReply::Answered { response, ended: HttpEnded { call_id, ended, tally, output, read } });
     }
     // Taken in whole while the guest writes it: only what is whole is committed.
     let tallied = Some(Arc::clone(&tally));
@@ -312,7 +318,7 @@ where
             let (end, ended) = oneshot::channel();
             let _ = end.send(Ok((outcome, instance)));
             let response = Response::from_parts(head, Body::whole(bytes, trailers));
-            Ok(HttpReply::Answered { response, ended: HttpEnded { ended, tally, output, read: None } })
+            Ok(HttpReply::Answered { response, ended: HttpEnded { call_id, ended, tally, output, read: None } })
         }
         _ => Ok(HttpReply::Unanswered(outcome)),
     }

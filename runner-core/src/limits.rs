@@ -30,12 +30,13 @@ pub struct Limits {
     pub fuel: u64,
     /// Calls from the guest into the host; the one that goes over is the last. Default 10 million.
     pub host_calls: u64,
-    /// Bytes that capabilities move for the guest, both ways together; one host call takes no more than 128 MiB from the
+    /// Bytes that capabilities move for the guest, both ways together, URLs and headers among them; one host call takes no more than 128 MiB from the
     /// guest. Default 1 GiB.
     pub host_bytes: u64,
     /// Resources (streams, pollables, files, requests, ..) that a component holds open at once. Default 1,000. One that is
     /// made of another, as a pollable is of its stream, may count twice.
-    /// The host holds up to 128 KiB for each.
+    /// The host holds up to 256 KiB for each; for a response from outside, as much more as a grant allows its headers over
+    /// 64 KiB.
     pub handles: u32,
     /// Arguments, environment, standard input and HTTP request (method, address, headers and body) together. Default 16 MiB.
     /// Arguments of typed calls are not weighed: they are the caller's own values, and the guest's memory is their limit.

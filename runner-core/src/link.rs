@@ -34,6 +34,13 @@ pub enum Service {
         /// The capability's id.
         capability: String,
     },
+    /// A capability serves it, and it was granted what this host cannot give, or no longer: the module cannot run.
+    Broken {
+        /// The capability's id.
+        capability: String,
+        /// What the host lacks, or the grant says wrong, for people.
+        reason: String,
+    },
     /// Nothing serves it, or what serves it was not granted: the module cannot run.
     Missing {
         /// The capability of this executor that would serve it.
@@ -50,6 +57,7 @@ impl Service {
             Service::Provided => "provided",
             Service::Closed { .. } => "closed",
             Service::Granted { .. } => "granted",
+            Service::Broken { .. } => "broken",
             Service::Missing { .. } => "missing",
         }
     }
@@ -114,6 +122,23 @@ pub(crate) fn service(
             Some(false) => Service::Provided,
             None => missing(name, lender, program),
         },
+    }
+}
+
+/// The same for whoever asks before a load, which would be refused where a grant does not hold.
+pub(crate) fn explained(
+    import: &Import,
+    kind: Kind,
+    lenders: &[Arc<dyn Lender>],
+    grants: &Grants,
+    program: Option<&str>,
+) -> Service {
+    match service(import, kind, lenders, grants, program) {
+        Service::Granted { capability } => match check_one(&capability, lenders, grants) {
+            Ok(()) => Service::Granted { capability },
+            Err(error) => Service::Broken { capability, reason: error.to_string() },
+        },
+        other => other,
     }
 }
 
@@ -358,10 +383,11 @@ fn lender<'a>(id: &str, lenders: &'a [Arc<dyn Lender>]) -> Result<&'a Arc<dyn Le
 
 /// Whether each grant is one for a capability that there is, and fits it.
 pub(crate) fn check(grants: &Grants, lenders: &[Arc<dyn Lender>]) -> Result<()> {
-    grants.ids().try_for_each(|id| {
-        let granted = grants.get(id).unwrap_or(&Value::Null);
-        Arc::clone(lender(id, lenders)?).lend(granted).map(drop)
-    })
+    grants.ids().try_for_each(|id| check_one(id, lenders, grants))
+}
+
+fn check_one(id: &str, lenders: &[Arc<dyn Lender>], grants: &Grants) -> Result<()> {
+    Arc::clone(lender(id, lenders)?).lend(grants.get(id).unwrap_or(&Value::Null)).map(drop)
 }
 
 /// The loans that a program's imports call for, or the error that names what is missing.

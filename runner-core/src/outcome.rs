@@ -11,6 +11,9 @@ use crate::limits::Limit;
 /// What one call did and what it cost.
 #[derive(Clone, Debug)]
 pub struct Outcome<T = Value> {
+    /// The call's id, which capabilities were told ([`CallContext::call_id`](crate::CallContext::call_id)) and logs name: no
+    /// other call of the executor has it. Calls of a live instance that share its open capabilities share it, too.
+    pub call_id: u64,
     /// How the call ended.
     pub ending: Ending<T>,
     /// What it cost.
@@ -32,7 +35,8 @@ impl<T> Outcome<T> {
 
     /// The same outcome with its value turned into another.
     pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Outcome<U> {
-        Outcome { ending: self.ending.map(f), usage: self.usage, stdout: self.stdout, stderr: self.stderr }
+        let Outcome { call_id, ending, usage, stdout, stderr } = self;
+        Outcome { call_id, ending: ending.map(f), usage, stdout, stderr }
     }
 }
 

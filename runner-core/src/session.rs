@@ -56,6 +56,8 @@ pub(crate) struct Session {
     runtime: Option<Handle>,
     /// Tells sessions apart.
     id: u64,
+    /// What its capabilities were told when they were opened last; before that, its own.
+    call_id: u64,
     /// Whether a call is under way: the ticker runs and `shutdown` waits.
     busy: bool,
 }
@@ -102,6 +104,7 @@ impl Session {
         }
         store.set_max_component_handles(limits.handles as usize);
         std::mem::forget(busy);
+        let id = executor.next_call();
         let mut session = Session {
             store: Some(store),
             program: program.clone(),
@@ -111,7 +114,8 @@ impl Session {
             last: None,
             place: Some(place),
             runtime: (!program.loans().is_empty()).then(Handle::current),
-            id: executor.next_call(),
+            id,
+            call_id: id,
             busy: true,
         };
         session.refuel()?;
@@ -125,8 +129,9 @@ impl Session {
         if self.program.loans().is_empty() || !self.store().data().slots.is_empty() {
             return Ok(());
         }
+        self.call_id = self.program.executor().next_call();
         let mut context = CallContext {
-            call_id: self.program.executor().next_call(),
+            call_id: self.call_id,
             program: self.program.digest().into(),
             deadline: self.limits.deadline,
             idempotency_key: idempotency_key.map(str::to_owned),
@@ -211,6 +216,11 @@ impl Session {
     /// What tells this session from any other of its executor.
     pub(crate) fn id(&self) -> u64 {
         self.id
+    }
+
+    /// What the call under way is known by in logs.
+    pub(crate) fn call_id(&self) -> u64 {
+        self.call_id
     }
 
     /// Runs the guest until it ends or its deadline passes, and keeps the time. `run` is told when it started.
@@ -322,7 +332,7 @@ impl Session {
     pub(crate) fn outcome<T>(&mut self, ending: Ending<T>) -> Outcome<T> {
         let usage = self.usage();
         let (stdout, stderr) = self.printed();
-        Outcome { ending, usage, stdout, stderr }
+        Outcome { call_id: self.call_id, ending, usage, stdout, stderr }
     }
 
     /// Remembers how a live instance's last call ended: its capabilities are closed with it.

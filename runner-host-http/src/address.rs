@@ -216,6 +216,15 @@ fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
     }
 }
 
+/// Whether an address, or the IPv4 address that it carries, lies in one of these ranges.
+pub(crate) fn is_within(address: IpAddr, ranges: &[Range]) -> bool {
+    let carried = match address {
+        IpAddr::V6(v6) => embedded(v6).map(IpAddr::V4),
+        IpAddr::V4(_) => None,
+    };
+    [Some(address), carried].into_iter().flatten().any(|address| ranges.iter().any(|range| range.contains(address)))
+}
+
 /// Says why an address is not reached, given the ranges that were granted beyond the public ones; `None` where it may be.
 ///
 /// An IPv6 address that carries an IPv4 address is reached only if both are allowed. A metadata address is granted by a

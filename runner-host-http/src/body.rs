@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -11,12 +11,15 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
-use tokio::sync::OwnedSemaphorePermit;
+use hyper::body::Incoming;
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
+use crate::client::{Turn, check_headers};
 use crate::clock::{after, is_past};
 use crate::error::{Error, ErrorKind, Result};
+use crate::grant::Caps;
 use crate::secrets::Redactor;
 use crate::target::Origin;
 
@@ -28,8 +31,8 @@ pub type RequestBody = UnsyncBoxBody<Bytes, BoxError>;
 
 /// Who pays for what is moved.
 pub trait Meter: Send + Sync + 'static {
-    /// Bytes of bodies, from outside to the guest and from the guest outside. False where that was too much: the exchange
-    /// ends.
+    /// Bytes of URLs, headers, bodies and trailers, from outside to the guest and from the guest outside. False where that
+    /// was too much: the exchange ends.
     fn moved(&self, bytes_in: u64, bytes_out: u64) -> bool;
 
     /// A redirect that was followed: a request that nobody called for.
@@ -48,12 +51,19 @@ impl Meter for () {
 pub struct Call {
     pub(crate) meter: Arc<dyn Meter>,
     pub(crate) ended: CancellationToken,
+    /// Exchanges that it may still begin.
+    turns: Arc<OnceLock<Arc<Semaphore>>>,
 }
 
 impl Call {
     /// A call that somebody pays for.
     pub fn new(meter: Arc<dyn Meter>) -> Self {
-        Call { meter, ended: CancellationToken::new() }
+        Call { meter, ended: CancellationToken::new(), turns: Arc::default() }
+    }
+
+    /// As many as whoever asks first says.
+    pub(crate) fn turns(&self, max: u32) -> &Arc<Semaphore> {
+        self.turns.get_or_init(|| Arc::new(Semaphore::new((max as usize).min(Semaphore::MAX_PERMITS))))
     }
 
     /// Ends it: everything under way is aborted, and nothing more is sent.
@@ -68,7 +78,7 @@ impl Default for Call {
     }
 }
 
-fn over_account() -> Error {
+pub(crate) fn over_account() -> Error {
     Error::new(ErrorKind::Ended, "the call has met its limit on bytes that capabilities move")
 }
 
@@ -77,12 +87,12 @@ pub(crate) fn header_bytes(headers: &HeaderMap) -> u64 {
     headers.iter().map(|(name, value)| (name.as_str().len() + value.len() + 4) as u64).sum()
 }
 
-/// A request's body as the client polls it.
+/// A request's body as the pool polls it.
 pub(crate) struct Outgoing {
-    /// The client wants it to be `Sync`, and never shares it.
-    inner: Mutex<RequestBody>,
+    inner: RequestBody,
     left: u64,
     allowed: u64,
+    header_bytes: u64,
     call: Ended,
     meter: Arc<dyn Meter>,
     sent: Arc<Sent>,
@@ -137,20 +147,30 @@ impl Drop for Outgoing {
 }
 
 impl Outgoing {
-    pub(crate) fn new(inner: RequestBody, allowed: u64, call: &Call, sent: Arc<Sent>) -> Self {
+    pub(crate) fn new(inner: RequestBody, caps: &Caps, call: &Call, sent: Arc<Sent>) -> Self {
+        let Caps { request_bytes: allowed, header_bytes, .. } = *caps;
         let meter = Arc::clone(&call.meter);
-        Outgoing { inner: Mutex::new(inner), left: allowed, allowed, call: Ended::of(call), meter, sent }
+        Outgoing { inner, left: allowed, allowed, header_bytes, call: Ended::of(call), meter, sent }
     }
 
-    fn account(&mut self, bytes: u64) -> Result<()> {
+    fn account(&mut self, frame: &Frame<Bytes>) -> Result<()> {
         self.sent.begun.store(true, Ordering::Release);
-        match self.left.checked_sub(bytes) {
-            Some(left) => self.left = left,
-            None => {
-                let message = format!("the request's body is over {} bytes", self.allowed);
-                return Err(Error::limited(ErrorKind::RequestBodyBytes, message, self.allowed));
+        let bytes = match (frame.data_ref(), frame.trailers_ref()) {
+            (Some(data), _) => {
+                let bytes = data.len() as u64;
+                let Some(left) = self.left.checked_sub(bytes) else {
+                    let message = format!("the request's body is over {} bytes", self.allowed);
+                    return Err(Error::limited(ErrorKind::RequestBodyBytes, message, self.allowed));
+                };
+                self.left = left;
+                bytes
             }
-        }
+            (None, Some(trailers)) => {
+                check_headers(trailers, self.header_bytes, ErrorKind::RequestHeaderBytes, &"the end of the request")?;
+                header_bytes(trailers)
+            }
+            (None, None) => 0,
+        };
         self.meter.moved(0, bytes).then_some(()).ok_or_else(over_account)
     }
 }
@@ -164,8 +184,7 @@ impl HttpBody for Outgoing {
         let result = if this.call.is_now() {
             Err(Error::ended())
         } else {
-            let inner = this.inner.get_mut().unwrap_or_else(PoisonError::into_inner);
-            match Pin::new(inner).poll_frame(cx) {
+            match Pin::new(&mut this.inner).poll_frame(cx) {
                 Poll::Pending => {
                     ready!(this.call.poll(cx));
                     Err(Error::ended())
@@ -174,9 +193,7 @@ impl HttpBody for Outgoing {
                     this.sent.ended.store(true, Ordering::Release);
                     return Poll::Ready(None);
                 }
-                Poll::Ready(Some(Ok(frame))) => {
-                    this.account(frame.data_ref().map_or(0, Bytes::len) as u64).map(|()| frame)
-                }
+                Poll::Ready(Some(Ok(frame))) => this.account(&frame).map(|()| frame),
                 Poll::Ready(Some(Err(error))) => {
                     Err(Error::new(ErrorKind::RequestInvalid, format!("the request's body broke off: {error}")))
                 }
@@ -189,11 +206,11 @@ impl HttpBody for Outgoing {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner).is_end_stream()
+        self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner).size_hint()
+        self.inner.size_hint()
     }
 }
 
@@ -201,7 +218,8 @@ impl HttpBody for Outgoing {
 ///
 /// It reads no further than its reader; dropping it closes the connection, or the stream within one.
 pub struct Body {
-    inner: reqwest::Body,
+    /// `None` once it is over.
+    inner: Option<Incoming>,
     left: u64,
     allowed: u64,
     header_bytes: u64,
@@ -215,8 +233,7 @@ pub struct Body {
     redactor: Redactor,
     origin: Origin,
     /// Given back with the last byte.
-    permit: Option<OwnedSemaphorePermit>,
-    done: bool,
+    turn: Option<Turn>,
 }
 
 /// What a [`Body`] is made of, beside the client's own.
@@ -226,14 +243,14 @@ pub(crate) struct Terms {
     pub(crate) between: Duration,
     pub(crate) redactor: Redactor,
     pub(crate) origin: Origin,
-    pub(crate) permit: OwnedSemaphorePermit,
+    pub(crate) turn: Turn,
 }
 
 impl Body {
-    pub(crate) fn new(inner: reqwest::Body, terms: Terms, ends: Instant, call: &Call) -> Self {
-        let permit = (!inner.is_end_stream()).then_some(terms.permit);
+    pub(crate) fn new(inner: Incoming, terms: Terms, ends: Instant, call: &Call) -> Self {
+        let turn = (!inner.is_end_stream()).then_some(terms.turn);
         Body {
-            inner,
+            inner: Some(inner),
             left: terms.allowed,
             allowed: terms.allowed,
             header_bytes: terms.header_bytes,
@@ -244,8 +261,7 @@ impl Body {
             meter: Arc::clone(&call.meter),
             redactor: terms.redactor,
             origin: terms.origin,
-            permit,
-            done: false,
+            turn,
         }
     }
 
@@ -266,11 +282,11 @@ impl Body {
         };
         match frame.into_trailers() {
             Ok(mut trailers) => {
-                if header_bytes(&trailers) > self.header_bytes {
-                    let message =
-                        format!("{}: the response's trailers are over {} bytes", self.origin, self.header_bytes);
-                    return Err(Error::limited(ErrorKind::ResponseHeaderBytes, message, self.header_bytes));
+                if !self.meter.moved(header_bytes(&trailers), 0) {
+                    return Err(over_account());
                 }
+                let whose = format_args!("{}: the end of the response", self.origin);
+                check_headers(&trailers, self.header_bytes, ErrorKind::ResponseHeaderBytes, &whose)?;
                 self.redactor.headers(&mut trailers);
                 Ok(Frame::trailers(trailers))
             }
@@ -285,14 +301,16 @@ impl Body {
         if is_past(self.ends) {
             return Poll::Ready(Some(Err(self.late())));
         }
-        match Pin::new(&mut self.inner).poll_frame(cx) {
+        let Some(inner) = &mut self.inner else { return Poll::Ready(None) };
+        match Pin::new(inner).poll_frame(cx) {
             Poll::Ready(None) => Poll::Ready(None),
             Poll::Ready(Some(Ok(frame))) => {
                 self.pause = None;
                 Poll::Ready(Some(self.take(frame)))
             }
             Poll::Ready(Some(Err(error))) => {
-                let error = Error::from_client(error, &self.origin).map_message(|text| self.redactor.text(text));
+                let error = Error::below(&error, false, true, &self.origin);
+                let error = error.map_message(|text| self.redactor.text(text));
                 Poll::Ready(Some(Err(match error.kind() {
                     ErrorKind::Terminated => error.with_kind(ErrorKind::ResponseIncomplete),
                     _ => error,
@@ -330,25 +348,24 @@ impl HttpBody for Body {
     type Error = Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>>>> {
-        if self.done {
+        if self.inner.is_none() {
             return Poll::Ready(None);
         }
         let next = ready!(self.poll_next(cx));
         if !matches!(next, Some(Ok(_))) {
-            self.done = true;
-            self.permit = None;
             // Whatever is left of it is of no use to anybody.
-            self.inner = reqwest::Body::default();
+            self.inner = None;
+            self.turn = None;
         }
         Poll::Ready(next)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.done || self.inner.is_end_stream()
+        self.inner.as_ref().is_none_or(HttpBody::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), HttpBody::size_hint)
     }
 }
 

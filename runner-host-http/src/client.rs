@@ -1,17 +1,16 @@
 //! Sends what a policy allows: over connections that no other policy uses, to addresses that were checked, hop by hop.
 //!
-//! It knows nothing of guests. reqwest is the one client below it; it is told to follow nothing, to ask no proxy, and to
-//! resolve names by [`Checked`].
+//! It knows nothing of guests. Below it is hyper's pool of connections, which follows nothing, asks no proxy, sends nothing
+//! twice and adds no header but `Host` and what frames the body; names are resolved by [`Checked`].
 
 use std::collections::HashMap;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::header::{CONTENT_LENGTH, HOST, LOCATION, TE, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, LOCATION, TE, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, Uri};
+use http_body_util::{Either, Empty};
+use hyper::body::{Body as _, Incoming};
 use quick_cache::sync::Cache;
 use rustls::client::Resumption;
 use rustls::crypto::ring;
@@ -20,31 +19,24 @@ use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
-use tower::{Layer, Service};
-use url::Url;
 
 use crate::address::Range;
-use crate::body::{Body, BoxError, Call, Outgoing, RequestBody, Sent, Terms, header_bytes, over_body};
+use crate::body::{Body, Call, Outgoing, RequestBody, Sent, Terms, header_bytes, over_account, over_body};
 use crate::clock::{after, is_past};
+use crate::connections::{CONNECTED_BY, Dial, HEADERS_MAX, Place, Seats, Share, UseOfLine};
 use crate::error::{Error, ErrorKind, Result};
 use crate::grant::{Caps, Grant};
 use crate::policy::Policy;
 use crate::redirect;
-use crate::resolve::{Checked, Resolve, SystemResolver};
+use crate::resolve::{Checked, LOOKUPS_EACH_MAX, LOOKUPS_MAX, Resolve, SystemResolver};
 use crate::secrets::{Redactor, Secrets, has_placeholder};
 use crate::target::{Origin, Scheme, Target};
 
 /// Grants whose connections are kept; beyond it, those that were not used for longest are closed.
 const OUTLETS_MAX: usize = 256;
 
-/// Bytes of a response that the other side may send before a guest reads them, over HTTP/2.
-const STREAM_BYTES: u32 = 256 << 10;
-
-/// The same for all responses of one connection.
-const CONNECTION_BYTES: u32 = 4 << 20;
-
-/// How long an unused connection stays open.
-const IDLE: Duration = Duration::from_secs(90);
+/// Connections of all grants together, where nobody says otherwise: half the files that a process usually may have open.
+const CONNECTIONS_MAX: u32 = 512;
 
 /// Sends requests for whoever holds a [`Grant`].
 pub struct Client {
@@ -52,6 +44,9 @@ pub struct Client {
     roots: RootCertStore,
     secrets: Secrets,
     caps: Caps,
+    refused: Arc<[Range]>,
+    seats: Arc<Seats>,
+    lookups: Arc<Semaphore>,
     tls: OnceLock<Result<ClientConfig>>,
     /// By the grant as JSON: equal grants share connections, others never do.
     outlets: Cache<String, Arc<Outlet>>,
@@ -65,6 +60,9 @@ impl Client {
             roots: webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect(),
             secrets: Secrets::default(),
             caps: Caps::default(),
+            refused: Arc::default(),
+            seats: Seats::new(CONNECTIONS_MAX),
+            lookups: Arc::new(Semaphore::new(LOOKUPS_MAX)),
             tls: OnceLock::new(),
             outlets: Cache::new(OUTLETS_MAX),
         }
@@ -86,6 +84,21 @@ impl Client {
     #[must_use]
     pub fn caps(self, caps: Caps) -> Self {
         Client { caps, ..self }
+    }
+
+    /// Addresses that are never reached, whatever a grant says: public ones of the operator's own, say.
+    #[must_use]
+    pub fn refuse(self, ranges: impl IntoIterator<Item = Range>) -> Self {
+        Client { refused: self.refused.iter().copied().chain(ranges).collect(), ..self }
+    }
+
+    /// Connections that are open at once, those of all grants together, used or not. Default 512.
+    ///
+    /// [`Caps::connections`] is the part that one grant may have. Where all are open, unused ones are closed for the one that
+    /// is wanted; where all are in use, it waits.
+    #[must_use]
+    pub fn connections(self, max: u32) -> Self {
+        Client { seats: Seats::new(max), ..self }
     }
 
     /// Trusts the certificates of a PEM text as well, as those of a company's own authority.
@@ -121,15 +134,22 @@ impl Client {
             let mut tls = self.tls.get_or_init(|| self.make_tls()).clone()?;
             // A session that was begun under one grant is not resumed under another.
             tls.resumption = Resumption::in_memory_sessions(SESSIONS_MAX);
-            let policy = Policy::new(grant.clone(), &self.caps);
+            let policy = Arc::new(Policy::new(grant.clone(), &self.caps).refuse(Arc::clone(&self.refused)));
             let redactor = self.secrets.redactor(policy.secrets().map(|secret| secret.name.as_str()));
+            let caps = policy.caps().clone();
+            let permits = |count: u32| Arc::new(Semaphore::new((count as usize).min(Semaphore::MAX_PERMITS)));
+            let resolver = Checked {
+                resolver: Arc::clone(&self.resolver),
+                policy: Arc::clone(&policy),
+                granted: Arc::default(),
+                lookups: [Arc::new(Semaphore::new(LOOKUPS_EACH_MAX)), Arc::clone(&self.lookups)],
+            };
             Ok(Arc::new(Outlet {
                 policy,
                 redactor,
                 secrets: self.secrets.clone(),
-                resolver: Arc::clone(&self.resolver),
-                tls,
-                pools: Mutex::default(),
+                turns: permits(caps.exchanges),
+                dial: Dial { share: Share::new(&self.seats, caps.connections), resolver, tls: Arc::new(tls), caps },
                 places: Mutex::default(),
             }))
         })
@@ -153,10 +173,11 @@ impl Default for Client {
 
 impl std::fmt::Debug for Client {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Client { secrets, caps, roots, .. } = self;
+        let Client { secrets, caps, roots, refused, .. } = self;
         f.debug_struct("Client")
             .field("secrets", secrets)
             .field("caps", caps)
+            .field("refused", refused)
             .field("roots", &roots.len())
             .finish_non_exhaustive()
     }
@@ -193,23 +214,15 @@ impl Request {
 
 /// What one grant lets through, and the connections that it has.
 pub struct Outlet {
-    policy: Policy,
+    policy: Arc<Policy>,
+    /// Takes every secret of the grant out of errors.
     redactor: Redactor,
     secrets: Secrets,
-    resolver: Arc<dyn Resolve>,
-    tls: ClientConfig,
-    /// One client for each set of addresses that a rule grants: its resolver gives no others.
-    pools: Mutex<HashMap<Vec<Range>, reqwest::Client>>,
-    /// Those that were asked, by origin.
-    places: Mutex<HashMap<Origin, Arc<Place>>>,
-}
-
-/// What all exchanges with one origin have in common.
-struct Place {
     /// Exchanges that may still be begun.
     turns: Arc<Semaphore>,
-    /// Its URL, read and held against the origin once.
-    base: Url,
+    dial: Dial,
+    /// Guards those that were asked, by origin.
+    places: Mutex<HashMap<Origin, Arc<Place>>>,
 }
 
 /// One request within an exchange.
@@ -220,6 +233,20 @@ struct Hop {
     body: Option<RequestBody>,
     /// Whether the query is the guest's own: a placeholder in a `Location` is not filled in.
     own_query: bool,
+}
+
+/// What came of it.
+struct Answered {
+    response: Response<Incoming>,
+    turn: Turn,
+    sent: Option<Arc<Sent>>,
+    redactor: Redactor,
+}
+
+/// The place of an exchange among those of its call, its host, and its grant; given back with its last byte.
+pub(crate) struct Turn {
+    _permits: Vec<OwnedSemaphorePermit>,
+    _line: UseOfLine,
 }
 
 /// What lives for a whole exchange.
@@ -276,18 +303,22 @@ impl Outlet {
         }
     }
 
-    async fn exchange(&self, request: Request, times: &Times, call: &Call) -> Result<(Response<reqwest::Body>, Terms)> {
+    async fn exchange(&self, request: Request, times: &Times, call: &Call) -> Result<(Response<Incoming>, Terms)> {
         let Request { method, target, mut headers, body, .. } = request;
         check_length(&headers, body.is_some())?;
         strip(&mut headers);
         let mut hop = Hop { method, target, headers, body, own_query: true };
         let mut redirects = 0;
+        // Whoever may know a secret may tell it. Nobody else's answers are changed: what is missing from one of them would
+        // tell a guest that it has guessed the secret.
+        let mut redactor = Redactor::default();
         loop {
             let redirects_max = self.policy.caps().redirects;
             let origin = hop.target.origin.clone();
             // What a second request would be made of.
             let asked = (redirects_max > 0).then(|| (hop.method.clone(), hop.target.clone(), hop.headers.clone()));
-            let (mut response, permit, sent) = self.hop(hop, times, call).await?;
+            let Answered { mut response, turn, sent, redactor: of_place } = self.hop(hop, times, call).await?;
+            redactor = redactor.and(of_place);
             let mut next = None;
             if let Some((method, target, headers)) = asked {
                 let has_body = sent.is_some_and(|sent| !sent.is_nothing());
@@ -295,19 +326,19 @@ impl Outlet {
                 next = location.map(|(next_method, next_target)| (next_method, next_target, method, headers));
             }
             let Some((next_method, next_target, method, mut headers)) = next else {
-                self.redactor.headers(response.headers_mut());
+                redactor.headers(response.headers_mut());
                 let caps = self.policy.caps();
                 let terms = Terms {
                     allowed: caps.response_bytes,
                     header_bytes: caps.header_bytes,
                     between: times.between,
-                    redactor: self.redactor.clone(),
+                    redactor,
                     origin,
-                    permit,
+                    turn,
                 };
                 return Ok((response, terms));
             };
-            drop((response, permit));
+            drop((response, turn));
             redirects += 1;
             if redirects > redirects_max {
                 let message = format!("{origin}: over {redirects_max} redirects");
@@ -326,7 +357,7 @@ impl Outlet {
         target: &Target,
         method: &Method,
         has_body: bool,
-        response: &Response<reqwest::Body>,
+        response: &Response<Incoming>,
     ) -> Result<Option<(Method, Target)>> {
         let Some(next) = redirect::next(response.status(), method, has_body) else { return Ok(None) };
         let Some(location) = response.headers().get(LOCATION).and_then(|value| value.to_str().ok()) else {
@@ -343,51 +374,54 @@ impl Outlet {
     }
 
     /// One request and the head of its response.
-    async fn hop(
-        &self,
-        hop: Hop,
-        times: &Times,
-        call: &Call,
-    ) -> Result<(Response<reqwest::Body>, OwnedSemaphorePermit, Option<Arc<Sent>>)> {
+    async fn hop(&self, hop: Hop, times: &Times, call: &Call) -> Result<Answered> {
         let Hop { method, target, mut headers, body, own_query } = hop;
         let origin = &target.origin;
-        let rule = self.policy.allow(&method, &target)?;
+        let granted = self.policy.allow(&method, &target)?;
         let caps = self.policy.caps();
+        // As the guest has written them: how long a secret is stands on no bill.
+        let asked_bytes = target.to_string().len() as u64 + header_bytes(&headers);
         let allow = |name: &str| self.policy.allow_secret(name, origin);
         self.secrets.fill_headers(&mut headers, &allow)?;
         let filled = match (&target.query, own_query) {
             (Some(query), true) => self.secrets.fill_query(query, &allow)?,
             _ => None,
         };
-        let found = header_bytes(&headers);
-        if found > caps.header_bytes {
-            let message = format!("the request's headers have {found} bytes, at most {} are sent", caps.header_bytes);
-            return Err(Error::limited(ErrorKind::RequestHeaderBytes, message, caps.header_bytes));
-        }
+        check_headers(&headers, caps.header_bytes, ErrorKind::RequestHeaderBytes, &"the request")?;
         if declared_length(&headers).is_some_and(|length| length > caps.request_bytes) {
             let message = format!("the request's body is over {} bytes", caps.request_bytes);
             return Err(Error::limited(ErrorKind::RequestBodyBytes, message, caps.request_bytes));
         }
         let place = self.place(origin)?;
         let url = target.url(&place.base, filled.as_deref().or(target.query.as_deref()))?;
-        let pool = self.pool(&rule.addresses)?;
+        let uri: Uri = url
+            .as_str()
+            .parse()
+            .map_err(|error| Error::new(ErrorKind::UriInvalid, format!("the URL is none: {error}")))?;
 
         let connected = after(times.connect);
-        let permit = self.permit(&place, origin, connected, times).await?;
+        let permits = self.permits(&place, origin, connected, times, call).await?;
+        if !call.meter.moved(0, asked_bytes) {
+            return Err(over_account());
+        }
         // Without a length it would not be sent over HTTP/1.1; guests ask for a body where they have none.
         let unsent = matches!(method, Method::GET | Method::HEAD)
             && origin.scheme == Scheme::Http
             && !headers.contains_key(CONTENT_LENGTH);
         let body = body.filter(|_| !unsent);
         let sent = body.is_some().then(Arc::<Sent>::default);
-        let mut request = reqwest::Request::new(method, url);
+        let mut request = http::Request::new(match body.zip(sent.clone()) {
+            Some((body, sent)) => Either::Left(Outgoing::new(body, caps, call, sent)),
+            None => Either::Right(Empty::new()),
+        });
+        *request.method_mut() = method;
+        *request.uri_mut() = uri;
         *request.headers_mut() = headers;
-        *request.body_mut() = body
-            .zip(sent.clone())
-            .map(|(body, sent)| reqwest::Body::wrap(Outgoing::new(body, caps.request_bytes, call, sent)));
         // Not the path: where a server has sent us, it may hold a secret.
         tracing::debug!(method = %request.method(), %origin, "request");
-        let answer = CONNECTED_BY.scope(connected, pool.execute(request));
+        let (pool, line) = place.line(&granted, &self.dial);
+        let turn = Turn { _permits: permits, _line: line };
+        let answer = CONNECTED_BY.scope(connected, pool.request(request));
         // One timer for both: most exchanges end long before either.
         let answered = timeout_at(after(times.first_byte).min(times.ends), answer).await.map_err(|_| {
             let message = || format!("{origin}: no response within {:?}", times.first_byte);
@@ -395,49 +429,17 @@ impl Outlet {
         })?;
         let response = answered.map_err(|error| {
             let failed = sent.as_ref().and_then(|sent| sent.failed());
-            failed.unwrap_or_else(|| Error::from_client(error, origin))
+            failed.unwrap_or_else(|| Error::below(&error, error.is_connect(), false, origin))
         })?;
-        let found = header_bytes(response.headers());
-        if found > caps.header_bytes {
-            let message = format!("{origin}: the response's headers have {found} bytes, over {}", caps.header_bytes);
-            return Err(Error::limited(ErrorKind::ResponseHeaderBytes, message, caps.header_bytes));
+        if !call.meter.moved(header_bytes(response.headers()), 0) {
+            return Err(over_account());
         }
-        if response.content_length().is_some_and(|length| length > caps.response_bytes) {
+        let whose = format_args!("{origin}: the response");
+        check_headers(response.headers(), caps.header_bytes, ErrorKind::ResponseHeaderBytes, &whose)?;
+        if response.body().size_hint().exact().is_some_and(|length| length > caps.response_bytes) {
             return Err(over_body(origin, caps.response_bytes));
         }
-        Ok((response.into(), permit, sent))
-    }
-
-    /// The client whose resolver gives public addresses and these.
-    fn pool(&self, granted: &[Range]) -> Result<reqwest::Client> {
-        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(pool) = pools.get(granted) {
-            return Ok(pool.clone());
-        }
-        let caps = self.policy.caps();
-        let resolver = Checked { resolver: Arc::clone(&self.resolver), granted: granted.into() };
-        let pool = reqwest::Client::builder()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .referer(false)
-            // Bytes are counted as they travel, whatever other crates of the program ask of reqwest.
-            .no_gzip()
-            .no_brotli()
-            .no_zstd()
-            .no_deflate()
-            .dns_resolver(resolver)
-            .connector_layer(ConnectedBy)
-            .pool_max_idle_per_host(caps.connections_per_host as usize)
-            .pool_idle_timeout(IDLE)
-            // What may lie here unread, for one exchange and for all that share a connection.
-            .http2_initial_stream_window_size(STREAM_BYTES)
-            .http2_initial_connection_window_size(CONNECTION_BYTES)
-            .http2_max_header_list_size(u32::try_from(caps.header_bytes).unwrap_or(u32::MAX))
-            .tls_backend_preconfigured(self.tls.clone())
-            .build()
-            .map_err(|error| Error::new(ErrorKind::Internal, format!("no client could be made: {error}")))?;
-        pools.insert(granted.to_vec(), pool.clone());
-        Ok(pool)
+        Ok(Answered { response, turn, sent, redactor: place.redactor.clone() })
     }
 
     /// What exchanges with an origin share.
@@ -452,29 +454,36 @@ impl Outlet {
             // A permit holds the count alone.
             places.retain(|_, place| Arc::strong_count(place) > 1 || Arc::strong_count(&place.turns) > 1);
         }
-        let connections = self.policy.caps().connections_per_host as usize;
-        let turns = Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS)));
-        let place = Arc::new(Place { turns, base: origin.url()? });
+        let redactor = self.secrets.redactor(self.policy.secrets_of(&origin.host));
+        let place = Place::new(origin.url()?, self.policy.caps().connections_per_host, redactor);
         places.insert(origin.clone(), Arc::clone(&place));
         Ok(place)
     }
 
-    /// Waits for its turn with a host.
-    async fn permit(
+    /// Waits for its turn in its call, with its host, and in its grant. Whoever waits for the last keeps nobody from other
+    /// hosts.
+    async fn permits(
         &self,
         place: &Place,
         origin: &Origin,
         until: Instant,
         times: &Times,
-    ) -> Result<OwnedSemaphorePermit> {
-        match timeout_at(until.min(times.ends), Arc::clone(&place.turns).acquire_owned()).await {
-            Ok(Ok(permit)) => Ok(permit),
-            _ => {
-                let connections = self.policy.caps().connections_per_host;
-                let message = || format!("{origin}: {connections} exchanges are under way, the most there may be");
-                Err(times.late(origin, || Error::new(ErrorKind::ConnectBusy, message())))
-            }
+        call: &Call,
+    ) -> Result<Vec<OwnedSemaphorePermit>> {
+        let Caps { exchanges, exchanges_per_call, connections_per_host, .. } = *self.policy.caps();
+        let mut permits = Vec::with_capacity(3);
+        for (turns, max, whose) in [
+            (call.turns(exchanges_per_call), exchanges_per_call, "of the call"),
+            (&place.turns, connections_per_host, "with the host"),
+            (&self.turns, exchanges, "of the grant"),
+        ] {
+            let Ok(Ok(permit)) = timeout_at(until.min(times.ends), Arc::clone(turns).acquire_owned()).await else {
+                let message = || format!("{origin}: {max} exchanges {whose} are under way, the most there may be");
+                return Err(times.late(origin, || Error::new(ErrorKind::ConnectBusy, message())));
+            };
+            permits.push(permit);
         }
+        Ok(permits)
     }
 }
 
@@ -484,9 +493,18 @@ impl std::fmt::Debug for Outlet {
     }
 }
 
-/// Takes off what speaks of the connection, which is ours (RFC 9110, 7.6.1).
+/// Takes off what speaks of the connection, which is ours, and what `Connection` says is meant for it (RFC 9110, 7.6.1).
 fn strip(headers: &mut HeaderMap) {
     let trailers = headers.get(TE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"trailers"));
+    let named: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+        .collect();
+    for name in named {
+        headers.remove(name);
+    }
     for name in ["connection", "http2-settings", "keep-alive", "proxy-authorization", "proxy-connection", "upgrade"] {
         headers.remove(name);
     }
@@ -496,6 +514,22 @@ fn strip(headers: &mut HeaderMap) {
     if trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
+}
+
+/// Headers, or trailers, of one message.
+pub(crate) fn check_headers(
+    headers: &HeaderMap,
+    bytes_max: u64,
+    kind: ErrorKind,
+    whose: &dyn std::fmt::Display,
+) -> Result<()> {
+    let (lines, bytes) = (headers.len(), header_bytes(headers));
+    let found = match (lines > HEADERS_MAX, bytes > bytes_max) {
+        (_, true) => format!("{whose} has {bytes} bytes of headers, expected at most {bytes_max}"),
+        (true, false) => format!("{whose} has {lines} headers, expected at most {HEADERS_MAX}"),
+        (false, false) => return Ok(()),
+    };
+    Err(Error::limited(kind, found, bytes_max))
 }
 
 fn declared_length(headers: &HeaderMap) -> Option<u64> {
@@ -514,52 +548,6 @@ fn check_length(headers: &HeaderMap, has_body: bool) -> Result<()> {
         Some(length) if digits && (has_body || length == 0) => Ok(()),
         Some(_) if digits => wrong(CONTENT_LENGTH, "promises a body, and there is none"),
         _ => wrong(CONTENT_LENGTH, "is no number"),
-    }
-}
-
-tokio::task_local! {
-    /// When the request that is being sent must have its connection.
-    static CONNECTED_BY: Instant;
-}
-
-/// Bounds the time until there is a connection, by what the request says: a client knows one time for all its requests.
-#[derive(Clone, Copy)]
-struct ConnectedBy;
-
-impl<S> Layer<S> for ConnectedBy {
-    type Service = Bounded<S>;
-
-    fn layer(&self, inner: S) -> Bounded<S> {
-        Bounded(inner)
-    }
-}
-
-#[derive(Clone)]
-struct Bounded<S>(S);
-
-impl<S, R> Service<R> for Bounded<S>
-where
-    S: Service<R, Error = BoxError>,
-    S::Future: Send + 'static,
-{
-    type Response = S::Response;
-    type Error = BoxError;
-    type Future = Pin<Box<dyn Future<Output = Result<S::Response, BoxError>> + Send>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.0.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: R) -> Self::Future {
-        // The client begins to connect within the request's own future, where this is set.
-        let until = CONNECTED_BY.try_with(|until| *until);
-        let connecting = self.0.call(request);
-        Box::pin(async move {
-            let Ok(until) = until else { return connecting.await };
-            timeout_at(until, connecting)
-                .await
-                .unwrap_or_else(|_| Err(Error::new(ErrorKind::ConnectTimeout, "no connection in time").into()))
-        })
     }
 }
 
@@ -600,7 +588,8 @@ mod tests {
     fn what_speaks_of_the_connection_is_ours() {
         let mut sent = headers(&[
             ("host", "evil.example"),
-            ("connection", "upgrade"),
+            ("connection", "upgrade, X-Hop ,, content-length;"),
+            ("x-hop", "mine alone"),
             ("upgrade", "websocket"),
             ("transfer-encoding", "chunked"),
             ("te", "trailers"),

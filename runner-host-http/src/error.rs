@@ -12,7 +12,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum ErrorKind {
     /// The grant does not allow this request, redirect or secret: ask for another, or grant it.
     Denied,
-    /// The name leads to no address that may be reached: grant its range, if it is meant to be reached.
+    /// The name leads to no address that may be reached: grant its range, if it is meant to be reached, and the host does not
+    /// refuse it to all.
     AddressDenied,
     /// The URL is malformed, or can be read in two ways: write it in another way.
     UriInvalid,
@@ -22,7 +23,7 @@ pub enum ErrorKind {
     MethodInvalid,
     /// The headers of the request contradict its body, or each other.
     RequestInvalid,
-    /// The headers of the request are over [`Caps::header_bytes`](crate::Caps::header_bytes).
+    /// The headers of the request, or its trailers, are over [`Caps::header_bytes`](crate::Caps::header_bytes).
     RequestHeaderBytes,
     /// The body of the request is over [`Caps::request_bytes`](crate::Caps::request_bytes).
     RequestBodyBytes,
@@ -32,7 +33,8 @@ pub enum ErrorKind {
     ConnectRefused,
     /// No connection within [`Caps::connect`](crate::Caps::connect).
     ConnectTimeout,
-    /// [`Caps::connections_per_host`](crate::Caps::connections_per_host) were busy for as long as connecting may take.
+    /// As many connections or exchanges as there may be were in use for as long as connecting may take: of the host
+    /// ([`Caps::connections_per_host`](crate::Caps::connections_per_host)), of the call, of the grant, or of all.
     ConnectBusy,
     /// The certificate is not one to trust.
     TlsCertificate,
@@ -114,11 +116,13 @@ impl Error {
     }
 
     /// Finds what happened below: our own error where one is the cause, else the nearest that has a word of its own.
-    pub(crate) fn from_client(error: reqwest::Error, origin: &impl fmt::Display) -> Self {
-        // Its URL may hold a secret.
-        let error = error.without_url();
-        let (connecting, reading) = (error.is_connect(), error.is_body() || error.is_decode());
-        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+    pub(crate) fn below(
+        error: &(dyn std::error::Error + 'static),
+        connecting: bool,
+        reading: bool,
+        origin: &impl fmt::Display,
+    ) -> Self {
+        let mut cause = Some(error);
         let mut innermost = String::new();
         let mut found = None;
         while let Some(one) = cause {
@@ -127,7 +131,7 @@ impl Error {
             }
             found = found.or_else(|| Self::recognised(one, origin));
             innermost = one.to_string();
-            cause = below(one);
+            cause = next(one);
         }
         if let Some(found) = found {
             return found;
@@ -170,7 +174,7 @@ impl Error {
 }
 
 /// The next cause. That of an I/O error which wraps another error is that error, which `source` would skip.
-fn below<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a (dyn std::error::Error + 'static)> {
+fn next<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a (dyn std::error::Error + 'static)> {
     match cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
         Some(inner) => Some(inner),
         None => cause.source(),

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Duration;
 
 use http::Method;
@@ -18,7 +19,7 @@ use crate::target::{Host, Path, Scheme};
 #[serde(deny_unknown_fields)]
 #[schemars(example = example())]
 pub struct Grant {
-    /// What may be asked, and of whom. The first rule that allows a request is the one that it is sent by.
+    /// What may be asked, and of whom. Of all rules that allow a request, the `addresses` hold together.
     #[serde(default)]
     pub allow: Vec<Rule>,
     /// The secrets that the host fills in for the guest, and where they may go.
@@ -152,8 +153,10 @@ fn some_hosts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<HostPatt
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CapsGrant {
-    /// Headers of a request, of a response, and its trailers, each: bytes of names and values, and 4 for each line.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Headers of a request, of a response, and the trailers of each, apart: bytes of names and values, and 4 for each line,
+    /// of which there are 512 at most. No more than 262,144, of which a guest makes 65,536 itself.
+    #[serde(default, deserialize_with = "header_bytes", skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 262144))]
     pub header_bytes: Option<u64>,
     /// The body of one request, bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -163,19 +166,28 @@ pub struct CapsGrant {
     pub response_bytes: Option<u64>,
     /// From the request to the end of the response's body, redirects included, milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub total_ms: Option<u64>,
+    pub total_ms: Option<NonZeroU64>,
     /// Until there is a connection, the name's resolution, TLS and the wait for a free connection included, milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub connect_ms: Option<u64>,
+    pub connect_ms: Option<NonZeroU64>,
     /// From the request to the head of its response, milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub first_byte_ms: Option<u64>,
+    pub first_byte_ms: Option<NonZeroU64>,
     /// Between two pieces of the response's body, milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub between_bytes_ms: Option<u64>,
+    pub between_bytes_ms: Option<NonZeroU64>,
     /// Exchanges under way at once with one scheme, host and port; over HTTP/1.1 each has a connection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub connections_per_host: Option<u32>,
+    pub connections_per_host: Option<NonZeroU32>,
+    /// Connections that are open at once, in use or not, with all hosts together. The host has a number for all grants, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connections: Option<NonZeroU32>,
+    /// Exchanges under way at once with all hosts, in all calls together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exchanges: Option<NonZeroU32>,
+    /// Exchanges under way at once in one call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exchanges_per_call: Option<NonZeroU32>,
     /// Redirects that the host follows for the guest, each allowed by a rule; 0 gives the guest the redirect itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redirects: Option<u32>,
@@ -188,26 +200,39 @@ impl CapsGrant {
 
     /// The numbers that hold.
     pub(crate) fn over(&self, host: &Caps) -> Caps {
-        let time = |ms: Option<u64>, otherwise| ms.map_or(otherwise, Duration::from_millis);
+        let time = |ms: Option<NonZeroU64>, otherwise| ms.map_or(otherwise, |ms| Duration::from_millis(ms.get()));
+        let count = |count: Option<NonZeroU32>, otherwise| count.map_or(otherwise, NonZeroU32::get);
         Caps {
-            header_bytes: self.header_bytes.unwrap_or(host.header_bytes),
+            header_bytes: self.header_bytes.unwrap_or(host.header_bytes).min(Caps::HEADER_BYTES_MAX),
             request_bytes: self.request_bytes.unwrap_or(host.request_bytes),
             response_bytes: self.response_bytes.unwrap_or(host.response_bytes),
             total: time(self.total_ms, host.total),
             connect: time(self.connect_ms, host.connect),
             first_byte: time(self.first_byte_ms, host.first_byte),
             between_bytes: time(self.between_bytes_ms, host.between_bytes),
-            connections_per_host: self.connections_per_host.unwrap_or(host.connections_per_host),
+            connections_per_host: count(self.connections_per_host, host.connections_per_host),
+            connections: count(self.connections, host.connections),
+            exchanges: count(self.exchanges, host.exchanges),
+            exchanges_per_call: count(self.exchanges_per_call, host.exchanges_per_call),
             redirects: self.redirects.unwrap_or(host.redirects),
         }
+    }
+}
+
+fn header_bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let (found, allowed) = (Option::<u64>::deserialize(deserializer)?, 1..=Caps::HEADER_BYTES_MAX);
+    match found.filter(|found| !allowed.contains(found)) {
+        Some(found) => Err(D::Error::custom(format!("`header_bytes`: expected 1 to {}, found {found}", allowed.end()))),
+        None => Ok(found),
     }
 }
 
 /// What one exchange may cost, where the grant says nothing else.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caps {
-    /// Headers of a request, of a response, and its trailers, each: names and values, and 4 bytes for each line.
-    /// Default 64 KiB.
+    /// Headers of a request, of a response, and the trailers of each, apart: names and values, and 4 bytes for each line, of
+    /// which there are 512 at most. Default 64 KiB, and no more than [`Caps::HEADER_BYTES_MAX`]. A guest makes 64 KiB itself
+    /// at most.
     pub header_bytes: u64,
     /// The body of one request. Default 16 MiB.
     pub request_bytes: u64,
@@ -225,6 +250,15 @@ pub struct Caps {
     ///
     /// Over HTTP/1.1 each has a connection; as many may stay open unused, for 90 s. Over HTTP/2 they share one.
     pub connections_per_host: u32,
+    /// Connections that are open at once for one grant, in use or not, with all hosts together. Default 128.
+    ///
+    /// Where all are open, those that nobody has used for longest are closed for the one that is wanted; where all are in use,
+    /// it waits. [`Client::connections`](crate::Client::connections) is the number for all grants.
+    pub connections: u32,
+    /// Exchanges under way at once for one grant, in all calls together. Default 256: over HTTP/2 several share a connection.
+    pub exchanges: u32,
+    /// Exchanges under way at once in one call. Default 64.
+    pub exchanges_per_call: u32,
     /// Redirects that the host follows. Default 0: the guest is given the redirect.
     pub redirects: u32,
 }
@@ -240,9 +274,17 @@ impl Default for Caps {
             first_byte: Duration::from_secs(30),
             between_bytes: Duration::from_secs(30),
             connections_per_host: 32,
+            connections: 128,
+            exchanges: 256,
+            exchanges_per_call: 64,
             redirects: 0,
         }
     }
+}
+
+impl Caps {
+    /// The largest [`Caps::header_bytes`]: a connection holds as much while it reads them.
+    pub const HEADER_BYTES_MAX: u64 = 256 << 10;
 }
 
 /// Which hosts: one, all below a name, or all names.
@@ -474,6 +516,32 @@ mod tests {
             assert!(found.contains(error), "{secret}: {found}");
         }
         assert!(grant(json!({ "caps": { "total": 1 } })).is_err());
+        let validator = jsonschema::validator_for(&schemars::schema_for!(Grant).to_value()).unwrap();
+        for useless in [
+            "total_ms",
+            "connect_ms",
+            "first_byte_ms",
+            "between_bytes_ms",
+            "connections_per_host",
+            "connections",
+            "exchanges",
+            "exchanges_per_call",
+            "header_bytes",
+        ] {
+            for (number, fits) in [(0, false), (1, true)] {
+                let caps = json!({ "caps": { useless: number } });
+                assert_eq!((grant(caps.clone()).is_ok(), validator.is_valid(&caps)), (fits, fits), "{caps}");
+            }
+        }
+        for (bytes, fits) in [(262_144, true), (262_145, false)] {
+            let caps = json!({ "caps": { "header_bytes": bytes } });
+            assert_eq!((grant(caps.clone()).is_ok(), validator.is_valid(&caps)), (fits, fits), "{caps}");
+        }
+        let found = grant(json!({ "caps": { "header_bytes": 1 << 20 } })).unwrap_err();
+        assert_eq!(found, "`header_bytes`: expected 1 to 262144, found 1048576");
+        for nothing in ["request_bytes", "response_bytes", "redirects"] {
+            assert!(grant(json!({ "caps": { nothing: 0 } })).is_ok(), "{nothing}");
+        }
         assert!(grant(json!({ "alow": [] })).unwrap_err().contains("unknown field `alow`"));
     }
 

@@ -30,15 +30,20 @@
 //!
 //! 1. It is parsed once, to one spelling: [`Target`]. `http://0x7f.1/` is `http://127.0.0.1/`; what can be read in two ways
 //!    is refused.
-//! 2. One [`Rule`] must allow scheme, host, port, method and path; the first that does is the one that it is sent by.
+//! 2. A [`Rule`] must allow scheme, host, port, method and path; of all that do, the `addresses` hold together.
 //! 3. `{{secret:NAME}}` in the value of a header or of the query is filled in from [`Secrets`], where the grant sends that
-//!    secret to that host. It is not looked for in bodies, and refused in a path. What comes back in headers and trailers is
-//!    redacted; bodies are not scanned: a server that is trusted with a secret can put it there.
+//!    secret to that host. It is not looked for in bodies, and refused in a path. What comes back in headers and trailers from
+//!    a host that may have it, or after a redirect from there, is redacted; from others it is left as it is, so that no answer
+//!    tells a guest that it has guessed one. Bodies are not scanned: a server that is trusted with a secret can put it there.
 //! 4. The name is resolved ([`Resolve`]), each address is checked ([`refusal`]), and only those that pass are dialled: the
 //!    connection itself asks for them, so nothing can change between check and dial.
-//! 5. The connection is the grant's own: equal grants share connections, others never do.
-//! 6. Bodies stream both ways, as fast as their reader reads, within the [`Caps`], on the call's account. No proxy is asked,
-//!    nothing is decompressed, no cookie is kept.
+//! 5. The connection is the grant's own: equal grants share connections, others never do. Exchanges are bounded per call, per
+//!    host and per grant, connections per grant and in all: where as many are open as may be, those that were not used for
+//!    longest are closed for the next.
+//! 6. Bodies stream both ways, as fast as their reader reads, within the [`Caps`]. URL, headers, bodies and trailers are on the
+//!    call's account, as the guest wrote them and as they came. No proxy is asked, nothing is decompressed, no cookie is kept,
+//!    no header is added but `Host` and what frames the body, and nothing is sent a second time. A request that a server has
+//!    closed its connection on before any of it was sent goes out over another.
 //! 7. A redirect is the guest's to see. Where the grant says `redirects`, it is followed, and each hop passes all of this again;
 //!    to another origin go no credentials and no secrets.
 //! 8. When the call ends, so does everything under way.
@@ -51,11 +56,12 @@
 //! discard-only (RFC 6666), segment routing (RFC 9602), and the transition forms that carry an IPv4 address: IPv4-mapped and
 //! -compatible (RFC 4291), IPv4-translated (RFC 2765), NAT64 (RFC 6052, 8215), 6to4 (RFC 3056), Teredo (RFC 4380). For such a
 //! form, both its own range and that of what it carries must be granted. A cloud's metadata address needs a range of that one
-//! address alone.
+//! address alone. What the host refuses itself ([`Http::refuse`]) no grant opens.
 //!
 //! # What a guest is told
 //!
-//! An error code of `wasi:http`. The host's log (`tracing`, level debug) has the reason in words. Of a body that breaks off,
+//! An error code of `wasi:http`. The host's log (`tracing`) has the reason in words, with the call's id: at level info what
+//! the grant does not allow, the first eight of a call; the rest at level debug. Of a body that breaks off,
 //! wasmtime 48 gives the guest the code's text alone (`to-debug-string`), and none for `http-error-code`.
 //!
 //! | what happened | code |
@@ -80,12 +86,13 @@
 //!
 //! HTTP/1.1, and HTTP/2 where TLS agrees on it. Trailers of a request over HTTP/1.1 are sent where the request names them in
 //! its `Trailer` header. A body that was streamed is not sent again: a redirect that would need it (307, 308) is given to the
-//! guest. A body of GET or HEAD is sent over HTTP/1.1 where the request has a `Content-Length`. Names are trusted as far as TLS or the network is: over plain `http`, who answers at a public address is not known.
+//! guest. Names are looked up 8 at a time for a grant, 32 for all. A body of GET or HEAD is sent over HTTP/1.1 where the request has a `Content-Length`. Names are trusted as far as TLS or the network is: over plain `http`, who answers at a public address is not known.
 
 mod address;
 mod body;
 mod client;
 mod clock;
+mod connections;
 mod error;
 mod grant;
 mod policy;

@@ -1,12 +1,13 @@
 //! Decides whether a request may be sent: a grant, and the numbers that hold for it. It sends nothing.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use http::Method;
 
-use crate::address::{Range, refusal};
+use crate::address::{Range, is_within, refusal};
 use crate::error::{Error, ErrorKind, Result};
-use crate::grant::{Caps, Grant, Rule, SecretGrant};
+use crate::grant::{Caps, Grant, SecretGrant};
 use crate::target::{Host, Origin, Scheme, Target};
 
 /// What one program may ask of the outside.
@@ -14,13 +15,15 @@ use crate::target::{Host, Origin, Scheme, Target};
 pub struct Policy {
     grant: Grant,
     caps: Caps,
+    /// Whatever the grant says.
+    refused: Arc<[Range]>,
 }
 
 impl Policy {
     /// A grant, with the host's numbers where it names none of its own.
     pub fn new(grant: Grant, host: &Caps) -> Self {
         let caps = grant.caps.over(host);
-        Policy { grant, caps }
+        Policy { grant, caps, refused: Arc::default() }
     }
 
     /// The numbers that hold.
@@ -28,18 +31,25 @@ impl Policy {
         &self.caps
     }
 
-    /// The rule that allows a request, or an error that says what was missing.
+    /// The same, with addresses that are not reached whatever the grant says.
+    #[must_use]
+    pub fn refuse(self, ranges: impl Into<Arc<[Range]>>) -> Self {
+        Policy { refused: ranges.into(), ..self }
+    }
+
+    /// Whether a rule allows a request, and which ranges those grant that do, together; or an error that says what was
+    /// missing.
     ///
     /// An address that is written as such is checked here; the addresses of a name, by [`reachable`](Self::reachable),
     /// once they are known.
-    pub fn allow(&self, method: &Method, target: &Target) -> Result<&Rule> {
+    pub fn allow(&self, method: &Method, target: &Target) -> Result<Vec<Range>> {
         if matches!(*method, Method::CONNECT | Method::TRACE) {
             return Err(Error::new(ErrorKind::MethodInvalid, format!("method `{method}` is never sent")));
         }
         let origin = &target.origin;
         // How far the best rule went tells what to ask for.
         let mut nearest = Nearest::Host;
-        let mut prohibited = None;
+        let mut granted: Option<Vec<Range>> = None;
         for rule in &self.grant.allow {
             let step = match () {
                 () if !rule.host.matches(&origin.host) => Nearest::Host,
@@ -47,49 +57,51 @@ impl Policy {
                 () if rule.port.unwrap_or(rule.scheme.port()) != origin.port => Nearest::Port,
                 () if !rule.methods.iter().any(|pattern| pattern.matches(method)) => Nearest::Method,
                 () if !rule.path.holds(&target.path) => Nearest::Path,
-                () => match origin.host {
-                    Host::Address(address) => match refusal(address, &rule.addresses) {
-                        None => return Ok(rule),
-                        Some(reason) => {
-                            prohibited = Some(Self::prohibited(&origin.host, address, reason));
-                            continue;
-                        }
-                    },
-                    Host::Name(_) => return Ok(rule),
-                },
+                () => {
+                    granted.get_or_insert_default().extend_from_slice(&rule.addresses);
+                    continue;
+                }
             };
             nearest = nearest.max(step);
         }
-        Err(prohibited.unwrap_or_else(|| nearest.refuse(method, target)))
+        let Some(mut granted) = granted else { return Err(nearest.refuse(method, target)) };
+        granted.sort_unstable();
+        granted.dedup();
+        match origin.host {
+            Host::Address(address) => match self.refusal(address, &granted) {
+                None => Ok(granted),
+                Some(why) => Err(Error::new(ErrorKind::AddressDenied, format!("address {address} {why}"))),
+            },
+            Host::Name(_) => Ok(granted),
+        }
     }
 
-    fn prohibited(host: &Host, address: IpAddr, reason: &str) -> Error {
-        let message = match host {
-            Host::Address(_) => format!("address {address} ({reason}) is granted by no rule's `addresses`"),
-            Host::Name(name) => {
-                format!("host `{name}` leads to {address} ({reason}), which is granted by no rule's `addresses`")
-            }
-        };
-        Error::new(ErrorKind::AddressDenied, message)
+    /// Why an address is not reached, in words.
+    fn refusal(&self, address: IpAddr, granted: &[Range]) -> Option<String> {
+        if is_within(address, &self.refused) {
+            return Some("is refused by the host, whatever a grant says".to_owned());
+        }
+        refusal(address, granted)
+            .map(|reason| format!("({reason}) is granted by no `addresses` of the rules that allow the request"))
     }
 
     /// Of a name's addresses, those that may be dialled; an error where there is none.
-    pub fn reachable(name: &str, addresses: &[IpAddr], granted: &[Range]) -> Result<Vec<IpAddr>> {
+    pub fn reachable(&self, name: &str, addresses: &[IpAddr], granted: &[Range]) -> Result<Vec<IpAddr>> {
         let mut refused = None;
         let reachable: Vec<IpAddr> = addresses
             .iter()
             .copied()
-            .filter(|address| match refusal(*address, granted) {
+            .filter(|address| match self.refusal(*address, granted) {
                 None => true,
-                Some(reason) => {
-                    refused = refused.or(Some((*address, reason)));
+                Some(why) => {
+                    refused.get_or_insert_with(|| format!("{address}, which {why}"));
                     false
                 }
             })
             .collect();
         match (reachable.is_empty(), refused) {
             (false, _) => Ok(reachable),
-            (true, Some((address, reason))) => Err(Self::prohibited(&Host::Name(name.to_owned()), address, reason)),
+            (true, Some(found)) => Err(Error::new(ErrorKind::AddressDenied, format!("host `{name}` leads to {found}"))),
             (true, None) => Err(Error::new(ErrorKind::NameUnknown, format!("host `{name}` has no address"))),
         }
     }
@@ -97,6 +109,12 @@ impl Policy {
     /// The secrets that it may use somewhere.
     pub(crate) fn secrets(&self) -> impl Iterator<Item = &SecretGrant> {
         self.grant.secrets.iter()
+    }
+
+    /// The names of those that a host may be sent, in the open or not.
+    pub(crate) fn secrets_of<'a>(&'a self, host: &'a Host) -> impl Iterator<Item = &'a str> {
+        let theirs = |secret: &&SecretGrant| secret.hosts.iter().any(|hosts| !hosts.is_any() && hosts.matches(host));
+        self.secrets().filter(theirs).map(|secret| secret.name.as_str())
     }
 
     /// Whether a secret may be sent there, or why not.
@@ -153,6 +171,7 @@ impl Nearest {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::grant::Rule;
 
     fn policy(rules: Vec<Rule>) -> Policy {
         Policy::new(Grant { allow: rules, ..Grant::default() }, &Caps::default())
@@ -164,7 +183,7 @@ mod tests {
         match (found, refused) {
             (Ok(_), None) => {}
             (Err(error), Some(expected)) => assert!(error.message().contains(expected), "{url}: {error}"),
-            (Ok(rule), Some(_)) => panic!("{url} is allowed by {rule:?}"),
+            (Ok(ranges), Some(_)) => panic!("{url} is allowed with {ranges:?}"),
             (Err(error), None) => panic!("{url} is refused: {error}"),
         }
     }
@@ -198,11 +217,65 @@ mod tests {
             ("GET", "https://api.example.com/v1/..%5cadmin", Some("an encoded slash")),
             ("CONNECT", "https://api.example.com:8443/", Some("never sent")),
             ("TRACE", "https://api.example.com:8443/", Some("never sent")),
-            ("GET", "http://10.0.0.1/", Some("address 10.0.0.1 (private) is granted by no rule's `addresses`")),
+            (
+                "GET",
+                "http://10.0.0.1/",
+                Some("address 10.0.0.1 (private) is granted by no `addresses` of the rules that allow"),
+            ),
         ] {
             check(&policy, method, url, refused);
         }
         check(&self::policy(vec![]), "GET", "https://example.com/", Some("in no rule"));
+    }
+
+    #[test]
+    fn of_all_rules_that_allow_a_request_the_addresses_hold_together() {
+        let rule =
+            |host: &str, addresses: &[&str]| Rule::host(host).unwrap().addresses(addresses.iter().copied()).unwrap();
+        let inside = rule("db.internal", &["10.0.0.0/8"]);
+        for (rules, url, expected) in [
+            // The wide rule first, and last: the order does not matter.
+            (vec![rule("*", &[]), inside.clone()], "https://db.internal/", &["10.0.0.0/8"][..]),
+            (vec![inside.clone(), rule("*", &[])], "https://db.internal/", &["10.0.0.0/8"]),
+            (vec![rule("*", &["fd00::/8"]), inside.clone()], "https://db.internal/", &["10.0.0.0/8", "fd00::/8"]),
+            (vec![rule("*", &[]), inside.clone()], "https://other.internal/", &[]),
+            // A rule that does not allow the request lends it nothing.
+            (vec![rule("*", &[]), inside.clone().path("/v1").unwrap()], "https://db.internal/v2", &[]),
+            (vec![rule("*", &[]), inside.clone().port(8443)], "https://db.internal/", &[]),
+            (vec![rule("*", &[]), inside.clone().methods(["POST"]).unwrap()], "https://db.internal/", &[]),
+            (vec![rule("*", &[]), inside.http()], "https://db.internal/", &[]),
+            (vec![rule("10.0.0.1", &[]), rule("10.0.0.1", &["10.0.0.1"])], "https://10.0.0.1/", &["10.0.0.1/32"]),
+        ] {
+            let found = policy(rules).allow(&Method::GET, &Target::parse(url).unwrap()).unwrap();
+            assert_eq!(found.iter().map(ToString::to_string).collect::<Vec<_>>(), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn what_the_host_refuses_no_grant_opens() {
+        let all = Rule::host("*").unwrap().addresses(["0.0.0.0/0", "::/0"]).unwrap();
+        let literal = |host: &str| Rule::host(host).unwrap().addresses(["0.0.0.0/0", "::/0"]).unwrap();
+        let rules =
+            vec![all, literal("10.9.0.1"), literal("203.0.113.7"), literal("[::ffff:203.0.113.7]"), literal("8.8.8.8")];
+        let refused: Vec<Range> = ["203.0.113.0/24", "10.9.0.0/16"].map(|range| range.parse().unwrap()).into();
+        let policy = policy(rules).refuse(refused);
+        for (url, words) in [
+            ("https://203.0.113.7/", Some("address 203.0.113.7 is refused by the host")),
+            ("https://10.9.0.1/", Some("is refused by the host")),
+            ("https://[::ffff:203.0.113.7]/", Some("is refused by the host")),
+            ("https://8.8.8.8/", None),
+        ] {
+            check(&policy, "GET", url, words);
+        }
+        let granted = policy.allow(&Method::GET, &Target::parse("https://a.example/").unwrap()).unwrap();
+        let found = ["203.0.113.7", "10.0.0.1", "64:ff9b::203.0.113.7"].map(|address| address.parse().unwrap());
+        assert_eq!(policy.reachable("a.example", &found, &granted).unwrap(), [found[1]]);
+        let error = policy.reachable("a.example", &found[..1], &granted).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::AddressDenied);
+        assert!(
+            error.message().starts_with("host `a.example` leads to 203.0.113.7, which is refused by the host"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -213,11 +286,11 @@ mod tests {
             (&["8.8.8.8"][..], &[][..], Ok(&["8.8.8.8"][..])),
             (&["127.0.0.1", "8.8.8.8", "::1"], &[], Ok(&["8.8.8.8"])),
             (&["10.0.0.1", "8.8.8.8"], &granted, Ok(&["10.0.0.1", "8.8.8.8"])),
-            (&["127.0.0.1"], &[], Err("host `a` leads to 127.0.0.1 (loopback)")),
+            (&["127.0.0.1"], &[], Err("host `a` leads to 127.0.0.1, which (loopback) is granted by no `addresses`")),
             (&["::ffff:8.8.8.8"], &[], Err("IPv4-mapped")),
             (&[], &[], Err("host `a` has no address")),
         ] {
-            match (Policy::reachable("a", &addresses(answer), granted), expected) {
+            match (policy(vec![]).reachable("a", &addresses(answer), granted), expected) {
                 (Ok(found), Ok(expected)) => assert_eq!(found, addresses(expected)),
                 (Err(error), Err(expected)) => assert!(error.message().contains(expected), "{error}"),
                 (found, expected) => panic!("{answer:?}: expected {expected:?}, found {found:?}"),

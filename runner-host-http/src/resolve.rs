@@ -2,12 +2,17 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
-use reqwest::dns::{Addrs, Name, Resolving};
+use hyper_util::client::legacy::connect::dns::Name;
 use runner_core::async_trait;
+use tokio::sync::Semaphore;
+use tower::Service;
 
 use crate::address::Range;
+use crate::body::BoxError;
 use crate::error::{Error, ErrorKind};
 use crate::policy::Policy;
 
@@ -18,7 +23,9 @@ use crate::policy::Policy;
 pub trait Resolve: Send + Sync + 'static {
     /// The addresses of a name (lower case, ASCII, no dot at its end), the preferred first.
     ///
-    /// It runs within [`Caps::connect`](crate::Caps::connect). An empty answer is a name that is not known.
+    /// Whoever asks waits for no longer than [`Caps::connect`](crate::Caps::connect); the future is run to its end all the
+    /// same, and counts as a look-up until then: 8 may be under way for a grant, 32 for all. So it has to come to an end.
+    /// An empty answer is a name that is not known.
     async fn resolve(&self, name: &str) -> io::Result<Vec<IpAddr>>;
 }
 
@@ -37,24 +44,63 @@ impl Resolve for SystemResolver {
 /// Addresses of one name that are tried.
 const ADDRESSES_MAX: usize = 16;
 
-/// A resolver that gives what may be dialled, with the ranges that the rules of one pool grant.
+/// Look-ups under way for all grants. The system's own keeps a thread of the runtime's until it has an answer, whoever still
+/// waits for it, and of those there are 512 for all that blocks.
+pub(crate) const LOOKUPS_MAX: usize = 32;
+
+/// The same for one grant, so that names whose servers never answer cost the others little.
+pub(crate) const LOOKUPS_EACH_MAX: usize = 8;
+
+/// A resolver that gives what may be dialled, with the ranges that rules grant.
+#[derive(Clone)]
 pub(crate) struct Checked {
     pub(crate) resolver: Arc<dyn Resolve>,
+    pub(crate) policy: Arc<Policy>,
     pub(crate) granted: Arc<[Range]>,
+    /// Of the grant, and of all.
+    pub(crate) lookups: [Arc<Semaphore>; 2],
 }
 
-impl reqwest::dns::Resolve for Checked {
-    fn resolve(&self, name: Name) -> Resolving {
-        let (resolver, granted) = (Arc::clone(&self.resolver), Arc::clone(&self.granted));
-        Box::pin(async move {
-            let name = name.as_str();
-            let found = resolver.resolve(name).await.map_err(|error| {
-                Error::new(ErrorKind::NameUnknown, format!("host `{name}` could not be resolved: {error}"))
-            })?;
-            let mut reachable = Policy::reachable(name, &found, &granted)?;
-            reachable.truncate(ADDRESSES_MAX);
-            let addresses: Addrs = Box::new(reachable.into_iter().map(|address| SocketAddr::new(address, 0)));
-            Ok(addresses)
-        })
+impl Checked {
+    /// The same with other ranges.
+    pub(crate) fn granting(&self, granted: &[Range]) -> Self {
+        Checked { granted: granted.into(), ..self.clone() }
+    }
+
+    async fn resolve(self, name: &str) -> Result<Vec<SocketAddr>, Error> {
+        let found = self.look_up(name).await.map_err(|error| {
+            Error::new(ErrorKind::NameUnknown, format!("host `{name}` could not be resolved: {error}"))
+        })?;
+        let mut reachable = self.policy.reachable(name, &found, &self.granted)?;
+        reachable.truncate(ADDRESSES_MAX);
+        Ok(reachable.into_iter().map(|address| SocketAddr::new(address, 0)).collect())
+    }
+
+    /// On a task of its own: a look-up that nobody waits for any more keeps its place until it is over.
+    async fn look_up(&self, name: &str) -> io::Result<Vec<IpAddr>> {
+        let [mine, all] = self.lookups.clone();
+        let mine = mine.acquire_owned().await.map_err(io::Error::other)?;
+        let all = all.acquire_owned().await.map_err(io::Error::other)?;
+        let (resolver, name) = (Arc::clone(&self.resolver), name.to_owned());
+        let looking = tokio::spawn(async move {
+            let _places = (mine, all);
+            resolver.resolve(&name).await
+        });
+        looking.await.map_err(|_| io::Error::other("the resolver panicked"))?
+    }
+}
+
+impl Service<Name> for Checked {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        let checked = self.clone();
+        Box::pin(async move { Ok(checked.resolve(name.as_str()).await?.into_iter()) })
     }
 }

@@ -57,12 +57,13 @@ impl Secrets {
         Ok(Secrets(Arc::new(kept)))
     }
 
-    /// Reads a file of lines `NAME=value`; empty lines and those that begin with `#` are left out.
+    /// Reads a file of lines `NAME=value`; empty lines and those that begin with `#` are left out. Blanks around a name and
+    /// around a value are no part of them.
     ///
     /// # Errors
     ///
-    /// A file that others than its owner may read or write (its mode must be 0600 or 0400), a line that is none of these,
-    /// and what [`new`](Self::new) refuses. Of a line, its number is told.
+    /// A file that others than its owner may read or write (its mode must be 0600 or 0400), one whose owner is neither the
+    /// user that this program runs as nor root, a line that is none of these, and what [`new`](Self::new) refuses. Of a line, its number is told.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, CoreError> {
         let path = path.as_ref();
         let shown = path.display();
@@ -72,8 +73,14 @@ impl Secrets {
         let mut file = std::fs::File::open(path).map_err(unreadable)?;
         #[cfg(unix)]
         {
-            use std::os::unix::fs::PermissionsExt;
-            let mode = file.metadata().map_err(unreadable)?.permissions().mode() & 0o777;
+            use std::os::unix::fs::MetadataExt;
+            let metadata = file.metadata().map_err(unreadable)?;
+            let (owner, user) = (metadata.uid(), rustix::process::geteuid().as_raw());
+            if !may_own(owner, user) {
+                let message = format!("secrets in `{shown}` belong to user {owner}, expected {user}, who runs this");
+                return Err(CoreError::new(CoreErrorKind::Denied, message));
+            }
+            let mode = metadata.mode() & 0o777;
             if mode & 0o177 != 0 {
                 let message = format!("secrets in `{shown}` have mode {mode:04o}, expected 0600: others may read them");
                 return Err(CoreError::new(CoreErrorKind::Denied, message));
@@ -135,9 +142,7 @@ impl Secrets {
                 }
             }
         }
-        // The longer first: of two secrets, one may begin like the other.
-        needles.sort_by_key(|needle| std::cmp::Reverse(needle.len()));
-        Redactor(needles)
+        Redactor::of(needles)
     }
 
     /// A text with its placeholders filled in; `None` where it has none. `allow` says whether a secret may go there.
@@ -221,6 +226,13 @@ pub(crate) fn is_name(name: &str) -> bool {
     !name.is_empty() && name.len() <= BYTES_MAX && name.bytes().all(fits)
 }
 
+/// Whether a file of secrets may belong to somebody: to the user, and to root, who may read and write all files anyway. To
+/// others it may not: they would choose what is sent in this user's name.
+#[cfg(unix)]
+fn may_own(owner: u32, user: u32) -> bool {
+    owner == user || owner == 0
+}
+
 fn invalid(message: String) -> CoreError {
     CoreError::new(CoreErrorKind::Invalid, message)
 }
@@ -245,9 +257,25 @@ fn lower_hex(encoded: &str) -> String {
 
 /// Takes secrets out of what came from outside.
 #[derive(Clone, Default)]
-pub(crate) struct Redactor(Vec<String>);
+pub(crate) struct Redactor(Arc<Vec<String>>);
 
 impl Redactor {
+    fn of(mut needles: Vec<String>) -> Self {
+        // The longer first: of two secrets, one may begin like the other.
+        needles.sort_by_key(|needle| std::cmp::Reverse(needle.len()));
+        needles.dedup();
+        Redactor(Arc::new(needles))
+    }
+
+    /// Both.
+    pub(crate) fn and(self, other: Self) -> Self {
+        match (self.0.is_empty(), other.0.is_empty()) {
+            (true, _) => other,
+            (false, true) => self,
+            (false, false) => Self::of(self.0.iter().chain(&*other.0).cloned().collect()),
+        }
+    }
+
     /// Headers or trailers of a response.
     pub(crate) fn headers(&self, headers: &mut HeaderMap) {
         if self.0.is_empty() {
@@ -383,6 +411,18 @@ mod tests {
         for mode in [0o644, 0o640, 0o604, 0o620, 0o700] {
             let error = write("KEY=v", mode).unwrap_err();
             assert!(error.contains(&format!("have mode {mode:04o}, expected 0600")), "{error}");
+        }
+        assert!(may_own(1000, 1000) && may_own(0, 1000) && !may_own(1001, 1000) && !may_own(1000, 0));
+        let (path_of_other, user) = (folder.path().join("other"), rustix::process::geteuid().as_raw());
+        std::fs::write(&path_of_other, "KEY=v").unwrap();
+        std::fs::set_permissions(&path_of_other, std::fs::Permissions::from_mode(0o600)).unwrap();
+        // Only root can give a file away; everybody else cannot open one of another's that has the right mode.
+        match std::os::unix::fs::chown(&path_of_other, Some(user + 1), None) {
+            Ok(()) => {
+                let error = Secrets::from_file(&path_of_other).unwrap_err().to_string();
+                assert!(error.contains(&format!("belong to user {}, expected {user}", user + 1)), "{error}");
+            }
+            Err(_) => assert_ne!(user, 0),
         }
         let error = write("KEY=v\nhush-hush\n", 0o600).unwrap_err();
         assert!(error.contains("line 2 is not `NAME=value`") && !error.contains("hush"), "{error}");

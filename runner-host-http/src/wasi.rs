@@ -3,6 +3,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
@@ -20,6 +21,7 @@ use wasmtime_wasi_http::p2::bindings::http::types::{self, ErrorCode};
 use wasmtime_wasi_http::p2::types::{HostFutureIncomingResponse, HostOutgoingRequest};
 use wasmtime_wasi_http::{Error as WasiError, RequestOptions, WasiBody};
 
+use crate::address::Range;
 use crate::body::{Call, Meter};
 use crate::client::{Client, Outlet, Request};
 use crate::error::{Error, ErrorKind, Result};
@@ -77,6 +79,18 @@ impl Http {
         Http { client: self.client.caps(caps) }
     }
 
+    /// Addresses that are never reached, whatever a grant says: public ones of the operator's own, say.
+    #[must_use]
+    pub fn refuse(self, ranges: impl IntoIterator<Item = Range>) -> Self {
+        Http { client: self.client.refuse(ranges) }
+    }
+
+    /// Connections that are open at once, those of all grants together: see [`Client::connections`]. Default 512.
+    #[must_use]
+    pub fn connections(self, max: u32) -> Self {
+        Http { client: self.client.connections(max) }
+    }
+
     /// Trusts the certificates of a PEM text as well, as those of a company's own authority.
     pub fn root_certificates(self, pem: &[u8]) -> Result<Self> {
         Ok(Http { client: self.client.root_certificates(pem)? })
@@ -99,7 +113,7 @@ impl Http {
 pub struct Open {
     outlet: Arc<Outlet>,
     call: Call,
-    call_id: u64,
+    refusals: Arc<Refusals>,
 }
 
 impl Drop for Open {
@@ -152,7 +166,9 @@ impl Capability for Http {
             .client
             .outlet(grant)
             .map_err(|error| CoreError::new(CoreErrorKind::Internal, "outgoing HTTP cannot be set up").source(error))?;
-        Ok(Open { outlet, call: Call::new(Arc::new(Charged(call.account.clone()))), call_id: call.call_id })
+        let refusals = Refusals { call: call.call_id, program: Arc::clone(&call.program), told: AtomicU32::new(0) };
+        let call = Call::new(Arc::new(Charged(call.account.clone())));
+        Ok(Open { outlet, call, refusals: Arc::new(refusals) })
     }
 
     async fn close(&self, open: Open, _ending: &Ending<()>) -> Result<(), CoreError> {
@@ -197,17 +213,17 @@ impl Handle for View<'_, Open> {
         let mut request = self.table.delete(request)?;
         let body = request.body.take().map(|body| Unsent { body, begun: false });
         let read = read(request, body, options);
-        let (outlet, call, call_id) = (Arc::clone(&self.outlet), self.call.clone(), self.call_id);
+        let (outlet, call, refusals) = (Arc::clone(&self.outlet), self.call.clone(), Arc::clone(&self.refusals));
         let sent = spawn(async move {
             let sent = match read {
                 Ok(request) => outlet.send(request, &call).await,
                 Err(error) => Err(error),
             };
             let tell = move |error: Error| {
-                refused(call_id, &error);
+                refusals.tell(&error);
                 to_wasi(&error)
             };
-            let response = sent.map_err(tell)?;
+            let response = sent.map_err(tell.clone())?;
             let response = response.map(|body| body.map_err(tell).boxed_unsync());
             // Connections have tasks of their own, which outlive the exchange; the body needs none beside it.
             Ok((response, spawn(async {})))
@@ -272,9 +288,38 @@ impl Drop for Unsent {
     }
 }
 
-/// The guest is given a code alone; the reason is here.
-fn refused(call_id: u64, error: &Error) {
-    tracing::debug!(call_id, kind = ?error.kind(), "outgoing request: {error}");
+/// What one call was refused, for the host's log: the guest is given a code alone.
+struct Refusals {
+    call: u64,
+    program: Arc<str>,
+    told: AtomicU32,
+}
+
+/// Refusals of one call that are told to whoever reads no more than `info`.
+const REFUSALS_TOLD: u32 = 8;
+
+/// Characters of a reason: it names a path that the guest has chosen.
+const REASON_CHARS: usize = 300;
+
+impl Refusals {
+    fn tell(&self, error: &Error) {
+        /// Digits of a digest that tell programs apart.
+        const DIGITS: usize = 12;
+        let (call, kind) = (self.call, error.kind());
+        let program = self.program.get(..DIGITS).unwrap_or(&self.program);
+        let reason: String = error.message().chars().take(REASON_CHARS).collect();
+        // What was not granted is for the operator to grant, or to wonder about; the rest is the network's daily life.
+        let is_refusal = matches!(kind, ErrorKind::Denied | ErrorKind::AddressDenied | ErrorKind::MethodInvalid);
+        match is_refusal.then(|| self.told.fetch_add(1, Ordering::Relaxed)) {
+            Some(told) if told < REFUSALS_TOLD => {
+                tracing::info!(call, program, ?kind, "outgoing request refused: {reason}");
+                if told + 1 == REFUSALS_TOLD {
+                    tracing::info!(call, program, "what else this call is refused is told at level debug");
+                }
+            }
+            _ => tracing::debug!(call, program, ?kind, "outgoing request: {reason}"),
+        }
+    }
 }
 
 fn read(request: HostOutgoingRequest, body: Option<Unsent>, options: RequestOptions) -> Result<Request> {

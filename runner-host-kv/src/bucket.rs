@@ -55,6 +55,11 @@ impl Bucket {
         self.0.store.exists(&self.0.namespace, &self.key(key)?).await
     }
 
+    /// The version of a key, without its value.
+    pub async fn version(&self, key: &str) -> Result<Option<Version>> {
+        self.0.store.version(&self.0.namespace, &self.key(key)?).await
+    }
+
     /// The keys that begin with a text, after a position. A page has as many keys as the grant allows, or fewer.
     pub async fn list(&self, prefix: &str, after: Option<&str>, limit: Option<NonZeroU32>) -> Result<Page> {
         let allowed = self.0.limits.page_keys;

@@ -74,13 +74,16 @@ async fn values_are_kept(store: &dyn Store) {
     assert_eq!(store.usage(&space).await.expect("usage"), Usage::default());
     assert_eq!(value(store, &space, "a").await, None);
     assert!(!store.exists(&space, &key("a")).await.expect("exists"));
+    assert_eq!(store.version(&space, &key("a")).await.expect("version"), None);
     set(store, &space, "a", b"one").await;
     set(store, &space, "empty", b"").await;
     assert_eq!(value(store, &space, "a").await.as_deref(), Some(&b"one"[..]));
     assert_eq!(value(store, &space, "empty").await.as_deref(), Some(&b""[..]), "an empty value is a value");
     assert!(store.exists(&space, &key("a")).await.expect("exists"));
     set(store, &space, "a", b"three").await;
-    assert_eq!(value(store, &space, "a").await.as_deref(), Some(&b"three"[..]));
+    let entry = store.get(&space, &key("a")).await.expect("get").expect("it is there");
+    assert_eq!(entry.value.as_ref(), b"three");
+    assert_eq!(store.version(&space, &key("a")).await.expect("version"), Some(entry.version));
     assert_eq!(store.usage(&space).await.expect("usage"), Usage { keys: 2, bytes: 1 + 5 + 5 });
     let all_bytes: Bytes = (0..=u8::MAX).cycle().take(100_000).collect();
     store.set(&space, &key("large"), all_bytes.clone()).await.expect("a large value is set");
@@ -342,6 +345,7 @@ async fn values_end(store: &dyn Store, clock: &ManualClock) {
     clock.advance(Duration::from_millis(1));
     assert_eq!(value(store, &space, "one").await, None);
     assert!(!store.exists(&space, &one).await.expect("exists"));
+    assert_eq!(store.version(&space, &one).await.expect("version"), None);
     assert_eq!(listed(store, &space, "").await, [key("stays")]);
     assert_eq!(store.usage(&space).await.expect("usage"), Usage { keys: 1, bytes: 7 });
     let failed = store.swap(&space, &one, text.clone(), Expected::At(kept)).await;

@@ -193,6 +193,13 @@ impl Store for MemoryStore {
         Ok(self.lock().get(namespace).and_then(|space| space.kept.get(key)).is_some_and(|kept| kept.is_live(now)))
     }
 
+    async fn version(&self, namespace: &Namespace, key: &Key) -> Result<Option<Version>> {
+        let now = self.clock.now_ms();
+        let spaces = self.lock();
+        let kept = spaces.get(namespace).and_then(|space| space.kept.get(key)).filter(|kept| kept.is_live(now));
+        Ok(kept.map(|kept| kept.version))
+    }
+
     async fn list(&self, namespace: &Namespace, prefix: &str, after: Option<&Key>, limit: NonZeroU32) -> Result<Page> {
         let now = self.clock.now_ms();
         let spaces = self.lock();

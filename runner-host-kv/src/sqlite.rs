@@ -202,12 +202,22 @@ impl Store for SqliteStore {
 
     async fn exists(&self, namespace: &Namespace, key: &Key) -> Result<bool> {
         if self.in_place
-            && let Some(found) = self.readers.in_place(|connection| exists(connection, namespace, key, &*self.clock))
+            && let Some(found) = self.readers.in_place(|connection| seen(connection, namespace, key, &*self.clock))
+        {
+            return found.map(|seen| seen.is_some());
+        }
+        let (namespace, key, clock) = (namespace.clone(), key.clone(), Arc::clone(&self.clock));
+        self.read(move |connection| Ok(seen(connection, &namespace, &key, &*clock)?.is_some())).await
+    }
+
+    async fn version(&self, namespace: &Namespace, key: &Key) -> Result<Option<Version>> {
+        if self.in_place
+            && let Some(found) = self.readers.in_place(|connection| seen(connection, namespace, key, &*self.clock))
         {
             return found;
         }
         let (namespace, key, clock) = (namespace.clone(), key.clone(), Arc::clone(&self.clock));
-        self.read(move |connection| exists(connection, &namespace, &key, &*clock)).await
+        self.read(move |connection| seen(connection, &namespace, &key, &*clock)).await
     }
 
     async fn list(&self, namespace: &Namespace, prefix: &str, after: Option<&Key>, limit: NonZeroU32) -> Result<Page> {
@@ -282,15 +292,19 @@ fn entry(
     Ok(Some(Entry { value: Bytes::copy_from_slice(value), version, ends_in }))
 }
 
-fn exists(connection: &Connection, namespace: &Namespace, key: &Key, clock: &dyn Clock) -> Result<bool> {
+/// The version of a key that is there.
+fn seen(connection: &Connection, namespace: &Namespace, key: &Key, clock: &dyn Clock) -> Result<Option<Version>> {
     let mut statement = connection
         .prepare_cached(
-            "SELECT ends FROM entry
+            "SELECT version, ends FROM entry
              WHERE namespace = (SELECT id FROM namespace WHERE name = ?1) AND key = ?2",
         )
         .map_err(failed)?;
-    let found = statement.query_row(params![blob(namespace), bytes_of(key)], |row| row.get::<_, Option<i64>>(0));
-    Ok(found.optional().map_err(failed)?.is_some_and(|ends| left(ends.map(unsigned), clock).is_some()))
+    let found = statement.query_row(params![blob(namespace), bytes_of(key)], |row| {
+        Ok((row.get::<_, i64>(0)?, row.get::<_, Option<i64>>(1)?))
+    });
+    let live = |ends: Option<i64>| left(ends.map(unsigned), clock).is_some();
+    Ok(found.optional().map_err(failed)?.filter(|(_, ends)| live(*ends)).map(|(number, _)| version(number)))
 }
 
 enum Job {
@@ -344,8 +358,10 @@ impl Writer {
 
     /// Does a group of jobs in one transaction, and answers when it is on disk.
     fn commit(&mut self, jobs: impl Iterator<Item = Job>) {
-        let now = self.clock.now_ms();
         let mut transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate);
+        // Not before the lock is held, which may take seconds: a value would end too early, and be behind what another
+        // process has written meanwhile.
+        let now = self.clock.now_ms();
         let answers: Vec<Answer> = jobs
             .map(|job| match job {
                 Job::Apply { namespace, changes, quota, reply } => {

@@ -36,6 +36,13 @@ pub trait Store: Send + Sync + 'static {
     /// Whether a key is there, without its value.
     async fn exists(&self, namespace: &Namespace, key: &Key) -> Result<bool>;
 
+    /// The version of one key; `None` where it is absent.
+    ///
+    /// It is [`get_one`](Store::get_one) without the value, for a backend that can leave that where it is.
+    async fn version(&self, namespace: &Namespace, key: &Key) -> Result<Option<Version>> {
+        Ok(self.get_one(namespace, key, u64::MAX).await?.map(|entry| entry.version))
+    }
+
     /// The keys that begin with a text, in order, from the first one after a position.
     ///
     /// A page ends after `limit` keys or [`Page::BYTES_MAX`] bytes of them. [`Page::collect`] does the counting.
@@ -366,6 +373,9 @@ macro_rules! forward {
             }
             async fn exists(&self, namespace: &Namespace, key: &Key) -> Result<bool> {
                 (**self).exists(namespace, key).await
+            }
+            async fn version(&self, namespace: &Namespace, key: &Key) -> Result<Option<Version>> {
+                (**self).version(namespace, key).await
             }
             async fn list(
                 &self,

@@ -44,7 +44,7 @@
 //!
 //! | field | what it says |
 //! |---|---|
-//! | `call` | the call's id, [`CallContext::call_id`](runner_core::CallContext::call_id): the same in every capability of the call |
+//! | `call` | the call's id, [`Outcome::call_id`](runner_core::Outcome::call_id): the same in every capability of the call |
 //! | `program` | the first 12 digits of the module's SHA-256 |
 //! | `context` | the guest's context, where it gave one |
 //! | `stream` | `stdout` or `stderr`, where the line was printed |
@@ -98,8 +98,9 @@
 //!
 //! # What holds
 //!
-//! * No guest waits for whoever reads the log: events are made on a thread of their own, from a queue of 8 MiB at most. What
-//!   comes faster than it is written is left out, and counted in an event. So events of guests may come a little after
+//! * No guest waits for whoever reads the log: events are made on a thread of their own, from a queue of 8 MiB at most, 1 MiB of
+//!   one program. What comes faster than it is written is left out, and counted in an event that names the program and the
+//!   call that lost the first message; a program that says too much costs no other a line. So events of guests may come a little after
 //!   events of the host that happened later.
 //! * A guest cannot forge lines of a log that is read as text, nor move a terminal's cursor: control characters and those
 //!   that turn the direction of writing become escapes such as `\n` and `\u{1b}`. A message is one line.

@@ -14,8 +14,8 @@ use crate::text::{cut, harmless};
 /// `logging`.
 ///
 /// Events are made on a thread of its own, in the order in which a call says things, in the span in which the guest was:
-/// no guest waits for a subscriber. What waits for the thread is at most 8 MiB; what is more is left out, and an event says
-/// how many messages that were. When the capability is dropped, with its executor, it waits up to a second for the last
+/// no guest waits for a subscriber. What waits for the thread is at most 8 MiB, and 1 MiB of one program; what is more is left
+/// out, and an event says of which program and how many messages that were. When the capability is dropped, with its executor, it waits up to a second for the last
 /// of them; [`Logging::flush`] waits when it is asked to. Clones are the same capability.
 #[derive(Clone, Default)]
 pub struct Logging {

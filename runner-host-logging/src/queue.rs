@@ -1,7 +1,7 @@
 //! The way from guests to whoever reads the log: a bounded queue, and one thread that makes events of it. No guest waits
 //! for a subscriber, and nothing is left out in silence.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -14,6 +14,12 @@ use crate::grant::Level;
 
 /// Bytes that wait for the thread at most: as much as thirty calls may say, with their defaults.
 const BYTES_MAX: usize = 8 << 20;
+
+/// The same of one program, so that one that says much costs the others nothing: as much as four of its calls may say.
+const PROGRAM_BYTES_MAX: usize = 1 << 20;
+
+/// Programs whose losses are counted apart until they are told; those of others are told together.
+const LOSERS_MAX: usize = 64;
 
 /// What a line weighs beside its texts.
 const LINE_BYTES: usize = size_of::<Line>();
@@ -73,9 +79,7 @@ impl Line {
     }
 
     fn emit(&self) {
-        /// Hexadecimal digits of a digest that tell programs apart.
-        const DIGITS: usize = 12;
-        let program = self.program.get(..DIGITS).unwrap_or(&self.program);
+        let program = shown(&self.program);
         let (context, stream, left_out, left_out_bytes) = match &self.source {
             Source::Logged { context } => (Some(context.as_str()), None, None, None),
             Source::Printed { stream } => (None, Some(*stream), None, None),
@@ -128,26 +132,39 @@ struct Queue {
 struct Waiting {
     lines: VecDeque<Line>,
     bytes: usize,
-    /// Messages that found no room, and who is told.
-    lost: u64,
-    lost_to: Option<Dispatch>,
+    /// Those of each program that has lines here.
+    bytes_of: HashMap<Arc<str>, usize>,
+    /// What found no room, by program; what is of too many programs, under none.
+    lost: HashMap<Option<Arc<str>>, Lost>,
     /// Whether the thread runs, and whether it is writing a line.
     runs: bool,
     writes: bool,
     ended: bool,
 }
 
+/// Messages that found no room.
+struct Lost {
+    messages: u64,
+    /// The call of the first of them.
+    call: u64,
+    /// Who is told.
+    dispatch: Dispatch,
+}
+
 impl Pen {
     /// Hands a line over, or counts it where there is no room.
     pub(crate) fn write(&self, line: Line) {
         let mut waiting = self.0.lock();
-        if waiting.bytes + line.weight() > BYTES_MAX || !self.runs(&mut waiting) {
-            waiting.lost += line.messages();
-            waiting.lost_to.get_or_insert(line.place.dispatch);
-            return;
+        let weight = line.weight();
+        let of_program = waiting.bytes_of.get(&line.program).copied().unwrap_or_default();
+        let is_full = waiting.bytes + weight > BYTES_MAX || of_program + weight > PROGRAM_BYTES_MAX;
+        if is_full || !self.runs(&mut waiting) {
+            waiting.lose(line);
+        } else {
+            waiting.bytes += weight;
+            *waiting.bytes_of.entry(Arc::clone(&line.program)).or_default() += weight;
+            waiting.lines.push_back(line);
         }
-        waiting.bytes += line.weight();
-        waiting.lines.push_back(line);
         drop(waiting);
         self.0.filled.notify_one();
     }
@@ -182,7 +199,36 @@ impl Drop for Pen {
 
 impl Waiting {
     fn is_empty(&self) -> bool {
-        self.lines.is_empty() && self.lost == 0
+        self.lines.is_empty() && self.lost.is_empty()
+    }
+
+    /// Counts a line that found no room.
+    fn lose(&mut self, line: Line) {
+        let messages = line.messages();
+        let of_program = Some(line.program);
+        let whose = if self.lost.len() < LOSERS_MAX || self.lost.contains_key(&of_program) { of_program } else { None };
+        let lost = Lost { messages: 0, call: line.call, dispatch: line.place.dispatch };
+        self.lost.entry(whose).or_insert(lost).messages += messages;
+    }
+
+    /// The line that waits for longest.
+    fn next(&mut self) -> Option<Line> {
+        let line = self.lines.pop_front()?;
+        let weight = line.weight();
+        self.bytes -= weight;
+        if let Some(of_program) = self.bytes_of.get_mut(&line.program) {
+            *of_program -= weight;
+            if *of_program == 0 {
+                self.bytes_of.remove(&line.program);
+            }
+        }
+        Some(line)
+    }
+
+    /// What was lost, once nothing waits.
+    fn next_lost(&mut self) -> Option<(Option<Arc<str>>, Lost)> {
+        let whose = self.lost.keys().next().cloned()?;
+        self.lost.remove_entry(&whose)
     }
 }
 
@@ -194,13 +240,10 @@ impl Queue {
     fn write_all(&self) {
         let mut waiting = self.lock();
         loop {
-            let to_write: Box<dyn FnOnce()> = if let Some(line) = waiting.lines.pop_front() {
-                waiting.bytes -= line.weight();
+            let to_write: Box<dyn FnOnce()> = if let Some(line) = waiting.next() {
                 Box::new(move || dispatcher::with_default(&line.place.dispatch, || line.emit()))
-            } else if waiting.lost > 0 {
-                let lost = std::mem::take(&mut waiting.lost);
-                let dispatch = waiting.lost_to.take().unwrap_or_else(Dispatch::none);
-                Box::new(move || dispatcher::with_default(&dispatch, || told_of_loss(lost)))
+            } else if let Some((program, lost)) = waiting.next_lost() {
+                Box::new(move || dispatcher::with_default(&lost.dispatch, || lost.emit(program.as_deref())))
             } else {
                 self.emptied.notify_all();
                 if waiting.ended {
@@ -219,11 +262,23 @@ impl Queue {
     }
 }
 
-fn told_of_loss(messages: u64) {
-    tracing::warn!(
-        target: TARGET,
-        parent: None,
-        left_out = messages,
-        "messages of guests were left out: they came faster than the log was written"
-    );
+impl Lost {
+    fn emit(&self, program: Option<&str>) {
+        // Of several programs, no call stands for all.
+        let (call, program) = (program.map(|_| self.call), program.map(shown));
+        tracing::warn!(
+            target: TARGET,
+            parent: None,
+            call,
+            program,
+            left_out = self.messages,
+            "messages of guests were left out, from this call on: they came faster than the log was written"
+        );
+    }
+}
+
+/// The digits of a digest that tell programs apart.
+fn shown(program: &str) -> &str {
+    const DIGITS: usize = 12;
+    program.get(..DIGITS).unwrap_or(program)
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use runner_host_kv::{
-    Change, Done, Ends, Entry, Error, Expected, Key, Namespace, Namespaces, Page, Quota, Result, Store, Usage,
+    Change, Done, Ends, Entry, Error, Expected, Key, Namespace, Namespaces, Page, Quota, Result, Store, Usage, Version,
     async_trait,
 };
 
@@ -274,6 +274,11 @@ impl<S: Store> Store for Faulty<S> {
     async fn exists(&self, namespace: &Namespace, key: &Key) -> Result<bool> {
         let parts = vec![(Operation::Get, Some(key), false)];
         self.read(Asked { namespace, parts }, self.store.exists(namespace, key)).await
+    }
+
+    async fn version(&self, namespace: &Namespace, key: &Key) -> Result<Option<Version>> {
+        let parts = vec![(Operation::Get, Some(key), false)];
+        self.read(Asked { namespace, parts }, self.store.version(namespace, key)).await
     }
 
     async fn list(&self, namespace: &Namespace, prefix: &str, after: Option<&Key>, limit: NonZeroU32) -> Result<Page> {

@@ -101,7 +101,8 @@ struct Collector {
 
 /// Whether an event is a guest's.
 fn is_said(metadata: &Metadata<'_>) -> bool {
-    metadata.is_event() && metadata.target() == runner_host_logging::TARGET
+    // Who asks whether an event would be wanted asks with neither kind.
+    !metadata.is_span() && metadata.target() == runner_host_logging::TARGET
 }
 
 impl Subscriber for Collector {

@@ -18,8 +18,9 @@ function visit(page) {
         throw { code: 'no-page', message: 'a page has a name', retryable: false };
     }
     try {
-        const limit = 2n ** 63n;
-        return Number(open('default').increment(page, 1n, -limit, limit - 1n, { tag: 'never' }));
+        // As far as a number of JavaScript counts. (componentize-js 0.23 does not pass on the least s64.)
+        const most = BigInt(Number.MAX_SAFE_INTEGER);
+        return Number(open('default').increment(page, 1n, 0n, most, { tag: 'never' }));
     } catch (error) {
         const { tag } = error.payload;
         throw { code: `kv-${tag}`, message: `the store says ${tag}`, retryable: tag === 'unavailable' };

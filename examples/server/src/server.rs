@@ -142,6 +142,12 @@ impl Shared {
         }
         let program = match self.timed(load).await {
             Ok(program) => program,
+            Err(error) if error.kind() == ErrorKind::Invalid && self.executor.check(grants).is_err() => {
+                // They held when they were granted: it is this host that has changed since.
+                let next = "; the module's grants do not hold here any more: give back what they name, or put others \
+                            (`PUT /v1/modules/{ref}/grants`)";
+                return Err(Problem::unavailable(error.to_string()).and(next));
+            }
             Err(error) => return Err(self.denied(error, &bytes, grants, stored.label.is_some()).await),
         };
         self.programs.insert(key, Ready::new(program.clone(), stored.size_bytes));

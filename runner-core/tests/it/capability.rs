@@ -200,6 +200,16 @@ async fn without_its_grant_a_program_does_not_load_and_the_error_says_what_to_gr
     assert!(matches!(&explained.imports[0].service, Service::Missing { capability: Some(id), .. } if id == "kv"));
     let explained = executor.explain(guest("kv-user.wasm"), &granted()).await.expect("it is explained");
     assert_eq!(explained.imports[0].service, Service::Granted { capability: "kv".to_owned() });
+    for (grant, words) in [
+        (json!({ "prefix": "theirs/" }), "this host keeps nothing of theirs"),
+        (json!({ "prefx": "mine/" }), "grant for `kv` does not fit its schema: unknown field `prefx`"),
+    ] {
+        let stale = Grants::none().grant("kv", grant);
+        let explained = executor.explain(guest("kv-user.wasm"), &stale).await.expect("it is explained");
+        let Service::Broken { capability, reason } = &explained.imports[0].service else { panic!("{explained:?}") };
+        assert!(capability == "kv" && reason.contains(words), "{reason}");
+        assert!(explained.to_string().contains(words), "{explained}");
+    }
     let wrong = Grants::none().grant("kv", json!({ "prefx": "mine/" }));
     let error = executor.load(guest("kv-user.wasm"), &wrong).await.expect_err("the grant is misspelt");
     assert_eq!(error.kind(), ErrorKind::Invalid);

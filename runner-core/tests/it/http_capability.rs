@@ -28,6 +28,8 @@ use crate::support::{guest, short, small, turns};
 struct Publisher {
     /// What happened, in order.
     log: Arc<Mutex<Vec<String>>>,
+    /// The ids of the calls that it was opened for.
+    calls: Arc<Mutex<Vec<u64>>>,
     /// A close takes a permit before it goes on.
     gate: Arc<Semaphore>,
     fails: bool,
@@ -62,7 +64,8 @@ impl Capability for Publisher {
         store::add_to_linker::<_, HasView<Draft>>(linker, Host::view)
     }
 
-    fn open(&self, _grant: &Grant, _call: &CallContext) -> Result<Draft> {
+    fn open(&self, _grant: &Grant, call: &CallContext) -> Result<Draft> {
+        self.calls.lock().unwrap().push(call.call_id);
         Ok(Draft { log: Arc::clone(&self.log), panics: self.panics })
     }
 
@@ -118,7 +121,8 @@ impl Publisher {
 
     /// Closes when the test says so.
     fn shut() -> Self {
-        Publisher { log: Arc::default(), gate: Arc::new(Semaphore::new(0)), fails: false, panics: false }
+        let gate = Arc::new(Semaphore::new(0));
+        Publisher { log: Arc::default(), calls: Arc::default(), gate, fails: false, panics: false }
     }
 
     fn say(&self, what: String) {
@@ -153,6 +157,37 @@ fn get(path: &str) -> Request<Empty<Bytes>> {
 
 fn sent(program: &Program, path: &str) -> JoinHandle<Result<HttpReply>> {
     tokio::spawn(program.http(get(path)).send())
+}
+
+#[tokio::test]
+async fn an_answer_is_known_by_the_id_that_capabilities_were_told() {
+    let kv = Publisher::open();
+    let (_executor, program) = kv.program(STREAMED).await;
+    let mut told = Vec::new();
+    for _ in 0..2 {
+        let reply = program.http(get("/whole")).send().await.expect("it is sent");
+        let HttpReply::Answered { response, ended } = reply else { panic!("expected an answer") };
+        let before = ended.call_id();
+        response.into_body().collect().await.expect("a body");
+        assert_eq!(ended.outcome().await.expect("it has ended").call_id, before);
+        told.push(before);
+    }
+    // A live instance opens them with each request.
+    let mut instance = program.instance().start().await.expect("it starts");
+    for _ in 0..2 {
+        let reply = instance.http(get("/whole")).send().await.expect("it is sent");
+        let HttpReply::Answered { response, ended } = reply else { panic!("expected an answer") };
+        told.push(ended.call_id());
+        response.into_body().collect().await.expect("a body");
+        instance = ended.reclaim().await.expect("it has ended").1.expect("it goes on");
+    }
+    instance.close().await.expect("it closes");
+    let mut opened = kv.calls.lock().unwrap().clone();
+    // The instance's start had an opening of its own.
+    opened.retain(|call| told.contains(call));
+    assert_eq!(opened, told);
+    told.dedup();
+    assert_eq!(told.len(), 4, "each has its own: {told:?}");
 }
 
 #[tokio::test]

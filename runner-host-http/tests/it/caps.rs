@@ -6,7 +6,7 @@ use http_body_util::{BodyExt, Full};
 use runner_host_http::{Call, Client, ErrorKind, Http};
 use serde_json::{Value, json};
 
-use crate::support::{Guest, Server, all_of, body, get, grant, send};
+use crate::support::{Guest, Names, Server, all_of, body, get, grant, send};
 
 async fn asked(server: &Server, caps: Value, path: &str) -> Result<String, ErrorKind> {
     let granted = grant(json!({ "allow": [all_of(server)], "caps": caps }));
@@ -78,6 +78,31 @@ async fn headers_are_cut_at_their_number_both_ways() {
 }
 
 #[tokio::test]
+async fn headers_are_as_many_as_there_may_be_over_each_protocol() {
+    let server = Server::start().await;
+    let (other, root) = Server::tls(&["here.test"], &[b"h2"]).await;
+    let over_tls = Client::new().resolver(Names::local(&["here.test"])).root_certificates(root.as_bytes()).unwrap();
+    let tls_rule = json!({ "host": "here.test", "port": other.port, "addresses": ["127.0.0.1"] });
+    for (client, rule, url) in [
+        (Client::new(), all_of(&server), server.url("")),
+        (over_tls, tls_rule, format!("https://here.test:{}", other.port)),
+    ] {
+        let asked = async |path: &str, caps: Value| {
+            let granted = grant(json!({ "allow": [rule], "caps": caps }));
+            send(&client, &granted, &format!("{url}{path}")).await.map(|response| response.headers().len())
+        };
+        assert!((101..104).contains(&asked("/lines?n=101", json!({})).await.unwrap()), "{url}");
+        assert!((500..503).contains(&asked("/lines?n=500", json!({})).await.unwrap()), "{url}");
+        let error = asked("/lines?n=513", json!({})).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ResponseHeaderBytes, "{url}: {error}");
+        // The most that a grant may say is what is held.
+        let most = json!({ "header_bytes": 262_144 });
+        asked("/header?n=262000", most.clone()).await.unwrap();
+        assert_eq!(asked("/header?n=262144", most).await.unwrap_err().kind(), ErrorKind::ResponseHeaderBytes, "{url}");
+    }
+}
+
+#[tokio::test]
 async fn each_time_is_met_alone() {
     let server = Server::start().await;
     for (caps, path, expected) in [
@@ -120,6 +145,31 @@ async fn a_guest_may_ask_for_less_time_and_not_for_more() {
     let said = guest.run(&["fetch", &server.url("/slow?pieces=2&gap=3000"), "-between", "100"]).await;
     // Of a body's error, wasmtime 48 gives the guest the text alone.
     assert!(said.ends_with("body piece 0;\nerror connection read timeout"), "{said}");
+}
+
+#[tokio::test]
+async fn exchanges_of_one_call_and_of_one_grant_are_as_many_as_their_numbers() {
+    let server = Server::start().await;
+    let caps = json!({ "exchanges_per_call": 2 });
+    let guest = Guest::new(Http::new(), json!({ "allow": [all_of(&server)], "caps": caps })).await;
+    let slow = server.url("/slow?head=50");
+    assert_eq!(guest.run(&["many", &slow, "8"]).await, "good 8 bad []");
+    assert_eq!(server.under_way_most(), 2);
+    // Two calls have twice as many, as long as their grant has.
+    for (exchanges, most) in [(10, 4), (3, 3)] {
+        let server = Server::start().await;
+        let slow = server.url("/slow?head=200");
+        let caps = json!({ "exchanges_per_call": 2, "exchanges": exchanges });
+        let guest = Guest::new(Http::new(), json!({ "allow": [all_of(&server)], "caps": caps })).await;
+        let args = ["many", slow.as_str(), "6"];
+        let (one, other) = tokio::join!(guest.run(&args), guest.run(&args));
+        assert_eq!((one.as_str(), other.as_str()), ("good 6 bad []", "good 6 bad []"));
+        assert_eq!(server.under_way_most(), most);
+    }
+    let caps = json!({ "exchanges_per_call": 1, "connect_ms": 100 });
+    let guest = Guest::new(Http::new(), json!({ "allow": [all_of(&server)], "caps": caps })).await;
+    let said = guest.run(&["many", &server.url("/slow?head=1000"), "2"]).await;
+    assert_eq!(said, r#"good 1 bad ["ErrorCode::ConnectionLimitReached"]"#);
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use runner_core::{ErrorKind, Grants};
 use runner_host_http::{Http, Secrets};
 use serde_json::json;
 
+use crate::secrets::Log;
 use crate::support::{Guest, Names, Server, all_of, executor, nobody};
 
 #[tokio::test]
@@ -109,6 +110,52 @@ async fn without_a_grant_everything_is_closed_and_a_grant_that_is_none_is_refuse
     let (id, schema) = executor.grant_schemas().into_iter().next().expect("it has a schema");
     assert_eq!(id, "http");
     assert!(schema["$defs"]["Rule"]["properties"]["host"]["description"].is_string());
+}
+
+#[tokio::test]
+async fn what_the_grant_does_not_allow_stands_in_the_log_in_words_and_not_without_end() {
+    let server = Server::start().await;
+    let log = Log::default();
+    let written = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing_subscriber::filter::LevelFilter::INFO)
+        .with_ansi(false)
+        .with_writer(move || written.clone())
+        .finish();
+    // The test's runtime has this one thread.
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let closed = nobody().await.port();
+    let there = json!({ "scheme": "http", "host": "127.0.0.1", "port": closed, "addresses": ["127.0.0.1"] });
+    let names = Names::new([("inside.test", vec![vec!["10.0.0.1"]])]);
+    let inside = json!({ "scheme": "http", "host": "inside.test" });
+    let guest = Guest::new(Http::new().resolver(names), json!({ "allow": [all_of(&server), there, inside] })).await;
+    let told = || {
+        let told = String::from_utf8(std::mem::take(&mut *log.0.lock().unwrap())).unwrap();
+        told.lines().filter(|line| line.contains("runner_host_http")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    for (url, words) in [
+        ("https://127.0.0.1:8443/", "scheme `https` is in no rule for host `127.0.0.1`"),
+        ("http://127.0.0.1:1/", "port 1 is in no rule for `http://127.0.0.1`"),
+        ("http://inside.test/", "host `inside.test` leads to 10.0.0.1, which (private) is granted by no `addresses`"),
+    ] {
+        let outcome = guest.outcome(&["fetch", url], Default::default()).await;
+        let told = told();
+        let [line] = told.as_slice() else { panic!("{url}: {told:?}") };
+        for words in [" INFO ", "outgoing request refused: ", words, &format!(" call={} ", outcome.call_id)] {
+            assert!(line.contains(words), "`{words}` is not in: {line}");
+        }
+    }
+    // The network's own troubles, and what is allowed, are not told at this level.
+    guest.run(&["fetch", &format!("http://127.0.0.1:{closed}/")]).await;
+    guest.run(&["fetch", &server.url("/hello")]).await;
+    assert_eq!(told(), [""; 0]);
+    // Each call has so many lines, however often it asks.
+    for _ in 0..2 {
+        guest.run(&["many", "http://127.0.0.1:1/", "50"]).await;
+        let told = told();
+        assert_eq!(told.len(), 8 + 1, "{told:?}");
+        assert!(told[8].contains("what else this call is refused is told at level debug"), "{told:?}");
+    }
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use runner_host_http::{Caps, Client, ErrorKind, Http};
 use serde_json::{Value, json};
 
-use crate::support::{Guest, Names, Server, body, grant, named, send};
+use crate::support::{Guest, Names, Server, all_of, body, grant, named, send};
 
 /// URLs that lead inside, or try to be read in two ways; `PORT` is that of a server that notes who comes.
 const URLS: &[&str] = &[
@@ -241,6 +241,24 @@ async fn of_several_addresses_only_the_allowed_are_dialled() {
     let granted = grant(json!({ "allow": [named(&server, "name.test")] }));
     let response = send(&client, &granted, &server.named("name.test", "/hello")).await.expect("one is allowed");
     assert_eq!(body(response).await.unwrap(), "hello");
+}
+
+#[tokio::test]
+async fn what_the_operator_refuses_is_reached_by_no_grant() {
+    let server = Server::start().await;
+    let names = Names::local(&["name.test"]);
+    let granted = json!({ "allow": [all_of(&server), named(&server, "name.test")] });
+    let urls = [server.url("/hello"), server.named("name.test", "/hello")];
+    let refused = Http::new().resolver(names.clone()).refuse(["127.0.0.0/16".parse().unwrap()]);
+    let guest = Guest::new(refused, granted.clone()).await;
+    for url in &urls {
+        assert_eq!(guest.run(&["fetch", url]).await, "error ErrorCode::DestinationIpProhibited", "{url}");
+    }
+    assert_eq!(server.connections(), 0, "somebody came");
+    let guest = Guest::new(Http::new().resolver(names).refuse(["127.1.0.0/16".parse().unwrap()]), granted).await;
+    for url in &urls {
+        assert!(guest.run(&["fetch", url]).await.ends_with("body hello"), "{url}");
+    }
 }
 
 #[test]

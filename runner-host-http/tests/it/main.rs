@@ -7,6 +7,7 @@ mod caps; // each number
 mod grants; // allowed and denied
 mod guests; // a summariser and a webhook, written with the SDK
 mod hostile; // what must never be reached
+mod lookups; // names that have no answer
 mod pools; // who shares connections with whom
 mod redirects; // hop by hop
 mod sdk; // runner::http of the guest SDK, both faces

@@ -1,10 +1,86 @@
 //! Who shares connections with whom.
 
-use runner_core::Limits;
-use runner_host_http::{Client, Http};
-use serde_json::json;
+use std::io;
+use std::net::IpAddr;
 
-use crate::support::{Guest, Server, all_of, body, executor, grant, run, said, send};
+use runner_core::{Limits, async_trait};
+use runner_host_http::{Client, ErrorKind, Grant, Http, Resolve};
+use serde_json::{Value, json};
+
+use crate::support::{Guest, Server, all_of, body, executor, get, grant, run, said, send, until};
+
+/// Every name leads to this machine.
+struct Everywhere;
+
+#[async_trait]
+impl Resolve for Everywhere {
+    async fn resolve(&self, _name: &str) -> io::Result<Vec<IpAddr>> {
+        Ok(vec![IpAddr::from([127, 0, 0, 1])])
+    }
+}
+
+fn many_names(server: &Server, caps: Value) -> Grant {
+    let rule = json!({ "scheme": "http", "host": "*.many.test", "port": server.port, "addresses": ["127.0.0.1"] });
+    grant(json!({ "allow": [rule], "caps": caps }))
+}
+
+#[tokio::test]
+async fn of_many_names_the_connections_stay_as_many_as_there_may_be() {
+    for (client, caps) in [(Client::new(), json!({ "connections": 4 })), (Client::new().connections(4), json!({}))] {
+        let server = Server::start().await;
+        let client = client.resolver(Everywhere);
+        let granted = many_names(&server, caps);
+        let asked = async |number: usize| {
+            let url = server.named(&format!("n{number}.many.test"), "/hello");
+            assert_eq!(body(send(&client, &granted, &url).await.unwrap()).await.unwrap(), "hello");
+        };
+        for number in 0..40 {
+            asked(number).await;
+        }
+        assert_eq!(server.connections(), 40);
+        until("the others are closed", || server.open() <= 4).await;
+        assert_eq!(server.open(), 4, "what need not be closed is kept");
+        // Those that were used last are still there; the others are not.
+        for number in 36..40 {
+            asked(number).await;
+        }
+        assert_eq!(server.connections(), 40);
+        asked(0).await;
+        assert_eq!(server.connections(), 41);
+    }
+}
+
+#[tokio::test]
+async fn where_all_connections_are_in_use_the_next_waits_for_one_and_no_longer_than_it_may() {
+    let server = Server::start().await;
+    let client = Client::new().resolver(Everywhere);
+    let in_use = |granted: &Grant, path: &'static str| {
+        let (outlet, server) = (client.outlet(granted).unwrap(), server.clone());
+        let sends = (0..2).map(move |number| {
+            let url = server.named(&format!("n{number}.many.test"), path);
+            let outlet = std::sync::Arc::clone(&outlet);
+            tokio::spawn(async move { body(outlet.send(get(&url), &Default::default()).await?).await })
+        });
+        sends.collect::<Vec<_>>()
+    };
+    let short = many_names(&server, json!({ "connections": 2, "connect_ms": 200 }));
+    let busy = in_use(&short, "/slow?head=3000");
+    until("both are asked", || server.seen().len() == 2).await;
+    let third = server.named("n3.many.test", "/hello");
+    let error = send(&client, &short, &third).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectBusy, "{error}");
+    assert!(error.message().contains("2 connections of the grant are open"), "{error}");
+    // Another grant has its own, and does not wait.
+    let long = many_names(&server, json!({ "connections": 2 }));
+    body(send(&client, &long, &third).await.unwrap()).await.unwrap();
+    busy.into_iter().for_each(|busy| busy.abort());
+    let busy = in_use(&long, "/slow?head=300");
+    until("both are asked", || server.seen().len() == 5).await;
+    assert_eq!(body(send(&client, &long, &third).await.unwrap()).await.unwrap(), "hello", "it waits for one to end");
+    for busy in busy {
+        busy.await.unwrap().unwrap();
+    }
+}
 
 #[tokio::test]
 async fn two_calls_of_one_grant_share_a_connection_and_another_grant_has_its_own() {

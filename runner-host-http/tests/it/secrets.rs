@@ -77,9 +77,30 @@ async fn a_secret_goes_to_no_other_host_place_or_wire() {
     assert_eq!(guest.run(&["fetch", &hello, "-h", "x-key:{{secret:KEY}}"]).await, denied, "it is not sent in the open");
 }
 
+#[tokio::test]
+async fn no_answer_of_a_host_that_may_not_have_a_secret_tells_whether_it_was_guessed() {
+    let server = Server::start().await;
+    let guest = Guest::new(Http::new().resolver(names()).secrets(secrets()), granted(&server, true)).await;
+    for (guess, theirs) in [(VALUE, "[redacted]"), ("t0p-s3cr3t/valve", "t0p-s3cr3t/valve")] {
+        let header = format!("x-key:{guess}");
+        let reflected = async |url: &str| guest.run(&["fetch", url, "-h", &header]).await;
+        // Who may not have it may not have told it: the right guess looks like any other.
+        let (here, other) = (server.named("here.test", "/reflect"), server.named("other.test", "/reflect"));
+        let said = reflected(&other).await;
+        assert!(said.contains(&format!("header x-was: {guess}\n")), "{said}");
+        let said = reflected(&here).await;
+        assert!(said.contains(&format!("header x-was: {theirs}\n")), "{said}");
+        // Whoever is asked on the word of one who may have it, may have been told.
+        let said = reflected(&server.named("here.test", &format!("/redirect?to={other}"))).await;
+        assert!(said.contains(&format!("header x-was: {theirs}\n")), "{said}");
+        let said = reflected(&server.named("other.test", &format!("/redirect?to={other}"))).await;
+        assert!(said.contains(&format!("header x-was: {guess}\n")), "{said}");
+    }
+}
+
 /// What is logged while a test runs.
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Log(pub(crate) Arc<Mutex<Vec<u8>>>);
 
 impl std::io::Write for Log {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {

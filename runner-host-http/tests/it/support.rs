@@ -251,6 +251,13 @@ async fn routes(request: Request<Incoming>, path_and_query: &str) -> Response<An
             let value = "h".repeat(number("n").unwrap_or(0) as usize);
             Response::builder().header("x-long", value).body(text("")).unwrap()
         }
+        "/lines" => {
+            let mut response = Response::builder();
+            for line in 0..number("n").unwrap_or(0) {
+                response = response.header(format!("x-{line}"), "1");
+            }
+            response.body(text("")).unwrap()
+        }
         "/trailers" => {
             let trailers: HeaderMap = [("x-end".parse().unwrap(), "of it".parse().unwrap())].into_iter().collect();
             let all = [Ok(Frame::data(Bytes::from("body"))), Ok(Frame::trailers(trailers))];

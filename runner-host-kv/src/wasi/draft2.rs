@@ -124,8 +124,8 @@ impl atomics::Host for View<'_, Session> {
 impl atomics::HostCas for View<'_, Session> {
     async fn new(&mut self, bucket: Resource<Bucket>, key: String) -> Answer<Resource<Cas>> {
         let bucket = self.table.get(&bucket)?.clone();
-        Ok(match bucket.get(&key).await {
-            Ok(found) => Ok(self.table.push(Cas { bucket, key, seen: found.map(|entry| entry.version) })?),
+        Ok(match bucket.version(&key).await {
+            Ok(seen) => Ok(self.table.push(Cas { bucket, key, seen })?),
             Err(error) => Err(error.into()),
         })
     }

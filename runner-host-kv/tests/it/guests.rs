@@ -309,6 +309,19 @@ async fn what_a_call_has_written_stays_whatever_becomes_of_the_call() {
     lent.executor.shutdown().await;
 }
 
+#[tokio::test]
+async fn a_swap_is_begun_without_reading_the_value() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    let (space, key) = (Namespace::new("tests").expect("a name"), Key::new("a").expect("a key"));
+    // More than this guest may read at once: a neighbour's grant was larger.
+    store.set(&space, &key, vec![b'x'; 100].into()).await.expect("set");
+    let limits = json!({ "limits": { "value_bytes": 20, "batch_bytes": 20 } });
+    let lent = Lent::new(store, "kv-counter", limits).await;
+    let refused = lent.answer("add-by-swap", json!(["default", "a", 1])).await.expect_err("it reads the value");
+    assert!(refused.contains("100 bytes"), "{refused}");
+    assert_eq!(lent.value("lose-then-win", json!(["default", "a"])).await, json!("mine"));
+}
+
 /// A store that is away: it says so, or does not answer at all.
 struct Away {
     answers: bool,

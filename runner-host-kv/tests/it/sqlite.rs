@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use runner_host_kv::{Clock, Ends, Error, Key, ManualClock, Namespace, SqliteStore, Store, StoreExt, Usage};
 use rusqlite::Connection;
+use tokio::sync::Notify;
 
 fn space() -> Namespace {
     Namespace::new("shop").expect("a name")
@@ -144,6 +145,40 @@ async fn a_write_that_another_process_holds_up_is_unavailable_and_later_ones_are
     other.execute_batch("ROLLBACK").expect("it is done");
     assert_eq!(store.usage(&space()).await.expect("usage"), Usage { keys: 1, bytes: 2 }, "neither was written");
     store.set(&space(), &key("b"), Bytes::new()).await.expect("now it is");
+}
+
+/// A clock that tells when it is read.
+struct Watched {
+    clock: ManualClock,
+    read: Notify,
+}
+
+impl Clock for Watched {
+    fn now_ms(&self) -> u64 {
+        self.read.notify_one();
+        self.clock.now_ms()
+    }
+}
+
+#[tokio::test]
+async fn a_value_that_waits_to_be_written_has_its_whole_time_from_when_it_is() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("kv.sqlite");
+    let clock = Arc::new(Watched { clock: ManualClock::at_ms(5_000), read: Notify::new() });
+    let store = SqliteStore::open_with_clock(&path, clock.clone()).expect("a new file");
+    let other = Connection::open(&path).expect("another process");
+    other.execute_batch("BEGIN IMMEDIATE").expect("it writes");
+    let second = Duration::from_secs(1);
+    let writes = store.clone();
+    let write =
+        tokio::spawn(async move { writes.set_for(&space(), &key("a"), Bytes::new(), Ends::After(second)).await });
+    let read = tokio::time::timeout(Duration::from_millis(500), clock.read.notified()).await;
+    assert!(read.is_err(), "the clock is read before the file is ours");
+    clock.clock.advance(2 * second);
+    other.execute_batch("COMMIT").expect("it is done");
+    write.await.expect("no panic").expect("set");
+    let entry = store.get(&space(), &key("a")).await.expect("get").expect("it has not ended");
+    assert_eq!(entry.ends_in, Some(second));
 }
 
 #[test]

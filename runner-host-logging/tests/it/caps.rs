@@ -119,8 +119,8 @@ impl<S: Subscriber> Layer<S> for Stuck {
 }
 
 #[tokio::test]
-async fn a_guest_does_not_wait_for_a_reader_that_does_not_read_and_what_it_missed_is_counted() {
-    const MESSAGES: u64 = 3_000;
+async fn a_guest_does_not_wait_for_a_reader_that_does_not_read_and_only_who_says_too_much_loses_lines() {
+    const MESSAGES: u64 = 400;
     let ((let_go, go), (reached, reaches)) = (mpsc::channel(), mpsc::sync_channel(1));
     let log = Log::default();
     let stuck = Stuck { go: Mutex::new(Some(go)), reached };
@@ -128,22 +128,64 @@ async fn a_guest_does_not_wait_for_a_reader_that_does_not_read_and_what_it_misse
     let _guard = tracing::subscriber::set_default(subscriber);
     let grant = json!({ "messages": MESSAGES, "bytes": 100 << 20, "message_bytes": 8192 });
     let lent = Lent::new(grant).await;
-    // Three times what the queue holds.
+    // Three times what the queue holds of one program.
     let call = lent.program.call("log").args(json!(["info", "", "x".repeat(8192), MESSAGES]));
     let outcome = call.limits(Limits { deadline: Duration::from_secs(30), ..Limits::default() }).run().await;
-    assert_eq!(outcome.expect("the host does its part").ending, Ending::Returned(json!(null)));
+    let outcome = outcome.expect("the host does its part");
+    assert_eq!(outcome.ending, Ending::Returned(json!(null)));
+    // The same program in other bytes: a custom section comes behind it.
+    let neighbour = [runner_guests::get("logger"), b"\x00\x05\x04none"].concat();
+    let neighbour = lent.beside(&neighbour, json!({ "messages": MESSAGES })).await;
+    let call = neighbour.call("log").args(json!(["info", "", "a neighbour", MESSAGES]));
+    call.run().await.expect("the host does its part");
     reaches.recv_timeout(Duration::from_secs(10)).expect("the reader got the first one");
     assert_eq!(log.all().len(), 1, "and is still there, though the call has ended");
     assert!(!lent.logging.flush(Duration::from_millis(10)), "who asks is told that it is not written");
     let_go.send(()).expect("it waits");
+    let program = lent.program.id().to_string();
+    drop(neighbour);
     lent.end();
     let (told, said): (Vec<_>, Vec<_>) = log.all().into_iter().partition(|heard| !heard.field("left_out").is_null());
+    let (neighbours, said): (Vec<_>, Vec<_>) = said.into_iter().partition(|heard| heard.message == "a neighbour");
+    assert_eq!(neighbours.len() as u64, MESSAGES, "a neighbour loses nothing");
     let [told] = told.as_slice() else { panic!("{told:?}") };
     assert!(told.message.contains("faster than the log was written"), "{}", told.message);
     let left_out = told.field("left_out").as_u64().expect("a number");
     assert_eq!(said.len() as u64 + left_out, MESSAGES);
+    assert!(program.contains(told.field("program").as_str().expect("it says whose")), "{told:?}");
+    assert_eq!(told.field("call"), &json!(outcome.call_id));
+    let bytes: usize = said.iter().map(|heard| heard.message.len()).sum();
+    assert!((900 << 10..1100 << 10).contains(&bytes), "the queue holds 1 MiB of a program: {bytes}");
+}
+
+#[tokio::test]
+async fn all_programs_together_have_8_mib_and_each_is_told_what_it_lost() {
+    const PROGRAMS: usize = 12;
+    const MESSAGES: u64 = 120;
+    let ((let_go, go), (reached, _reaches)) = (mpsc::channel(), mpsc::sync_channel(1));
+    let log = Log::default();
+    let stuck = Stuck { go: Mutex::new(Some(go)), reached };
+    let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(log.clone()).with(stuck));
+    let grant = json!({ "messages": MESSAGES, "bytes": 100 << 20, "message_bytes": 8192 });
+    let lent = Lent::new(grant.clone()).await;
+    for number in 0..PROGRAMS {
+        let bytes = [runner_guests::get("logger"), &[0, 2, 1, b'a' + u8::try_from(number).expect("a letter")]].concat();
+        let program = lent.beside(&bytes, grant.clone()).await;
+        let call = program.call("log").args(json!(["info", "", "x".repeat(8192), MESSAGES]));
+        let limits = Limits { deadline: Duration::from_secs(30), ..Limits::default() };
+        assert!(call.limits(limits).run().await.expect("the host does its part").ending.is_returned());
+    }
+    let_go.send(()).expect("it waits");
+    lent.end();
+    let (told, said): (Vec<_>, Vec<_>) = log.all().into_iter().partition(|heard| !heard.field("left_out").is_null());
     let bytes: usize = said.iter().map(|heard| heard.message.len()).sum();
     assert!((7 << 20..9 << 20).contains(&bytes), "the queue holds 8 MiB: {bytes}");
+    let left_out: u64 = told.iter().map(|told| told.field("left_out").as_u64().expect("a number")).sum();
+    assert_eq!(said.len() as u64 + left_out, PROGRAMS as u64 * MESSAGES);
+    let mut programs: Vec<_> = told.iter().map(|told| told.field("program").as_str().expect("whose")).collect();
+    programs.sort_unstable();
+    programs.dedup();
+    assert!(programs.len() == told.len() && programs.len() > 3, "{told:?}");
 }
 
 #[tokio::test]

@@ -128,21 +128,24 @@ async fn an_event_has_the_calls_id_and_stands_in_its_callers_span() {
     let executor = builder.build().expect("it starts");
     let granted = Grants::none().grant("logging", json!({})).grant("calls", ());
     let program = executor.load(runner_guests::get("logger"), &granted).await.expect("it loads");
+    let mut answered = Vec::new();
     for _ in 0..3 {
         let call = program.call("log").args(json!(["info", "", "hello", 1])).run();
         let span = tracing::info_span!("request");
-        call.instrument(span.clone()).await.expect("it runs");
+        answered.push(call.instrument(span.clone()).await.expect("it runs").call_id);
         // A line without an end is said when the capability closes, on a task of its own.
         let call = program.call("print").args(json!([b"printed", b""])).run();
-        call.instrument(span).await.expect("it runs");
+        answered.push(call.instrument(span).await.expect("it runs").call_id);
     }
-    program.call("log").args(json!(["info", "", "alone", 1])).run().await.expect("it runs");
+    let call = program.call("log").args(json!(["info", "", "alone", 1])).run();
+    answered.push(call.await.expect("it runs").call_id);
     drop((program, executor));
     let heard = log.all();
     let ids: Vec<_> = heard.iter().map(|heard| heard.field("call").as_u64().expect("an id")).collect();
     let calls = calls.lock().unwrap().clone();
     assert_eq!((calls.len(), heard.len()), (7, 7));
     assert_eq!(ids, calls);
+    assert_eq!(answered, calls, "who called is told the same");
     assert!(calls.windows(2).all(|pair| pair[0] != pair[1]), "{calls:?}");
     for heard in &heard {
         // The outermost: at this level WASI has a span of its own around what writes.

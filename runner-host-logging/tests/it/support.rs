@@ -114,6 +114,12 @@ impl Lent {
         Lent { program, logging, executor }
     }
 
+    /// Another program of the same executor.
+    pub(crate) async fn beside(&self, module: &[u8], grant: Value) -> Program {
+        let grants = Grants::none().grant("logging", grant);
+        self.executor.load(module, &grants).await.expect("the guest loads")
+    }
+
     /// Logs one message so many times.
     pub(crate) async fn log(&self, level: &str, context: &str, message: &str, times: u32) -> Outcome {
         let outcome = self.outcome("log", json!([level, context, message, times])).await;

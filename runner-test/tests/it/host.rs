@@ -105,7 +105,7 @@ async fn what_the_host_says_is_heard_by_whoever_listens_to_it_though_the_log_is_
     let line = |words: &str| heard.lines().find(|line| line.contains(words)).unwrap_or_else(|| panic!("{heard}"));
     assert!(line("opened for a guest").contains("calling{test=7}"), "{heard}");
     // Why a request was refused, which the guest is not told.
-    assert!(line("outgoing request: ").contains("elsewhere.example"), "{heard}");
+    assert!(line("outgoing request refused: ").contains("elsewhere.example"), "{heard}");
     // What the guest printed is its own, and collected.
     host.logs().assert_logged(Level::INFO, "HttpRequestDenied");
     assert!(!heard.contains("runner_guest"), "{heard}");

@@ -1,12 +1,14 @@
 //! What guests see of a server, and what it sees of them: answers in order, faults, secrets, refusals.
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use runner_test::{Answer, CapsGrant, Host, LimitKind, Limits, Program, Server, json};
 
 /// The guest that prints what comes of a request, with everything of the server allowed.
 async fn client(server: &Server) -> Program {
-    let caps = CapsGrant { between_bytes_ms: Some(300), first_byte_ms: Some(300), ..CapsGrant::default() };
+    let short = NonZeroU64::new(300);
+    let caps = CapsGrant { between_bytes_ms: short, first_byte_ms: short, ..CapsGrant::default() };
     let host = Host::builder().http(server).http_caps(caps).build().expect("the host starts");
     host.load(runner_guests::get("http-client")).await.expect("the guest loads")
 }

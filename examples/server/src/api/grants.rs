@@ -1,5 +1,7 @@
 //! What a module was granted.
 
+use std::collections::BTreeMap;
+
 use runner_core::Grants;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -20,6 +22,10 @@ pub(crate) struct GrantsOf {
     /// The grant for each capability, by its id; `/v1/grants/schema` describes them.
     #[schema(value_type = Object)]
     grants: Grants,
+    /// Of those, which do not hold here any more, and why: a secret or a value that this server was started without, say. A
+    /// call that needs one is refused (503). Absent where all hold.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    broken: BTreeMap<String, String>,
     /// When they were granted, RFC 3339. Absent where nothing is.
     #[serde(skip_serializing_if = "Option::is_none")]
     since: Option<String>,
@@ -41,19 +47,27 @@ pub(crate) struct GrantsBefore {
 
 impl GrantsOf {
     /// Of a module that was found under a name; nothing where it was not.
-    pub(crate) fn new(stored: Stored, before: Option<Stored>) -> Option<Self> {
+    ///
+    /// `check` looks at one grant.
+    pub(crate) fn new(
+        stored: Stored,
+        before: Option<Stored>,
+        check: impl Fn(&Grants) -> runner_core::Result<()>,
+    ) -> Option<Self> {
         let (name, version) = stored.label?;
         let (grants, since) = match stored.granted {
             Some(Granted { grants, since, .. }) => (grants, Some(since)),
             None => (Grants::none(), None),
         };
+        let of = |id: &str| Grants::none().grant(id, grants.get(id).cloned().unwrap_or_default());
+        let broken = grants.ids().filter_map(|id| Some((id.to_owned(), check(&of(id)).err()?.to_string()))).collect();
         let before = before.and_then(|before| {
             let (Some((_, version)), Some(Granted { grants, since, .. })) = (before.label, before.granted) else {
                 return None;
             };
             Some(GrantsBefore { version, id: before.id.to_string(), grants, since })
         });
-        Some(GrantsOf { name: name.to_string(), version, id: stored.id.to_string(), grants, since, before })
+        Some(GrantsOf { name: name.to_string(), version, id: stored.id.to_string(), grants, broken, since, before })
     }
 }
 

@@ -113,7 +113,7 @@ pub(crate) struct Import {
     name: String,
     /// What of it: functions, and resources with their functions.
     items: Vec<String>,
-    /// `provided`, `closed`, `granted` or `missing`.
+    /// `provided`, `closed`, `granted`, `broken` or `missing`.
     status: &'static str,
     /// What that means here, for people.
     about: String,
@@ -222,6 +222,9 @@ impl From<Need> for Import {
             }
             Service::Granted { capability } => {
                 (format!("{gives}, by capability `{capability}`"), Some(capability.clone()))
+            }
+            Service::Broken { capability, reason } => {
+                (format!("{gives}, granted in a way that does not hold here: {reason}"), Some(capability.clone()))
             }
             Service::Missing { capability, advice } => (advice.clone(), capability.clone()),
             _ => ("served in a way that this server does not know".to_owned(), None),

@@ -11,6 +11,8 @@ use utoipa::ToSchema;
 /// What one call did and what it cost.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Outcome {
+    /// Its number, which this server's log has as `call` beside what the guest says. It counts from 1 at each start.
+    call: u64,
     ending: Ending,
     usage: Usage,
     /// What the guest wrote to its standard output; bytes that are not UTF-8 are replaced.
@@ -101,6 +103,7 @@ struct Capability {
 impl From<&runner_core::Outcome> for Outcome {
     fn from(outcome: &runner_core::Outcome) -> Self {
         Outcome {
+            call: outcome.call_id,
             ending: (&outcome.ending).into(),
             usage: (&outcome.usage).into(),
             stdout: String::from_utf8_lossy(&outcome.stdout).into_owned(),

@@ -129,8 +129,8 @@ async fn told(shared: &Shared, stored: Stored) -> Result<Response, Problem> {
         None => shared.store.granted_before(&stored).await?,
         Some(_) => None,
     };
-    let told =
-        GrantsOf::new(stored, before).ok_or_else(|| Problem::internal("the module was found without its name"))?;
+    let told = GrantsOf::new(stored, before, |grants| shared.executor.check(grants))
+        .ok_or_else(|| Problem::internal("the module was found without its name"))?;
     Ok(([(header::ETAG, tag)], Json(told)).into_response())
 }
 

@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use http::StatusCode;
+use http::{HeaderName, StatusCode};
 use runner_core::{Ending, HttpReply, LimitKind, Metering, Outcome};
 use serde_json::Value;
 use tracing::Instrument;
@@ -15,6 +15,9 @@ use crate::api::{Problem, Refusals};
 use crate::server::Shared;
 use crate::stranger::{inward, outward};
 
+/// The number of the call, as an outcome has it in `call`.
+const CALL: HeaderName = HeaderName::from_static("runner-call");
+
 /// Sends the request to the module's own HTTP handler, in a fresh instance.
 ///
 /// Any method. The handler sees the path behind `/http` and the query; bodies stream both ways. It does not see
@@ -22,6 +25,7 @@ use crate::stranger::{inward, outward};
 /// out (`Set-Cookie`, `Clear-Site-Data`, `Access-Control-*`, `WWW-Authenticate` and their like), and
 /// `Content-Security-Policy: sandbox` is added: a page that it sends runs no script and is no page of this server.
 /// `Location` is mapped to lie below `/http`; a redirect elsewhere becomes 303, which repeats no `POST` or `DELETE`.
+/// `Runner-Call` is the call's number, which this server's log has as `call`.
 #[utoipa::path(method(get, head, post, put, patch, delete, options), path = "/v1/modules/{ref}/http/{path}", tag = "calls", params(
     ("ref" = String, Path, description = "`NAME` (its newest version), `NAME@N` or `sha256:HEX`"),
     ("path" = String, Path, description = "What the handler sees as its path; may have slashes, may be empty"),
@@ -42,8 +46,11 @@ pub(super) async fn http(
     let account = Account::open(&shared.metrics, &program.id(), "wasi:http/incoming-handler");
     match program.http(request).send().instrument(account.span()).await {
         Ok(HttpReply::Answered { response, ended }) => {
+            let call = ended.call_id();
             shared.accounts.spawn(async move { account.settle(ended.outcome().await.as_ref()) });
             let mut response = outward(response.map(Body::new), &place)?;
+            // In the place of one that the handler has made up.
+            response.headers_mut().insert(CALL, call.into());
             response.extensions_mut().insert(Streams);
             Ok(response)
         }

@@ -195,6 +195,49 @@ async fn grants_and_what_was_kept_outlive_a_restart() {
 }
 
 #[tokio::test]
+async fn grants_that_a_restarted_server_cannot_keep_are_told_as_broken_until_it_can() {
+    let site = Site::new();
+    site.put("webhook", runner_guests::get("webhook.wasm")).await;
+    let grants = json!({
+        "config": { "values": { "webhook-url": "http://127.0.0.1:9/hook" }, "names": ["region"] },
+        "http": { "secrets": [{ "name": "WEBHOOK_TOKEN", "hosts": ["127.0.0.1"], "plain": true }] },
+        "logging": { "level": "info" },
+    });
+    assert_eq!(site.grant("webhook", &grants).await.status, 200);
+    let import = async |site: &Site, name: &str| {
+        let module = site.get("/v1/modules/webhook").await.json();
+        let imports = module["imports"].as_array().unwrap();
+        imports.iter().find(|import| import["name"].as_str().unwrap().starts_with(name)).unwrap().clone()
+    };
+    let asked = json!({ "args": { "event": { "event": "order.paid", "subject": "7" } } });
+    let holds = async |site: &Site| {
+        assert_eq!(site.granted("webhook").await.get("broken"), None);
+        assert_eq!(import(site, "wasi:http/outgoing-handler").await["status"], "granted");
+        assert_eq!(site.call("webhook", &asked).await.ending()["code"], "not-granted", "it runs, and no rule helps it");
+    };
+    holds(&site).await;
+
+    let site = site.restarted_with(|wants| wants.secrets = &[]);
+    let lacks = "the grant lends secret `WEBHOOK_TOKEN`, this host has none";
+    let told = site.granted("webhook").await;
+    assert_eq!((&told["broken"], &told["grants"]), (&json!({ "http": lacks }), &grants), "they stay what they were");
+    let broken = import(&site, "wasi:http/outgoing-handler").await;
+    assert_eq!((&broken["status"], &broken["capability"]), (&json!("broken"), &json!("http")), "{broken}");
+    assert!(broken["about"].as_str().unwrap().ends_with(lacks), "{broken}");
+    assert_eq!(import(&site, "wasi:config/store").await["status"], "granted");
+    let refused = site.call("webhook", &asked).await;
+    refused.is_problem(503, "unavailable", lacks);
+    refused.is_problem(503, "unavailable", "`PUT /v1/modules/{ref}/grants`");
+
+    let site = site.restarted_with(|wants| wants.config = &[]);
+    let told = site.granted("webhook").await;
+    assert_eq!(told["broken"].as_object().unwrap().keys().collect::<Vec<_>>(), ["config"]);
+    assert!(told["broken"]["config"].as_str().unwrap().contains("`region`"), "{told}");
+    site.call("webhook", &asked).await.is_problem(503, "unavailable", "`region`");
+    holds(&site.restarted()).await;
+}
+
+#[tokio::test]
 async fn grants_go_with_what_they_were_for() {
     let site = Site::new();
     for removed in ["counter@1", "counter"] {

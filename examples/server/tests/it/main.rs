@@ -11,6 +11,7 @@ mod examples; // modules to try
 mod grants; // what modules may use, and who has to say so
 mod handlers; // a module's own HTTP handler
 mod kv; // what modules keep by key, seen and removed
+mod logs; // what modules say, in the real program's log
 mod page; // the built page
 mod patience; // clients that are slow, and what they are told
 mod process; // the real program: its command line, its end, what outlives it

@@ -41,6 +41,9 @@ pub(crate) struct Wants {
     pub(crate) code_bytes: u64,
     pub(crate) page: Option<Dir>,
     pub(crate) guests: Option<Dir>,
+    pub(crate) secrets: &'static [(&'static str, &'static str)],
+    /// Values that modules may be granted to read.
+    pub(crate) config: &'static [(&'static str, &'static str)],
 }
 
 impl Site {
@@ -54,9 +57,13 @@ impl Site {
 
     /// The same directory, and a server that starts anew.
     pub(crate) fn restarted(self) -> Self {
+        self.restarted_with(|_| {})
+    }
+
+    pub(crate) fn restarted_with(self, change: impl FnOnce(&mut Wants)) -> Self {
         let Site { app, data } = self;
         drop(app);
-        Self::over(data, |_| {})
+        Self::over(data, change)
     }
 
     fn over(data: TempDir, change: impl FnOnce(&mut Wants)) -> Self {
@@ -68,6 +75,8 @@ impl Site {
             code_bytes: LocalStore::BYTES_MAX,
             page: None,
             guests: None,
+            secrets: &SECRETS,
+            config: &[("region", "north")],
         };
         change(&mut wants);
         let builder = Executor::builder()
@@ -76,8 +85,8 @@ impl Site {
             .local_store(LocalStore::open(data.path().join("code")).unwrap().bytes_max(wants.code_bytes));
         let kv =
             Kv::new(SqliteStore::open(data.path().join("kv.sqlite")).unwrap()).backend("memory", MemoryStore::new());
-        let secrets = Secrets::new(SECRETS).unwrap();
-        let config = Config::new([("region", "north")]);
+        let secrets = Secrets::new(wants.secrets.iter().copied()).unwrap();
+        let config = Config::new(wants.config.iter().copied());
         let lending = Lending { http: Http::new().secrets(secrets), kv: kv.clone(), config };
         let executor = lending.to(builder).build().unwrap();
         let modules = data.path().join("modules");
@@ -89,7 +98,7 @@ impl Site {
             executor,
             store: Store::open(dir(&modules), wants.capacity).unwrap(),
             kv,
-            secrets: SECRETS.map(|(name, _)| name.to_owned()).into(),
+            secrets: wants.secrets.iter().map(|(name, _)| (*name).to_owned()).collect(),
             page: wants.page,
             guests: wants.guests,
             accounts: TaskTracker::new(),

@@ -24,6 +24,7 @@ test('a module with every kind of export and import', () => {
       "imports": [
         {"name": "kv", "items": ["open", "[method]bucket.get"], "status": "missing", "about": "grant it", "advice": "grant",
          "capability": "kv"},
+        {"name": "old", "status": "broken", "capability": "http"},
         {"name": "new", "status": "lent by the hour"}
       ],
       "added later": true
@@ -52,6 +53,7 @@ test('a module with every kind of export and import', () => {
       advice: 'grant',
       capability: 'kv',
     },
+    { name: 'old', items: [], status: 'broken', about: '', advice: null, capability: 'http' },
     { name: 'new', items: [], status: 'missing', about: '', advice: null, capability: null },
   ]);
 });
@@ -95,10 +97,12 @@ test('grants, with and without what other bytes had', () => {
     version: 2,
     id: 'sha256:ab',
     grants: {},
+    broken: {},
     since: null,
     tag: null,
     before: null,
   });
+  expect(read(', "broken": {"http": "no secret `A`", "kv": 1}').broken).toEqual({ http: 'no secret `A`' });
   const before =
     '{"version": 1, "id": "sha256:cd", "grants": {"kv": {"n": 9007199254740993}}, "since": "then"}';
   expect(read(`, "since": "now", "before": ${before}`)).toMatchObject({
@@ -148,11 +152,12 @@ test('every ending', () => {
   expect(ending('{"kind": "cancelled"}')).toEqual({ kind: 'cancelled' });
 });
 
-test('usage keeps the numbers it knows and those it does not', () => {
-  const { usage } = decodeOutcome(
-    parseJson(`{"ending": {"kind": "cancelled"}, "stdout": "out", "usage":
+test('an outcome has the call’s number, and its usage keeps the numbers it knows and those it does not', () => {
+  const { call, usage } = decodeOutcome(
+    parseJson(`{"call": 17, "ending": {"kind": "cancelled"}, "stdout": "out", "usage":
       {"wall_us": 12, "new_us": 3, "capabilities": {"kv": {"calls": 1, "bytes_in": 2, "bytes_out": 3}}}}`),
   );
+  expect(call).toBe(17);
   expect(usage).toEqual({
     numbers: { wall_us: 12, new_us: 3 },
     capabilities: { kv: { calls: 1, bytes_in: 2, bytes_out: 3 } },

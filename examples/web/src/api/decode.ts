@@ -9,6 +9,7 @@ import type {
   Granted,
   Health,
   Import,
+  ImportStatus,
   Module,
   ModuleSummary,
   Outcome,
@@ -50,6 +51,7 @@ export function decodeGranted(json: Json, headers: Headers): Granted {
     version: number(from, 'version'),
     id: text(from, 'id'),
     grants: object(from.grants, 'grants'),
+    broken: textsOf(from.broken),
     since: maybeText(from, 'since'),
     tag: headers.get('etag'),
     before: before && {
@@ -78,6 +80,7 @@ export function decodeModule(json: Json): Module {
 export function decodeOutcome(json: Json): Outcome {
   const from = object(json, 'outcome');
   return {
+    call: maybeNumber(from, 'call'),
     ending: decodeEnding(object(from.ending, 'ending')),
     usage: decodeUsage(object(from.usage, 'usage')),
     stdout: maybeText(from, 'stdout') ?? '',
@@ -117,13 +120,15 @@ function decodeExport(json: Json): Export {
   return { name, kind, about: maybeText(from, 'about') ?? '', params, result };
 }
 
+const STATUSES: ImportStatus[] = ['provided', 'closed', 'granted', 'broken'];
+
 function decodeImport(json: Json): Import {
   const from = object(json, 'import');
   const status = text(from, 'status');
   return {
     name: text(from, 'name'),
     items: Array.isArray(from.items) ? textsIn(from.items) : [],
-    status: status === 'provided' || status === 'closed' || status === 'granted' ? status : 'missing',
+    status: STATUSES.find((known) => known === status) ?? 'missing',
     about: maybeText(from, 'about') ?? '',
     advice: maybeText(from, 'advice'),
     capability: maybeText(from, 'capability'),
@@ -201,6 +206,12 @@ function list(from: JsonObject, key: string): Json[] {
 
 function textsIn(items: Json[]): string[] {
   return items.filter((item) => typeof item === 'string');
+}
+
+/** The texts of an object, by name; none where it is not there. */
+function textsOf(json: Json | undefined): Record<string, string> {
+  const entries = isObject(json) ? Object.entries(json) : [];
+  return Object.fromEntries(entries.filter((entry): entry is [string, string] => typeof entry[1] === 'string'));
 }
 
 function text(from: JsonObject, key: string): string {

@@ -29,7 +29,7 @@ export type Export =
   | { name: string; kind: 'http' }
   | { name: string; kind: 'unsupported'; reason: string };
 
-export type ImportStatus = 'provided' | 'closed' | 'granted' | 'missing';
+export type ImportStatus = 'provided' | 'closed' | 'granted' | 'broken' | 'missing';
 
 export interface Import {
   name: string;
@@ -50,6 +50,8 @@ export interface Granted {
   id: string;
   /** For each capability's id its grant. */
   grants: JsonObject;
+  /** Of those, which this server cannot keep any more, and why. */
+  broken: Record<string, string>;
   since: string | null;
   /** Stands for exactly this; null from a server that does not say. */
   tag: string | null;
@@ -130,6 +132,8 @@ export interface Usage {
 }
 
 export interface Outcome {
+  /** What the server's log calls it. */
+  call: number | null;
   ending: Ending;
   usage: Usage;
   stdout: string;

@@ -27,6 +27,7 @@ const granted: Granted = {
   grants: { kv: {} },
   since: null,
   tag: null,
+  broken: {},
   before: null,
 };
 
@@ -39,6 +40,7 @@ test('imports are grouped by what is to be done, and in a group by who would ser
     asks('config', 'missing', 'config'),
     asks('atomics', 'missing', 'kv'),
     asks('logging', 'granted', 'logging'),
+    asks('secrets', 'broken', 'http'),
   ]);
   const shown = groups.map(({ id, count, parts }) => [
     id,
@@ -46,6 +48,7 @@ test('imports are grouped by what is to be done, and in a group by who would ser
     parts.map(({ capability, imports }) => `${capability}: ${imports.map(({ name }) => name)}`),
   ]);
   expect(shown).toEqual([
+    ['broken', 1, ['http: secrets']],
     ['needed', 3, ['kv: store,atomics', 'config: config']],
     ['unserved', 1, ['null: env']],
     ['granted', 1, ['logging: logging']],

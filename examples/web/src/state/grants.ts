@@ -20,7 +20,7 @@ export interface GrantDraft {
   problem: Problem | null;
 }
 
-export type GroupId = 'needed' | 'unserved' | 'granted' | 'closed' | 'provided';
+export type GroupId = 'broken' | 'needed' | 'unserved' | 'granted' | 'closed' | 'provided';
 
 export interface Group {
   id: GroupId;
@@ -29,7 +29,7 @@ export interface Group {
   count: number;
 }
 
-const ORDER: GroupId[] = ['needed', 'unserved', 'granted', 'closed', 'provided'];
+const ORDER: GroupId[] = ['broken', 'needed', 'unserved', 'granted', 'closed', 'provided'];
 
 /** What somebody has to look at comes first. */
 export function groupsOf(imports: Import[]): Group[] {
@@ -69,9 +69,9 @@ export function byWords(imports: Import[]): { words: string; imports: Import[] }
   });
 }
 
-/** Whether a grant would let it run. */
+/** Whether a grant, or another one, would let it run. */
 export function needsGrant({ imports }: Module): boolean {
-  return imports.some((one) => groupOf(one) === 'needed');
+  return imports.some((one) => groupOf(one) === 'needed' || groupOf(one) === 'broken');
 }
 
 /** What stands in the editor: what was typed, else what is granted. */

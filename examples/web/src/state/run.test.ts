@@ -26,6 +26,7 @@ const ended = (ending: Ending): Run => {
   const outcome: Outcome = {
     ending,
     usage: { numbers: { wall_us: 12 }, capabilities: {} },
+    call: 1,
     stdout: '',
     stderr: '',
   };

@@ -108,6 +108,7 @@ const granted = (version: number, id: string): Granted => ({
   grants: { kv: {} },
   since: 'now',
   tag: null,
+  broken: {},
   before: null,
 });
 

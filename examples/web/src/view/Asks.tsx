@@ -9,6 +9,10 @@ import { Fold, unfold } from './Fold';
 import { Sign } from './Sign';
 
 const GROUPS: Record<GroupId, { title: string; meaning: string }> = {
+  broken: {
+    title: 'Granted, and not kept',
+    meaning: 'This server lacks what their grants name, so it cannot run: give that back, or grant something else.',
+  },
   needed: { title: 'Needs a grant', meaning: 'It cannot run until these are granted.' },
   unserved: {
     title: 'Not served here',
@@ -26,7 +30,7 @@ export function Asks({ module }: { module: Module }) {
   const groups = groupsOf(module.imports);
   if (groups.length === 0)
     return <p className="quiet imports-none">Imports nothing: it can touch nothing outside itself.</p>;
-  const lacking = groups.filter(({ id }) => id === 'needed' || id === 'unserved');
+  const lacking = groups.filter(({ id }) => id === 'broken' || id === 'needed' || id === 'unserved');
   const count = lacking.reduce((sum, group) => sum + group.count, 0);
   const closed = groups.find(({ id }) => id === 'closed')?.count ?? 0;
   const all = plural(module.imports.length, 'import');

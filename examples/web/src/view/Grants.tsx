@@ -1,8 +1,9 @@
 // What a module was granted, and the way to grant more: to the bytes of one name. Bytes without a name are given one
 // first; new bytes under a name start without grants, until somebody confirms those of the old ones.
-import { type RefObject, useEffect, useRef, useState } from 'react';
+import { Fragment, type RefObject, useEffect, useRef, useState } from 'react';
 import type { Problem } from '../api/problem';
 import type { Granted, Module } from '../api/types';
+import { Prose } from '../format/Prose';
 import { day } from '../format/units';
 import { needsGrant, printGrants } from '../state/grants';
 import { useSession, useStore } from '../state/session';
@@ -61,7 +62,7 @@ function Named({ module, granted }: { module: Module; granted: Granted }) {
           <span className="quiet">nothing is granted</span>
         ) : (
           ids.map((id) => (
-            <span className="chip granted" key={id}>
+            <span className={id in granted.broken ? 'chip missing' : 'chip granted'} key={id}>
               {id}
             </span>
           ))
@@ -85,7 +86,7 @@ type StatusRef = RefObject<HTMLParagraphElement | null>;
 
 /** Has the focus when what was pressed is gone. */
 function Status({ granted, status }: { granted: Granted; status: StatusRef }) {
-  const { name, version, since, grants } = granted;
+  const { name, version, since, grants, broken } = granted;
   const when = since === null ? '' : day(since);
   return (
     <p ref={status} tabIndex={-1} className="grant-status">
@@ -97,6 +98,15 @@ function Status({ granted, status }: { granted: Granted; status: StatusRef }) {
         <>
           Granted to version {version} of <code>{name}</code>
           {when !== '' && `, since ${when}`}.
+          {Object.entries(broken).map(([id, why]) => (
+            <Fragment key={id}>
+              {' '}
+              <strong>
+                <code>{id}</code> does not hold any more:
+              </strong>{' '}
+              <Prose text={`${why}.`} />
+            </Fragment>
+          ))}
         </>
       )}
     </p>

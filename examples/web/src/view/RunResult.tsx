@@ -141,12 +141,17 @@ function ToGrants({ module }: { module: Module }) {
   );
 }
 
-function OutputAndCost({ outcome: { stdout, stderr, usage } }: { outcome: Outcome }) {
+function OutputAndCost({ outcome: { call, stdout, stderr, usage } }: { outcome: Outcome }) {
   return (
     <>
       {stdout !== '' && <TextBlock title="Standard output" text={stdout} />}
       {stderr !== '' && <TextBlock title="Standard error" text={stderr} />}
       <UsageTable usage={usage} />
+      {call !== null && (
+        <p className="quiet call-number">
+          In the server’s log it is call <code>{call}</code>.
+        </p>
+      )}
     </>
   );
 }

@@ -2,6 +2,7 @@
 import type { GroupId } from '../state/grants';
 
 const PATHS: Record<GroupId, string> = {
+  broken: 'M8 4v5m0 2.6v.4',
   needed: 'M8 4v5m0 2.6v.4',
   unserved: 'm5.2 5.2 5.6 5.6m0-5.6-5.6 5.6',
   granted: 'm4.6 8.3 2.4 2.4 4.4-5',

@@ -250,7 +250,7 @@ mod tests {
     }
 
     fn outcome(ending: Ending, stdout: &str) -> Outcome {
-        Outcome { ending, usage: Usage::default(), stdout: stdout.into(), stderr: Vec::new() }
+        Outcome { call_id: 1, ending, usage: Usage::default(), stdout: stdout.into(), stderr: Vec::new() }
     }
 
     #[test]

@@ -4,7 +4,8 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use runner_host_kv::{
-    Change, Done, Entry, Key, MemoryStore, Namespace, Namespaces, Page, Quota, Result, Store, Usage, async_trait,
+    Change, Done, Entry, Key, MemoryStore, Namespace, Namespaces, Page, Quota, Result, Store, Usage, Version,
+    async_trait,
 };
 
 /// A store in memory that can be begun anew. Clones are the same store.
@@ -35,6 +36,10 @@ impl Store for Renewed {
 
     async fn exists(&self, namespace: &Namespace, key: &Key) -> Result<bool> {
         self.now().exists(namespace, key).await
+    }
+
+    async fn version(&self, namespace: &Namespace, key: &Key) -> Result<Option<Version>> {
+        self.now().version(namespace, key).await
     }
 
     async fn list(&self, namespace: &Namespace, prefix: &str, after: Option<&Key>, limit: NonZeroU32) -> Result<Page> {
