@@ -211,7 +211,9 @@ function textsIn(items: Json[]): string[] {
 /** The texts of an object, by name; none where it is not there. */
 function textsOf(json: Json | undefined): Record<string, string> {
   const entries = isObject(json) ? Object.entries(json) : [];
-  return Object.fromEntries(entries.filter((entry): entry is [string, string] => typeof entry[1] === 'string'));
+  return Object.fromEntries(
+    entries.filter((entry): entry is [string, string] => typeof entry[1] === 'string'),
+  );
 }
 
 function text(from: JsonObject, key: string): string {

@@ -11,7 +11,8 @@ import { Sign } from './Sign';
 const GROUPS: Record<GroupId, { title: string; meaning: string }> = {
   broken: {
     title: 'Granted, and not kept',
-    meaning: 'This server lacks what their grants name, so it cannot run: give that back, or grant something else.',
+    meaning:
+      'This server lacks what their grants name, so it cannot run: give that back, or grant something else.',
   },
   needed: { title: 'Needs a grant', meaning: 'It cannot run until these are granted.' },
   unserved: {
