@@ -59,8 +59,10 @@ async fn what_a_module_says_stands_in_the_log_beside_its_call_where_that_is_gran
     running.called("terse", &print("unheard: printed", "")).await;
     running.called("quiet", &json!({ "args_cli": ["echo", "unheard: not granted"] })).await;
     // A handler that breaks off says why where its answer has begun, and where it has not.
-    let late = running.client.get(running.url("/v1/modules/hello/http/trap-late")).send().await.unwrap();
-    let late: u64 = late.headers()["runner-call"].to_str().unwrap().parse().unwrap();
+    let answer = running.client.get(running.url("/v1/modules/hello/http/trap-late")).send().await.unwrap();
+    let late: u64 = answer.headers()["runner-call"].to_str().unwrap().parse().unwrap();
+    // Read to where it breaks off: a handler that nobody listens to is stopped before it says why.
+    assert!(answer.bytes().await.is_err());
     let trapped = running.client.get(running.url("/v1/modules/hello/http/trap")).send().await.unwrap();
     assert_eq!(trapped.status(), StatusCode::BAD_GATEWAY);
     let trapped: Value = trapped.json().await.unwrap();
