@@ -1,5 +1,7 @@
 //! Files: trees by themselves, and the faces that guests see of them.
 
+#![recursion_limit = "1024"] // the tables of steps are long
+
 mod backends; // the public suite, for each backend and each wrapper
 mod commits; // what becomes of what a guest wrote
 mod descriptors; // wasi:filesystem 0.2, function by function
