@@ -5,6 +5,7 @@
 
 mod errno;
 mod open;
+mod p1;
 mod p2;
 
 use std::collections::BTreeMap;
@@ -12,8 +13,8 @@ use std::sync::Arc;
 
 use runner_core::wasmtime::component::Linker;
 use runner_core::{
-    Account, CallContext, Capability, Ending, Error as CoreError, ErrorKind as CoreErrorKind, Host, StandardStreams,
-    async_trait, wasmtime,
+    Account, CallContext, Capability, Ending, Error as CoreError, ErrorKind as CoreErrorKind, GuestClocks, Host,
+    StandardStreams, async_trait, wasmtime,
 };
 
 use self::open::OpenFiles;
@@ -76,8 +77,10 @@ pub struct Files {
     preopens: Vec<(String, VPath)>,
     sessions: Vec<(String, Arc<dyn Session>)>,
     /// What descriptors 0, 1 and 2 are.
-    #[allow(dead_code, reason = "the face for core modules is to come")]
     streams: Option<StandardStreams>,
+    clocks: Option<GuestClocks>,
+    /// The descriptors of a core module; made by its first host call.
+    descriptors: Option<p1::Table>,
     /// What is done outside of a host call, in a stream, is charged here.
     account: Account,
     open: Arc<OpenFiles>,
@@ -99,6 +102,10 @@ impl Capability for HostFs {
 
     fn link(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
         p2::link(linker)
+    }
+
+    fn link_core(linker: &mut wasmtime::Linker<Host>) -> wasmtime::Result<()> {
+        p1::link(linker)
     }
 
     fn check(&self, grant: &Grant) -> Result<(), CoreError> {
@@ -124,15 +131,28 @@ impl Capability for HostFs {
             preopens.push((at.clone(), path));
             sessions.push((at.clone(), session));
         }
-        let (streams, account) = (call.streams.clone(), call.account.clone());
-        let tree = Arc::new(tree);
-        Ok(Files { tree, preopens, sessions, streams, account, open: Arc::default(), oversize: Arc::default() })
+        Ok(Files {
+            tree: Arc::new(tree),
+            preopens,
+            sessions,
+            streams: call.streams.clone(),
+            clocks: call.clocks.clone(),
+            descriptors: None,
+            account: call.account.clone(),
+            open: Arc::default(),
+            oversize: Arc::default(),
+        })
     }
 
     async fn close(&self, files: Files, ending: &Ending<()>) -> Result<(), CoreError> {
         // A program that says no has come to its end as well: what it wrote, it wrote.
         let ended = matches!(ending, Ending::Returned(()) | Ending::Failed(_));
         let mut first = files.open.end(ended).await.err().map(unwritten);
+        if let Some(descriptors) = files.descriptors
+            && let Err(error) = descriptors.end(ended).await
+        {
+            first.get_or_insert(unwritten(error));
+        }
         for (at, session) in &files.sessions {
             let closed = match (ending, first.is_none()) {
                 (Ending::Returned(()), true) => session.commit().await,

@@ -1,4 +1,6 @@
-//! Files: trees by themselves, and the face that guests see of them.
+//! Files: trees by themselves, and the faces that guests see of them.
+
+#![recursion_limit = "1024"] // the tables of steps are long
 
 // Tables of steps are long, and `json!` goes deeper with each row.
 #![recursion_limit = "1024"]
@@ -9,6 +11,7 @@ mod descriptors; // wasi:filesystem 0.2, function by function
 mod grants; // what a grant may say
 mod limits; // what has a bound, at it and over it
 mod local; // what others do in and around a directory
+mod p1; // preview 1, function by function
 mod path; // what a text means
 mod readme; // what the README shows is what was compiled
 mod same; // random operations on all of them, and on a directory by std
