@@ -277,10 +277,12 @@ impl Vfs for MemoryFs {
         let now = self.clock.now_ns();
         let mut tree = self.lock();
         let (source, target) = (tree.walk(self.root.id, from, Follow::No)?, tree.walk(self.root.id, to, Follow::No)?);
-        if target.path != source.path && target.path.starts_with(&source.path) && !source.path.is_root() {
+        // What is not there, or is the root, is told below.
+        let there = source.node.is_some() && !source.path.is_root() && !target.path.is_root();
+        if there && target.path != source.path && target.path.starts_with(&source.path) {
             return Err(Error::new(ErrorKind::Invalid, format!("`{from}` would be moved into itself: `{to}`")));
         }
-        if target.path != source.path && source.path.starts_with(&target.path) && !target.path.is_root() {
+        if there && target.path != source.path && source.path.starts_with(&target.path) {
             return Err(Error::not_empty(target.path));
         }
         tree.rename(source, target, now)

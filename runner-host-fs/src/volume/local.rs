@@ -54,13 +54,16 @@ impl LocalFs {
 
     /// The name of this process's directory.
     async fn owner(&self) -> Result<String> {
+        if let Some(owner) = &*self.host().owner.lock().await {
+            return Ok(owner.name.clone());
+        }
+        self.make_reserved().await?;
+        // Nobody looks for the dead meanwhile, who would find this one without its lock. It is taken first, as by who does.
+        let _lock = self.commit_lock(true).await?;
         let mut owner = self.host().owner.lock().await;
         if let Some(owner) = &*owner {
             return Ok(owner.name.clone());
         }
-        self.make_reserved().await?;
-        // Nobody looks for the dead meanwhile, who would find this one without its lock.
-        let _lock = self.commit_lock(true).await?;
         let name = format!("{:016x}", RandomState::new().build_hasher().finish());
         let path = reserved()?.child(&name)?;
         self.create_dir(&path).await?;
