@@ -19,3 +19,4 @@ mod std_files; // what ordinary programs do
 mod stock; // the same on wasmtime's own filesystem, and what is different
 mod support;
 mod together; // trees over and beside each other
+mod volume; // volumes, drafts, commits, and hosts that are killed
