@@ -34,6 +34,7 @@ mod clock;
 pub mod conformance;
 mod error;
 mod ext;
+mod grant;
 mod local;
 mod memory;
 mod mounts;
@@ -42,11 +43,14 @@ mod path;
 mod quota;
 mod read_only;
 mod vfs;
+mod volume;
 mod walk;
+mod wasi;
 
 pub use self::clock::{Clock, ManualClock, SystemClock};
 pub use self::error::{Error, ErrorKind, Result};
 pub use self::ext::{Located, Tree, VfsExt};
+pub use self::grant::{Grant, Mount};
 pub use self::local::LocalFs;
 pub use self::memory::{MemoryFs, MemoryLimits};
 pub use self::mounts::Mounts;
@@ -58,6 +62,10 @@ pub use self::vfs::{
     Entry, FILE_BYTES_MAX, File, Flush, Follow, HOPS_MAX, Kind, Open, Page, READ_BYTES_MAX, SetTime, SetTimes, Stat,
     TARGET_BYTES_MAX, Vfs, check_target, end_of,
 };
+pub use self::volume::{Changes, Mode, Session, View, Volume};
+#[doc(hidden)]
+pub use self::wasi::Files;
+pub use self::wasi::HostFs;
 
 /// For the `impl` of a [`Vfs`] and a [`File`].
 pub use async_trait::async_trait;

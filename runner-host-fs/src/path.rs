@@ -176,6 +176,13 @@ impl PartialOrd for VPath {
     }
 }
 
+/// As text, from the root on.
+impl serde::Serialize for VPath {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 impl std::str::FromStr for VPath {
     type Err = Error;
 
