@@ -1,6 +1,7 @@
 //! What goes over the wire: each shape once, as serde writes it and as OpenAPI describes it. Nothing here acts.
 
 mod example;
+mod file;
 mod grants;
 mod limits;
 mod module;
@@ -10,6 +11,7 @@ mod problem;
 mod request;
 
 pub(crate) use self::example::{Example, Examples};
+pub(crate) use self::file::{Directory, Entry, kind};
 pub(crate) use self::grants::{GrantsOf, SecretNames, schema as grants_schema};
 pub(crate) use self::limits::LimitsRequest;
 pub(crate) use self::module::{Module, ModuleList, Wasm};

@@ -4,6 +4,7 @@ use std::error::Error;
 
 use axum::extract::{FromRequestParts, Query, RawPathParams};
 use http::request::Parts;
+use runner_host_fs::VPath;
 use serde::de::DeserializeOwned;
 
 use crate::api::Problem;
@@ -17,6 +18,12 @@ pub(super) struct Naming(pub(super) Name);
 
 /// The file that `{file}` names.
 pub(super) struct File(pub(super) String);
+
+/// A path among the server's files, and whether it can only be a directory: it ends in `/`.
+pub(super) struct FilePath {
+    pub(super) path: VPath,
+    pub(super) is_directory: bool,
+}
 
 /// The query, whose unknown and malformed fields are problems.
 pub(super) struct Asked<T>(pub(super) T);
@@ -55,6 +62,17 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
             Problem::invalid(format!("the query: {cause}"))
         });
         query.map(|Query(asked)| Asked(asked))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for FilePath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        // Without a segment it is the root.
+        let text = segment(parts, state, "path").await.unwrap_or_default();
+        let path = if text.is_empty() { VPath::root() } else { VPath::new(&text)? };
+        Ok(FilePath { path, is_directory: text.is_empty() || text.ends_with('/') })
     }
 }
 
