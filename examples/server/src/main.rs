@@ -67,7 +67,7 @@ struct Options {
     /// variable RUNNER_SECRET_NAME is the secret NAME, too
     #[arg(long, value_name = "FILE")]
     secrets: Option<PathBuf>,
-    /// Where the files of modules are kept: dir:PATH, a directory of this machine, or s3://BUCKET/PREFIX?endpoint=URL
+    /// Where the files of modules are kept: dir:PATH, a directory of this machine
     /// [default: the directory `files` in the data directory]
     #[arg(long, value_name = "WHERE")]
     files: Option<Place>,
@@ -157,6 +157,8 @@ async fn run(options: Options) -> Result<()> {
     let kv = Kv::new(kv).backend("memory", MemoryStore::new());
     let config = Config::new(options.config.iter().cloned());
     let files = options.files.clone().unwrap_or_else(|| Place::Directory(data.join("files")));
+    let Place::Directory(folder) = &files;
+    private(folder)?;
     let files = files.open().await.with_context(|| format!("files in `{files}`"))?;
     let lent = HostFs::new().volume("files", Arc::clone(&files));
     let executor = Lending { http: Http::new().secrets(secrets), kv, files: lent, config }.to(builder).build()?;

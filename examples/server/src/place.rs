@@ -1,8 +1,6 @@
 //! Where the files of modules are kept, as an operator writes it.
 
 use std::fmt;
-use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -13,7 +11,7 @@ use runner_host_fs::{LocalFs, Volume};
 /// `dir:PATH`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// A directory of this machine, made where it is not there.
+    /// A directory of this machine.
     Directory(PathBuf),
 }
 
@@ -22,13 +20,10 @@ impl Place {
     ///
     /// # Errors
     ///
-    /// Where it cannot be opened, or is not fit to be written to.
+    /// Where it is not there, or cannot be opened.
     pub async fn open(&self) -> Result<Arc<dyn Volume>> {
         match self {
-            Place::Directory(path) => {
-                DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-                Ok(Arc::new(LocalFs::open(path)?))
-            }
+            Place::Directory(path) => Ok(Arc::new(LocalFs::open(path)?)),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -22,6 +22,8 @@ use utoipa::IntoParams;
 use super::reference::{Asked, FilePath};
 use crate::answer::Streams;
 use crate::api::{Directory, Entry, Problem, Refusals, kind};
+use crate::body::check_encoding;
+use crate::clock;
 use crate::server::Shared;
 
 /// Entries on a page of a listing, unless asked otherwise, and at most.
@@ -29,8 +31,13 @@ const PAGE_ENTRIES: u32 = 1_000;
 const PAGE_ENTRIES_MAX: u32 = 10_000;
 /// What is read from a file at once: an answer holds one piece in memory.
 const PIECE_BYTES: usize = 256 << 10;
+/// Bytes of a file that is sent here. A sender that is as slow as it may be takes 18 hours for it.
+const FILE_BYTES_MAX: u64 = 16 << 30;
 /// How long a sender may be silent.
 const SILENCE_MAX: Duration = Duration::from_secs(15);
+/// How long any sender may take; then it must have sent so much a second, as one that reads must take it.
+const PATIENCE: Duration = Duration::from_secs(300);
+const BYTES_PER_SECOND: u64 = 256 << 10;
 
 /// Which part of a listing.
 #[derive(Deserialize, IntoParams)]
@@ -55,18 +62,26 @@ pub(super) struct Paging {
 ))]
 pub(super) async fn read(
     State(shared): State<Shared>,
-    FilePath { path, .. }: FilePath,
+    FilePath { path, is_directory }: FilePath,
     Asked(paging): Asked<Paging>,
 ) -> Result<Response, Problem> {
     let session = shared.files()?.open(&view(Mode::ReadOnly))?;
     let files = session.files();
-    let stat = files.stat(&path, Follow::Yes).await?;
-    match stat.kind {
-        Kind::Directory => list(files.as_ref(), &path, paging).await.map(IntoResponse::into_response),
-        _ => {
-            let file = files.open(&path, Open::reading()).await?;
-            Ok(sent(session, file, &path, stat.size))
-        }
+    if files.stat(&path, Follow::Yes).await?.kind == Kind::Directory {
+        return list(files.as_ref(), &path, paging).await.map(IntoResponse::into_response);
+    }
+    check_directory(is_directory, &path)?;
+    let file = files.open(&path, Open::reading()).await?;
+    // Of the file that is open: another may have its name by now.
+    let size = file.stat().await?.size;
+    Ok(sent(session, file, &path, size))
+}
+
+/// A path that ends in `/` is no file's.
+fn check_directory(is_directory: bool, path: &VPath) -> Result<(), Problem> {
+    match is_directory {
+        false => Ok(()),
+        true => Err(Error::new(ErrorKind::NotDirectory, format!("`{path}` is no directory")).into()),
     }
 }
 
@@ -142,35 +157,60 @@ pub(super) async fn write(
     FilePath { path, is_directory }: FilePath,
     request: Request,
 ) -> Result<StatusCode, Problem> {
-    changed(shared.files()?, async |files| {
-        if is_directory {
-            let there = files.exists(&path).await?;
-            files.create_dir_all(&path).await?;
-            return Ok(if there { StatusCode::NO_CONTENT } else { StatusCode::CREATED });
-        }
-        let Some(parent) = path.parent() else { return Err(Problem::invalid("the root is a directory")) };
+    check_encoding(request.headers())?;
+    let session = shared.files()?.open(&view(Mode::OnSuccess))?;
+    let files = session.files();
+    let done = match is_directory {
+        true => make(files.as_ref(), &path).await,
+        false => put(files.as_ref(), &path, request.into_body()).await,
+    };
+    ended(session, done).await.map(|is_new| if is_new { StatusCode::CREATED } else { StatusCode::NO_CONTENT })
+}
+
+/// Makes a directory; whether it was not there.
+async fn make(files: &dyn Vfs, path: &VPath) -> Result<bool, Problem> {
+    let there = files.exists(path).await?;
+    files.create_dir_all(path).await?;
+    Ok(!there)
+}
+
+/// Writes a file; whether it was not there.
+async fn put(files: &dyn Vfs, path: &VPath, body: Body) -> Result<bool, Problem> {
+    check_length(body.size_hint().lower())?;
+    if let Some(parent) = path.parent() {
         files.create_dir_all(&parent).await?;
-        let there = files.exists(&path).await?;
-        let file = files.open(&path, Open::creating().truncated()).await?;
-        take(request.into_body(), file.as_ref()).await?;
-        file.close().await?;
-        Ok(if there { StatusCode::NO_CONTENT } else { StatusCode::CREATED })
-    })
-    .await
+    }
+    let there = files.exists(path).await?;
+    let file = files.open(path, Open::creating().truncated()).await?;
+    take(body, file.as_ref()).await?;
+    file.close().await?;
+    Ok(!there)
 }
 
 /// Writes a body as it comes, in pieces.
 async fn take(mut body: Body, file: &dyn File) -> Result<(), Problem> {
-    let mut at = 0;
+    let (since, mut at) = (clock::timer(), 0_u64);
     loop {
         let frame = timeout(SILENCE_MAX, body.frame()).await;
         let frame = frame.map_err(|_| Problem::too_slow(format!("the body stopped for {SILENCE_MAX:?}")))?;
         let Some(frame) = frame else { return Ok(()) };
         let frame = frame.map_err(|error| Problem::invalid(format!("the body broke off: {error}")))?;
         let Ok(bytes) = frame.into_data() else { continue };
-        let length = bytes.len() as u64;
+        let end = at + bytes.len() as u64;
+        check_length(end)?;
+        let took = since.elapsed();
+        if took > PATIENCE && end < took.as_secs() * BYTES_PER_SECOND {
+            return Err(Problem::too_slow(format!("the body came slower than {BYTES_PER_SECOND} bytes a second")));
+        }
         file.write_at(at, bytes).await?;
-        at += length;
+        at = end;
+    }
+}
+
+fn check_length(bytes: u64) -> Result<(), Problem> {
+    match bytes <= FILE_BYTES_MAX {
+        true => Ok(()),
+        false => Err(Problem::exceeded(format!("the body has more than {FILE_BYTES_MAX} bytes"))),
     }
 }
 
@@ -194,27 +234,29 @@ pub(super) struct Removing {
 ))]
 pub(super) async fn remove(
     State(shared): State<Shared>,
-    FilePath { path, .. }: FilePath,
+    FilePath { path, is_directory }: FilePath,
     Asked(Removing { recursive }): Asked<Removing>,
 ) -> Result<StatusCode, Problem> {
-    changed(shared.files()?, async |files| {
-        match (files.stat(&path, Follow::No).await?.kind, recursive) {
-            (Kind::Directory, true) => files.remove_dir_all(&path).await?,
-            (Kind::Directory, false) => files.remove_dir(&path).await?,
-            _ => files.remove_file(&path).await?,
-        }
-        Ok(StatusCode::NO_CONTENT)
-    })
-    .await
+    let session = shared.files()?.open(&view(Mode::OnSuccess))?;
+    let done = take_away(session.files().as_ref(), &path, is_directory, recursive).await;
+    ended(session, done).await.map(|()| StatusCode::NO_CONTENT)
 }
 
-/// Changes the files, whole or not at all.
-async fn changed<T>(
-    files: &dyn Volume,
-    change: impl AsyncFnOnce(&dyn Vfs) -> Result<T, Problem>,
-) -> Result<T, Problem> {
-    let session = files.open(&view(Mode::OnSuccess))?;
-    match change(session.files().as_ref()).await {
+async fn take_away(files: &dyn Vfs, path: &VPath, is_directory: bool, recursive: bool) -> Result<(), Problem> {
+    match (files.stat(path, Follow::No).await?.kind, recursive) {
+        (Kind::Directory, true) => files.remove_dir_all(path).await?,
+        (Kind::Directory, false) => files.remove_dir(path).await?,
+        _ => {
+            check_directory(is_directory, path)?;
+            files.remove_file(path).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Publishes what was done, whole; of what failed nothing stays.
+async fn ended<T>(session: Arc<dyn Session>, done: Result<T, Problem>) -> Result<T, Problem> {
+    match done {
         Ok(done) => {
             session.commit().await?;
             Ok(done)

@@ -69,10 +69,20 @@ impl<S: Send + Sync> FromRequestParts<S> for FilePath {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let segments = RawPathParams::from_request_parts(parts, state).await;
+        let segments = segments.map_err(|rejection| Problem::invalid(rejection.body_text()))?;
         // Without a segment it is the root.
-        let text = segment(parts, state, "path").await.unwrap_or_default();
-        let path = if text.is_empty() { VPath::root() } else { VPath::new(&text)? };
-        Ok(FilePath { path, is_directory: text.is_empty() || text.ends_with('/') })
+        let text = segments.iter().find(|(known, _)| *known == "path").map_or("", |(_, text)| text);
+        if text.is_empty() {
+            return Ok(FilePath { path: VPath::root(), is_directory: true });
+        }
+        let names = text.strip_suffix('/').unwrap_or(text);
+        // Whoever writes a URL means one file by it: what browsers and proxies read otherwise is refused.
+        if names.split('/').any(|name| matches!(name, "" | "." | "..")) {
+            let shown = text.escape_debug();
+            return Err(Problem::invalid(format!("path `{shown}`: a name is empty, `.` or `..`")));
+        }
+        Ok(FilePath { path: VPath::new(names)?, is_directory: names.len() < text.len() })
     }
 }
 
