@@ -62,7 +62,7 @@ pub use self::vfs::{
     Entry, FILE_BYTES_MAX, File, Flush, Follow, HOPS_MAX, Kind, Open, Page, READ_BYTES_MAX, SetTime, SetTimes, Stat,
     TARGET_BYTES_MAX, Vfs, check_target, end_of,
 };
-pub use self::volume::{Changes, Mode, Session, View, Volume};
+pub use self::volume::{Changes, Mode, Session, VfsVolume, View, Volume};
 #[doc(hidden)]
 pub use self::wasi::Files;
 pub use self::wasi::HostFs;

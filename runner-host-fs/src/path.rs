@@ -183,6 +183,14 @@ impl serde::Serialize for VPath {
     }
 }
 
+/// From text, as [`VPath::new`] reads it.
+impl<'de> serde::Deserialize<'de> for VPath {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        VPath::new(&text).map_err(serde::de::Error::custom)
+    }
+}
+
 impl std::str::FromStr for VPath {
     type Err = Error;
 

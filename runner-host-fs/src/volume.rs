@@ -1,4 +1,17 @@
 //! What a mount is of, and the view of it that one call has. Guests' faces know nothing else of a backend.
+//!
+//! Below: the volumes that are made of a tree ([`held`]), each call's draft ([`draft`]), how a draft is published and
+//! finished after a crash ([`commit`]).
+
+mod commit;
+mod door;
+mod draft;
+mod ground;
+mod held;
+mod local;
+mod prefix;
+mod quotas;
+mod recorder;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,6 +20,9 @@ use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use self::ground::VfsVolume;
+pub(crate) use self::held::Keeper;
+pub(crate) use self::local::LocalHost;
 use crate::error::Result;
 use crate::path::VPath;
 use crate::vfs::Vfs;
@@ -45,7 +61,14 @@ pub struct View {
 impl View {
     /// All of a volume, published on success, without bounds.
     pub fn all() -> Self {
-        View { prefix: VPath::root(), mode: Mode::default(), bytes: None, files: None, file_bytes: None, cache_bytes: None }
+        View {
+            prefix: VPath::root(),
+            mode: Mode::default(),
+            bytes: None,
+            files: None,
+            file_bytes: None,
+            cache_bytes: None,
+        }
     }
 }
 

@@ -7,3 +7,4 @@ mod path; // what a text means
 mod readme; // what the README shows is what was compiled
 mod same; // random operations on all of them, and on a directory by std
 mod together; // trees over and beside each other
+mod volume; // volumes, drafts, commits, and hosts that are killed
