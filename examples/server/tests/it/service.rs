@@ -149,6 +149,7 @@ async fn the_description_has_every_route_with_its_problems_and_every_shape_that_
         ("/v1/modules/{ref}", &["get", "put", "delete"]),
         ("/v1/modules/{ref}/call", &["post"]),
         ("/v1/modules/{ref}/http/{path}", &["get", "post", "put", "delete", "patch", "head", "options"]),
+        ("/v1/files/{path}", &["get", "put", "delete"]),
         ("/v1/examples", &["get"]),
         ("/v1/examples/{file}", &["get"]),
         ("/healthz", &["get"]),
@@ -172,7 +173,7 @@ async fn the_description_has_every_route_with_its_problems_and_every_shape_that_
             }
         }
     }
-    assert_eq!(api["paths"].as_object().unwrap().len(), 13);
+    assert_eq!(api["paths"].as_object().unwrap().len(), 14);
     assert_eq!(api["components"]["securitySchemes"]["bearer"]["scheme"], "bearer");
     assert_eq!(api["security"], json!([{ "bearer": [] }]));
     check_references(&api, &api);

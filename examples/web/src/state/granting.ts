@@ -68,7 +68,7 @@ export class Granting {
     if (known?.state !== 'ready') return;
     const lendable = lending?.state === 'ready' ? lending.value : null;
     const before = grantText(grantDrafts[ref], known.value);
-    const put = withGrant(before, id, exampleOf(lendable, id));
+    const put = withGrant(before, id, exampleOf(lendable, id, module.name));
     if ('fault' in put) {
       this.around.say(`${put.fault} Correct it first.`);
     } else if (put.text === before) {

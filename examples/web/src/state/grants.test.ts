@@ -102,9 +102,16 @@ test('an example is the schema’s, or an empty grant', () => {
     capabilities: [{ id: 'kv', about: '', example: { stores: {} }, fields: [] }],
     secrets: [],
   };
-  expect(exampleOf(lending, 'kv')).toEqual({ stores: {} });
-  expect(exampleOf(lending, 'http')).toEqual({});
-  expect(exampleOf(null, 'kv')).toEqual({});
+  expect(exampleOf(lending, 'kv', 'counter')).toEqual({ stores: {} });
+  expect(exampleOf(lending, 'http', null)).toEqual({});
+  expect(exampleOf(null, 'fs', 'counter')).toEqual({});
+});
+
+test('a module is offered the files of its own name', () => {
+  const example = { mounts: { '/data': { prefix: 'shop' } } };
+  const lending = { capabilities: [{ id: 'fs', about: '', example, fields: [] }], secrets: [] };
+  expect(exampleOf(lending, 'fs', 'counter')).toEqual({ mounts: { '/data': { prefix: 'counter' } } });
+  expect(exampleOf(lending, 'fs', null)).toEqual(example);
 });
 
 test('grants are the same whatever the order of their fields, not of their rules', () => {

@@ -104,9 +104,19 @@ export function withGrant(text: string, id: string, grant: Json): { text: string
   return { text: printGrants({ ...read.grants, [id]: grant }) };
 }
 
-/** What the schema has as an example for a capability, or an empty grant. */
-export function exampleOf(lending: Lending | null, id: string): Json {
-  return lending?.capabilities.find((capability) => capability.id === id)?.example ?? {};
+/** What the schema has as an example for a capability, or an empty grant. Of files, a module is offered those of its name. */
+export function exampleOf(lending: Lending | null, id: string, name: string | null): Json {
+  const example = lending?.capabilities.find((capability) => capability.id === id)?.example ?? {};
+  return id === 'fs' && name !== null ? withPrefix(example, name) : example;
+}
+
+function withPrefix(example: Json, prefix: string): Json {
+  if (!isObject(example) || !isObject(example.mounts)) return example;
+  const mounts = Object.entries(example.mounts).map(([at, mount]) => [
+    at,
+    isObject(mount) ? { ...mount, prefix } : mount,
+  ]);
+  return { ...example, mounts: Object.fromEntries(mounts) };
 }
 
 /** The order of fields is no difference. */

@@ -160,7 +160,7 @@ function Offer({ capability, count, module }: { capability: string; count: numbe
       </p>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls, so the keyboard must reach it */}
       <pre className="grant-text" tabIndex={0}>
-        {printGrants({ [capability]: exampleOf(known, capability) })}
+        {printGrants({ [capability]: exampleOf(known, capability, module.name) })}
       </pre>
       <div className="actions">
         {module.name === null ? (

@@ -3,7 +3,7 @@
 import type { Capability, GrantField, Lending, Module } from '../api/types';
 import { Prose } from '../format/Prose';
 import { printFlat } from '../json/json';
-import { printGrants } from '../state/grants';
+import { exampleOf, printGrants } from '../state/grants';
 import { useSession, useStore } from '../state/session';
 import { ProblemNote } from './ProblemNote';
 
@@ -40,7 +40,7 @@ interface CapabilityProps {
 
 function CapabilityView({ capability, lending, module }: CapabilityProps) {
   const session = useSession();
-  const { id, about, fields, example } = capability;
+  const { id, about, fields } = capability;
   const [first, ...more] = about.split('\n');
   const put = () => {
     session.granting.offer(module, id);
@@ -65,7 +65,7 @@ function CapabilityView({ capability, lending, module }: CapabilityProps) {
         </dl>
         {/* biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls, so the keyboard must reach it */}
         <pre className="grant-text" tabIndex={0}>
-          {printGrants({ [id]: example ?? {} })}
+          {printGrants({ [id]: exampleOf(lending, id, module.name) })}
         </pre>
         <button type="button" className="small" onClick={put}>
           Put it into the grants<span className="hidden">: example of {id}</span>
