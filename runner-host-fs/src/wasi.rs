@@ -3,15 +3,22 @@
 //! Nothing is decided here. A face turns a guest's words into those of [`Vfs`] and its answers back; it keeps what belongs to a
 //! descriptor: a position, flags, rights.
 
+mod bill;
+mod errno;
+mod open;
+mod p2;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use runner_core::wasmtime::component::Linker;
 use runner_core::{
-    CallContext, Capability, Ending, Error as CoreError, ErrorKind as CoreErrorKind, Host, StandardStreams,
+    Account, CallContext, Capability, Ending, Error as CoreError, ErrorKind as CoreErrorKind, Host, StandardStreams,
     async_trait, wasmtime,
 };
 
+use self::open::OpenFiles;
+use self::p2::Oversize;
 use crate::error::{Error, ErrorKind};
 use crate::grant::{Grant, Mount};
 use crate::mounts::Mounts;
@@ -54,8 +61,9 @@ impl HostFs {
         found.map(|(_, volume)| volume.as_ref()).ok_or_else(|| {
             let known: Vec<_> = self.volumes().map(|name| format!("`{name}`")).collect();
             let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-            let asked = mount.volume.as_deref().unwrap_or("default").escape_debug().to_string();
-            Error::new(ErrorKind::Invalid, format!("the grant names volume `{asked}`, this host has {known}"))
+            let asked = mount.volume.as_deref().map(|asked| format!(" named `{}`", asked.escape_debug()));
+            let asked = asked.unwrap_or_default();
+            Error::new(ErrorKind::Invalid, format!("a volume{asked} is granted, this host has {known}"))
         })
     }
 }
@@ -69,7 +77,12 @@ pub struct Files {
     preopens: Vec<(String, VPath)>,
     sessions: Vec<(String, Arc<dyn Session>)>,
     /// What descriptors 0, 1 and 2 are.
+    #[allow(dead_code, reason = "the face for core modules is to come")]
     streams: Option<StandardStreams>,
+    /// What is done outside of a host call, in a stream, is charged here.
+    account: Account,
+    open: Arc<OpenFiles>,
+    oversize: Arc<Oversize>,
 }
 
 #[async_trait]
@@ -85,10 +98,18 @@ impl Capability for HostFs {
         &["wasi:filesystem/types@0.2.0", "wasi:filesystem/preopens@0.2.0", "wasi_snapshot_preview1"]
     }
 
+    fn link(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
+        p2::link(linker)
+    }
+
     fn check(&self, grant: &Grant) -> Result<(), CoreError> {
+        let mut places = BTreeMap::new();
         for (at, mount) in &grant.mounts {
             let told = |error| invalid(at, error);
-            place(at).map_err(told)?;
+            if let Some(other) = places.insert(place(at).map_err(told)?, at) {
+                let message = format!("it is the same place as `{}`", other.escape_debug());
+                return Err(told(Error::new(ErrorKind::Exists, message)));
+            }
             self.find(mount).and_then(|volume| volume.check(&mount.view()?)).map_err(told)?;
         }
         Ok(())
@@ -104,21 +125,26 @@ impl Capability for HostFs {
             preopens.push((at.clone(), path));
             sessions.push((at.clone(), session));
         }
-        Ok(Files { tree: Arc::new(tree), preopens, sessions, streams: call.streams.clone() })
+        let (streams, account) = (call.streams.clone(), call.account.clone());
+        let tree = Arc::new(tree);
+        Ok(Files { tree, preopens, sessions, streams, account, open: Arc::default(), oversize: Arc::default() })
     }
 
     async fn close(&self, files: Files, ending: &Ending<()>) -> Result<(), CoreError> {
-        let mut first = None;
+        // A program that says no has come to its end as well: what it wrote, it wrote.
+        let ended = matches!(ending, Ending::Returned(()) | Ending::Failed(_));
+        let mut first = files.open.end(ended).await.err().map(unwritten);
         for (at, session) in &files.sessions {
             let closed = match (ending, first.is_none()) {
                 (Ending::Returned(()), true) => session.commit().await,
-                // What one mount could not publish, the others must not either.
+                // What one mount could not publish, those after it must not either.
                 _ => session.discard().await,
             };
             if let Err(error) = closed {
                 first.get_or_insert(unclosed(at, error));
             }
         }
+        bill::settle(&files);
         first.map_or(Ok(()), Err)
     }
 
@@ -144,9 +170,17 @@ fn invalid(at: &str, error: Error) -> CoreError {
 }
 
 fn unclosed(at: &str, error: Error) -> CoreError {
-    let kind = match error.kind() {
+    CoreError::new(kind(&error), format!("mount `{}`: {error}", at.escape_debug())).source(error)
+}
+
+/// What a guest believed to be written, and was not.
+fn unwritten(error: Error) -> CoreError {
+    CoreError::new(kind(&error), error.to_string()).source(error)
+}
+
+fn kind(error: &Error) -> CoreErrorKind {
+    match error.kind() {
         ErrorKind::Conflict => CoreErrorKind::Conflict,
         _ => CoreErrorKind::Unavailable,
-    };
-    CoreError::new(kind, format!("mount `{}`: {error}", at.escape_debug())).source(error)
+    }
 }
