@@ -31,12 +31,19 @@ async fn what_a_call_changed_is_told_by_the_paths_that_the_guest_knows() {
     }
     before.commit().await.expect("nobody else was there");
 
-    let mounts = json!({ "/data": { "prefix": "shop" }, "/deep/in/": { "prefix": "other" }, "/read": { "mode": "read-only" } });
+    let mounts =
+        json!({ "/data": { "prefix": "shop" }, "/deep/in/": { "prefix": "other" }, "/read": { "mode": "read-only" } });
     let lent = lent(tree, mounts).await;
     let steps = json!([
-        ["put", "/data/kept", "after"], ["rm", "/data/gone"], ["get", "/data/same"], ["get", "/read/shop/same"],
-        ["mkdir", "/data/d"], ["put", "/data/d/f", "x"], ["put", "/deep/in/f", "xyz"],
-        ["put", "/data/passing", "x"], ["rm", "/data/passing"],
+        ["put", "/data/kept", "after"],
+        ["rm", "/data/gone"],
+        ["get", "/data/same"],
+        ["get", "/read/shop/same"],
+        ["mkdir", "/data/d"],
+        ["put", "/data/d/f", "x"],
+        ["put", "/deep/in/f", "xyz"],
+        ["put", "/data/passing", "x"],
+        ["rm", "/data/passing"],
     ]);
     let outcome = lent.outcome(&steps).await;
     assert!(matches!(outcome.ending, Ending::Returned(_)), "{:?}", outcome.ending);
@@ -74,6 +81,7 @@ async fn more_than_a_thousand_names_of_all_mounts_are_counted() {
     let outcome = lent.outcome(&json!([["many", "/a/f", 700], ["many", "/b/f", 700]])).await;
     let told = report(&outcome).expect("it changed something");
     let added = told["added"].as_array().expect("names");
-    let of = |mount: &str| added.iter().filter(|path| path.as_str().is_some_and(|path| path.starts_with(mount))).count();
+    let of =
+        |mount: &str| added.iter().filter(|path| path.as_str().is_some_and(|path| path.starts_with(mount))).count();
     assert_eq!((added.len(), of("/a/f"), of("/b/f"), &told["unnamed"]), (1_000, 700, 300, &json!(400)));
 }

@@ -12,9 +12,7 @@ use bytes::Bytes;
 use futures::stream;
 use http::{HeaderValue, StatusCode, header};
 use http_body_util::BodyExt;
-use runner_host_fs::{
-    Error, ErrorKind, File, Follow, Kind, Mode, Open, Session, VPath, Vfs, VfsExt, View, Volume,
-};
+use runner_host_fs::{Error, ErrorKind, File, Follow, Kind, Mode, Open, Session, VPath, Vfs, VfsExt, View, Volume};
 use serde::Deserialize;
 use tokio::time::timeout;
 use utoipa::IntoParams;

@@ -277,14 +277,16 @@ async fn what_a_granted_module_writes_is_there_when_it_has_returned() {
     for guest in ["files-p2"] {
         let site = Site::new();
         site.put("writer", runner_guests::get(guest)).await;
-        let steps = json!([["mkdirs", "/data/orders"], ["put", "/data/orders/1.txt", "one"], ["get", "/data/orders/1.txt"]]);
+        let steps =
+            json!([["mkdirs", "/data/orders"], ["put", "/data/orders/1.txt", "one"], ["get", "/data/orders/1.txt"]]);
         // Without a grant it runs, and there is nothing to write to.
         let closed = site.steps("writer", &steps).await;
         assert_eq!(closed.ending()["kind"], "returned", "{closed:?}");
         assert!(closed.json()["stdout"].as_str().unwrap().lines().all(|line| line.contains("\"err\"")), "{closed:?}");
         assert_eq!(names(&site.listed("").await), Vec::<&str>::new());
 
-        let granted = site.ask("PUT", "/v1/modules/writer/grants", mounted(json!({ "prefix": "shop" })).to_string()).await;
+        let granted =
+            site.ask("PUT", "/v1/modules/writer/grants", mounted(json!({ "prefix": "shop" })).to_string()).await;
         assert_eq!(granted.status, 200, "{granted:?}");
         let written = site.steps("writer", &steps).await;
         assert_eq!(written.ending()["kind"], "returned", "{written:?}");
@@ -297,7 +299,10 @@ async fn what_a_granted_module_writes_is_there_when_it_has_returned() {
         // It reads what is put here, and says what it changed.
         site.write("shop/in.txt", "from outside").await;
         let steps = json!([
-            ["get", "/data/in.txt"], ["put", "/data/in.txt", "changed"], ["rm", "/data/orders/1.txt"], ["put", "/data/new", "x"],
+            ["get", "/data/in.txt"],
+            ["put", "/data/in.txt", "changed"],
+            ["rm", "/data/orders/1.txt"],
+            ["put", "/data/new", "x"],
         ]);
         let changed = site.steps("writer", &steps).await.json();
         assert_eq!(changed["stdout"], "\"from outside\"\n\"ok\"\n\"ok\"\n\"ok\"\n");

@@ -57,9 +57,10 @@ fn run(open: &mut Open, step: &[Value]) -> Result<Value, ErrorCode> {
             open.descriptors.insert(name.to_owned(), opened);
         }
         "open-many" => {
+            let read = DescriptorFlags::READ;
             for at in 0..number(step, 4) {
-                let read = DescriptorFlags::READ;
-                let opened = fd(text(step, 2)).open_at(PathFlags::empty(), text(step, 3), OpenFlags::empty(), read)?;
+                let directory = &open.descriptors[text(step, 2)];
+                let opened = directory.open_at(PathFlags::empty(), text(step, 3), OpenFlags::empty(), read)?;
                 open.descriptors.insert(format!("{name}{at}"), opened);
             }
         }
