@@ -98,7 +98,7 @@ test('a folder is made, entered, filled by a drop and a button, and emptied agai
   await crumbs.getByRole('link', { name: 'Files' }).click();
   await visit.page.getByRole('heading', { level: 1, name: 'Files' }).waitFor();
   await row('shop & more').getByRole('button', { name: 'Delete' }).click();
-  await row('shop & more').getByRole('button', { name: 'Delete with all that is in it' }).click();
+  await row('shop & more').getByRole('button', { name: 'Delete all of it' }).click();
   await main().getByText('Nothing is here yet.').waitFor();
   expect(await listed('')).toEqual([]);
 });
@@ -139,6 +139,10 @@ test('a long folder comes page by page', async () => {
 
 test('what is not there, or in the way, is told and leads on', async () => {
   provoked = REFUSED;
+  await come('absent');
+  await main().getByText('/absent is not there').waitFor();
+  await main().getByRole('link', { name: 'Go to the folder above' }).click();
+  await visit.page.getByRole('heading', { level: 1, name: 'Files' }).waitFor();
   await come('absent');
   await main().getByText('/absent is not there').waitFor();
   await write('absent/a', 'x');

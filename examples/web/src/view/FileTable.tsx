@@ -127,7 +127,7 @@ function Actions({ path, entry, onGone }: Pick<Props, 'path' | 'onGone'> & { ent
       <AskTwice
         text="Delete"
         about={name}
-        sure={kind === 'directory' ? 'Delete with all that is in it' : 'Delete it'}
+        sure={kind === 'directory' ? 'Delete all of it' : 'Delete it'}
         onSure={() => void remove()}
       />
     </>

@@ -4,7 +4,7 @@ import { useEffect, useRef } from 'react';
 import { Prose } from '../format/Prose';
 import { plural } from '../format/units';
 import { type FolderRoute, folderHref } from '../route';
-import { crumbsOf, type Folder } from '../state/files';
+import { apart, crumbsOf, type Folder } from '../state/files';
 import { useSession, useStore } from '../state/session';
 import { FileButton } from './FileButton';
 import { FileTable } from './FileTable';
@@ -90,6 +90,7 @@ function Entries({ folder, name, onGone }: { folder: Folder; name: string | null
           <button type="button" className="small" onClick={() => void session.browsing.open(path)}>
             Try again
           </button>
+          {path !== '' && <a href={folderHref(apart(path).folder)}>Go to the folder above</a>}
         </ProblemNote>
       )}
       {entries.length > 0 && <FileTable path={path} entries={entries} name={name} onGone={onGone} />}
