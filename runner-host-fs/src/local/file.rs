@@ -56,8 +56,9 @@ impl File for LocalFile {
         let bytes_max = bytes_max.min(READ_BYTES_MAX);
         self.on(Work::on(bytes_max), move |file| {
             let wanted = match bytes_max {
-                // For so little it is cheaper to make room than to ask how much there is.
-                0..=ASK_BYTES => bytes_max,
+                // For so little it is cheaper to make room than to ask how much there is; the machine refuses what would
+                // end behind the longest file.
+                0..=ASK_BYTES if end_of(offset, bytes_max).is_ok() => bytes_max,
                 _ => match file.metadata()? {
                     metadata if metadata.is_dir() => return Err(Errno::ISDIR.into()),
                     metadata => {

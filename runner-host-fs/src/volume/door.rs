@@ -1,5 +1,5 @@
 //! The outermost part of every session's tree: nothing passes that has the reserved name, and nothing before what a dead process
-//! has left is in order.
+//! has left is in order. Listings are without the name from further below, where they are also counted.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -56,7 +56,7 @@ pub(super) fn is_reserved(path: &VPath) -> bool {
 }
 
 /// A disk may not tell capitals.
-fn is_reserved_name(name: &str) -> bool {
+pub(super) fn is_reserved_name(name: &str) -> bool {
     name.eq_ignore_ascii_case(RESERVED)
 }
 
@@ -73,17 +73,7 @@ impl<G: Ground, V: Vfs> Vfs for Door<G, V> {
     }
 
     async fn list(&self, path: &VPath, after: Option<&str>, limit: NonZeroU32) -> Result<Page> {
-        let vfs = self.looking(path).await?;
-        let mut after = after.map(str::to_owned);
-        loop {
-            let mut page = vfs.list(path, after.as_deref(), limit).await?;
-            let last = page.entries.last().map(|entry| entry.name.clone());
-            page.entries.retain(|entry| !is_reserved_name(&entry.name));
-            if !page.entries.is_empty() || !page.more {
-                return Ok(page);
-            }
-            after = last;
-        }
+        self.looking(path).await?.list(path, after, limit).await
     }
 
     async fn create_dir(&self, path: &VPath) -> Result<()> {

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::OnceCell;
 
+use super::door::is_reserved_name;
 use super::ground::Ground;
 use crate::error::{Error, Result};
 use crate::path::VPath;
@@ -58,6 +59,20 @@ impl<G: Ground> Prefix<G> {
     }
 }
 
+/// The entries of a directory, without the reserved name.
+async fn list<T: Vfs>(tree: &T, path: &VPath, after: Option<&str>, limit: NonZeroU32) -> Result<Page> {
+    let mut after = after.map(str::to_owned);
+    loop {
+        let mut page = tree.list(path, after.as_deref(), limit).await?;
+        let last = page.entries.last().map(|entry| entry.name.clone());
+        page.entries.retain(|entry| !is_reserved_name(&entry.name));
+        if !page.entries.is_empty() || !page.more {
+            return Ok(page);
+        }
+        after = last;
+    }
+}
+
 /// What is known of a directory that is not there yet.
 const ABSENT: Stat = Stat {
     kind: Kind::Directory,
@@ -99,7 +114,7 @@ impl<G: Ground> Vfs for Prefix<G> {
 
     async fn list(&self, path: &VPath, after: Option<&str>, limit: NonZeroU32) -> Result<Page> {
         match self.find().await? {
-            Some(tree) => tree.list(path, after, limit).await,
+            Some(tree) => list(tree, path, after, limit).await,
             None if path.is_root() => Ok(Page::default()),
             None => Err(Error::not_found(path)),
         }

@@ -204,7 +204,10 @@ async fn whole(volume: &dyn Volume, old: &str, new: &str) -> bool {
 
 /// Starts the child, which is the test below.
 fn child(folder: &Path, after: Option<u32>) -> std::process::Child {
-    let mut command = Command::new(std::env::current_exe().expect("this program"));
+    start(Command::new(std::env::current_exe().expect("this program")), folder, after)
+}
+
+fn start(mut command: Command, folder: &Path, after: Option<u32>) -> std::process::Child {
     command.args(["volume::killed::a_commit_that_nobody_kills_is_whole", "--exact", "--test-threads=1"]);
     command.env(FOLDER, folder).stdout(Stdio::null()).stderr(Stdio::piped());
     if let Some(after) = after {
@@ -304,4 +307,45 @@ async fn a_host_that_is_killed_from_outside_leaves_all_or_nothing() {
         assert!(!stage.exists(), "round {round}");
     }
     assert!(killed > 0, "some were killed in the middle");
+}
+
+/// The same at each of its system calls that change a directory, where `strace` is there to do it:
+/// `RUNNER_FS_STRACE=1 cargo test --release -p runner-host-fs killed`. Without it, at the first of each.
+#[tokio::test]
+async fn a_host_that_is_killed_at_a_system_call_leaves_all_or_nothing() {
+    let (old, new) = outcomes().await;
+    let every = std::env::var_os("RUNNER_FS_STRACE").is_some();
+    if !every && Command::new("strace").arg("-V").stdout(Stdio::null()).status().is_err() {
+        println!("there is no strace on this machine");
+        return;
+    }
+    let (mut none, mut some) = (0, 0);
+    for call in ["mkdirat", "renameat", "linkat", "symlinkat", "unlinkat", "utimensat", "pwrite64", "flock"] {
+        for time in 1..if every { 1_000 } else { 2 } {
+            let folder = tempfile::tempdir().expect("a folder");
+            let files = LocalFs::open(folder.path()).expect("it opens");
+            before(&files).await;
+            let mut command = Command::new("strace");
+            command.args(["-f", "-o", "/dev/null", "-e", &format!("trace={call}"), "-e"]);
+            command.arg(format!("inject={call}:signal=KILL:when={time}"));
+            command.arg(std::env::current_exe().expect("this program"));
+            let done = start(command, folder.path(), None).wait_with_output().expect("it ends");
+            let ended = done.status.success();
+            assert!(
+                ended || done.status.signal() == Some(9) || done.status.code() == Some(128 + 9),
+                "{call} {time}: {}: {}",
+                done.status,
+                String::from_utf8_lossy(&done.stderr)
+            );
+            match whole(&LocalFs::open(folder.path()).expect("it opens"), &old, &new).await {
+                true => some += 1,
+                false => none += 1,
+            }
+            if ended {
+                break;
+            }
+        }
+    }
+    println!("{none} times nothing, {some} times all");
+    assert!(none > 0 && some > 0, "{none}, {some}");
 }
