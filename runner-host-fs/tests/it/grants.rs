@@ -8,7 +8,7 @@ use crate::support::{STD, Tree, executor};
 
 async fn refused(executor: &Executor, grant: Value) -> (ErrorKind, String) {
     let grants = Grants::none().grant("fs", grant);
-    let error = executor.load(runner_guests::get(STD), &grants).await.err().expect("it is refused");
+    let error = executor.load(runner_guests::get(STD), &grants).await.expect_err("it is refused");
     (error.kind(), error.to_string())
 }
 

@@ -271,7 +271,8 @@ async fn bytes_are_charged_both_ways_and_end_a_guest_at_its_limit() {
         ["close", "f"]
     ]);
     let outcome = lent.outcome(&steps).await;
-    let fs = &outcome.usage.capabilities["fs"];
+    let [(id, fs)] = outcome.usage.capabilities.as_slice() else { panic!("{:?}", outcome.usage) };
+    assert_eq!(id, "fs");
     assert_eq!((fs.bytes_out, fs.bytes_in), (300_000, 300_000));
     assert!(fs.calls > 5, "{fs:?}");
 
