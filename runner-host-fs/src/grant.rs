@@ -49,7 +49,8 @@ pub struct Mount {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub volume: Option<String>,
     /// The directory of the volume that is seen, which the program cannot leave. All of the volume where it is left out.
-    /// Programs that are granted the same directory share its files.
+    /// Programs that are granted the same directory share its files. The program's own name, where it shares none.
+    #[schemars(extend("x-program-name" = true))]
     pub prefix: String,
     /// When what the program writes is there for others to see.
     pub mode: Mode,

@@ -40,6 +40,18 @@ pub trait Volume: Send + Sync + 'static {
     fn open(&self, view: &View) -> Result<Arc<dyn Session>>;
 }
 
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl<V: Volume + ?Sized> Volume for Arc<V> {
+    fn check(&self, view: &View) -> Result<()> {
+        (**self).check(view)
+    }
+
+    fn open(&self, view: &View) -> Result<Arc<dyn Session>> {
+        (**self).open(view)
+    }
+}
+
 /// What of a volume a call sees, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct View {

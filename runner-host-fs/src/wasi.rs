@@ -3,6 +3,7 @@
 //! Nothing is decided here. A face turns a guest's words into those of [`Vfs`] and its answers back; it keeps what belongs to a
 //! descriptor: a position, flags, rights.
 
+mod bill;
 mod errno;
 mod open;
 mod p1;
@@ -163,6 +164,7 @@ impl Capability for HostFs {
                 first.get_or_insert(unclosed(at, error));
             }
         }
+        bill::settle(&files);
         first.map_or(Ok(()), Err)
     }
 

@@ -6,6 +6,7 @@
 #![recursion_limit = "1024"]
 
 mod backends; // the public suite, for each backend and each wrapper
+mod bill; // what a call is billed, and told to have changed
 mod commits; // what becomes of what a guest wrote
 mod descriptors; // wasi:filesystem 0.2, function by function
 mod grants; // what a grant may say

@@ -44,6 +44,9 @@ async fn a_command_line_that_cannot_be_meant_is_refused() {
         (&["--token", "two words"], "not visible ASCII"),
         (&["--page", "/nowhere/at/all"], "directory `/nowhere/at/all`"),
         (&["--config", "region"], "expected NAME=VALUE"),
+        (&["--files", "/data"], "expected dir:PATH, found `/data`"),
+        (&["--files", "dir:"], "expected dir:PATH"),
+        (&["--files", "ftp://host/x"], "expected dir:PATH"),
         (&["--calls", "0"], "bound `calls` is 0"),
         (&["--otlp", "https://example.com:4318"], "collector `https://example.com:4318`: expected http://HOST:PORT"),
         (&["--otlp", "127.0.0.1:4318"], "collector `127.0.0.1:4318`: expected http://HOST:PORT"),
@@ -78,6 +81,23 @@ async fn secrets_come_from_a_file_of_the_user_s_own_and_from_the_environment() {
     let running = Running::start(&mut with(0o600)).await;
     let told = running.client.get(running.url("/v1/secrets")).send().await.unwrap().text().await.unwrap();
     assert_eq!(told, r#"{"secrets":["API_KEY","B","TOKEN"]}"#);
+}
+
+#[tokio::test]
+async fn files_are_kept_where_the_command_line_says_else_in_the_data_directory() {
+    let (data, other) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let folder = other.path().join("new/folder");
+    let named = ["--files".to_owned(), format!("dir:{}", folder.display())];
+    for (args, folder) in [(&named[..], folder.clone()), (&[], data.path().join("files"))] {
+        let mut running = Running::start(program(data.path()).args(args)).await;
+        let put = running.client.put(running.url("/v1/files/shop/a.txt")).body("kept").send();
+        assert_eq!(put.await.unwrap().status(), StatusCode::CREATED);
+        assert_eq!(std::fs::read_to_string(folder.join("shop/a.txt")).unwrap(), "kept");
+        assert!(running.terminate().await.success());
+        let running = Running::start(program(data.path()).args(args)).await;
+        let told = running.client.get(running.url("/v1/files/shop/a.txt")).send().await.unwrap();
+        assert_eq!(told.text().await.unwrap(), "kept");
+    }
 }
 
 #[tokio::test]
