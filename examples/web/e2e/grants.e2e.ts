@@ -133,7 +133,6 @@ test('grants that somebody else took back are noticed by the refusal, and what w
 test('what somebody else granted meanwhile is shown and not granted over, and what was being written stays', async () => {
   provoked = REFUSED;
   const ref = await visit.addNamed('e2e-counter', COUNTER, 'add');
-  await grants().locator('summary').first().click();
   await expect.poll(() => status().innerText()).toMatch(/^Nothing is granted/);
   await editor().fill(JSON.stringify(OWN));
   await grant(ref, { logging: { level: 'info' } });

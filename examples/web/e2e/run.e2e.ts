@@ -171,7 +171,8 @@ describe('calling', () => {
       const [list, own] = [row.closest('ul'), row].map((element) => element?.getBoundingClientRect());
       return { top: (own?.top ?? 0) - (list?.top ?? 0), bottom: (list?.bottom ?? 0) - (own?.bottom ?? 0) };
     });
-    expect(Math.min(top, bottom)).toBeGreaterThanOrEqual(0);
+    // What is scrolled to is off by less than a pixel.
+    expect(Math.min(top, bottom)).toBeGreaterThan(-1);
   });
 
   test('a long text goes there and back; it is shown in part until it is asked for', async () => {
