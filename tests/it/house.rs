@@ -157,7 +157,7 @@ fn what_guests_are_written_with_knows_nothing_of_the_host() {
 #[test]
 fn nobody_depends_on_tests_and_benches() {
     for (package, Package { dependencies, .. }) in packages() {
-        for house in ["runner-tests", "runner-benches"] {
+        for house in ["runner-tests", "runner-benches", "runner-s3"] {
             assert!(!dependencies.contains(house), "`{package}` depends on `{house}`");
         }
     }
