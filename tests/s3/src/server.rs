@@ -231,7 +231,8 @@ async fn serve(listener: TcpListener, service: S3Service, log: Log, clock: Clock
         let _ = stream.set_nodelay(true);
         let (service, log, clock) = (service.clone(), log.clone(), clock.clone());
         let one = service_fn(move |request| answer(request, service.clone(), log.clone(), clock.clone()));
-        let connection = hyper::server::conn::http1::Builder::new().timer(TokioTimer::new());
+        let mut connection = hyper::server::conn::http1::Builder::new();
+        connection.timer(TokioTimer::new());
         // A client that goes away is no error of the server's.
         tokio::spawn(async move { drop(connection.serve_connection(TokioIo::new(stream), one).await) });
     }

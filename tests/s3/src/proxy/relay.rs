@@ -326,7 +326,7 @@ async fn upload(client: &mut Wire, store: &mut Wire, body: &mut Body, most: u64)
                 return Ok(false);
             }
         }
-        Ok(true)
+        Ok::<_, io::Error>(true)
     };
     tokio::select! {
         biased;
