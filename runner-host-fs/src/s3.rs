@@ -32,7 +32,7 @@ use aws_smithy_http_client::{Builder, tls};
 
 pub use self::settings::{S3Cache, S3Credentials, S3Draft, S3Retry, S3Settings};
 
-use self::bucket::{Bucket, From};
+use self::bucket::{Bucket, Start};
 use self::cache::{Cache, Share};
 use self::commit::{Commits, Heeds};
 use self::draft::{Draft, Janitor, Parts, Room, Scratch, Uploads};
@@ -87,7 +87,7 @@ impl S3Fs {
         let keys = Keys::new(&keys::prefix(&settings.prefix)?);
         let client = client(&settings).await;
         let bucket = Bucket::new(client, settings.bucket.clone(), settings.retry, clock);
-        let looked = bucket.list(keys.root(), true, From::Start, 1).await;
+        let looked = bucket.list(keys.root(), true, Start::First, 1).await;
         looked.map_err(|trouble| trouble.told("a listing", keys.root()))?;
         let heeds = match settings.last_writer_wins {
             true => Ok(Heeds { writes: false, deletes: false }),
@@ -138,7 +138,8 @@ impl Volume for S3Fs {
             uploads: Uploads { bucket: bucket.clone(), janitor: janitor.clone() },
             file_bytes_max: view.file_bytes.unwrap_or(u64::MAX),
         });
-        let commits = Commits { bucket: bucket.clone(), keys, heeds, patience: settings.patience };
+        let may_write = self.0.heeds.is_ok();
+        let commits = Commits { bucket: bucket.clone(), keys, heeds, may_write, patience: settings.patience };
         let draft = Arc::new(Draft::new(parts, commits));
         let files = S3Files { draft: draft.clone(), at_once: view.mode == Mode::OnSync };
         let files: Arc<dyn Vfs> = match (view.mode, view.bytes, view.files) {
@@ -158,8 +159,10 @@ impl Volume for S3Fs {
 async fn client(settings: &S3Settings) -> Client {
     let http = Builder::new().tls_provider(tls::Provider::Rustls(CryptoMode::Ring)).build_https();
     let mut chain = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(http.clone());
-    if let Some(region) = &settings.region {
-        chain = chain.region(Region::new(region.clone()));
+    // Nobody's own store wants to know, and asking the machine for it takes seconds.
+    let own = settings.endpoint.as_ref().map(|_| "us-east-1".to_owned());
+    if let Some(region) = settings.region.clone().or(own) {
+        chain = chain.region(Region::new(region));
     }
     if let Some(S3Credentials { access_key, secret_key, session_token }) = &settings.credentials {
         chain = chain.credentials_provider(Credentials::new(access_key, secret_key, session_token.clone(), None, "settings"));

@@ -91,10 +91,10 @@ pub(crate) struct Head {
 
 /// Where a listing begins.
 #[derive(Clone, Debug)]
-pub(crate) enum From {
-    Start,
+pub(crate) enum Start {
+    First,
     /// Behind a key.
-    Key(String),
+    Behind(String),
     /// Where a page said that the next one is.
     Page(String),
 }
@@ -123,15 +123,15 @@ impl Bucket {
     }
 
     /// One page of what begins with a prefix; with `delimited`, only as far as the next `/`.
-    pub(crate) async fn list(&self, prefix: &str, delimited: bool, from: From, most: i32) -> Result<Listing, Trouble> {
+    pub(crate) async fn list(&self, prefix: &str, delimited: bool, start: Start, most: i32) -> Result<Listing, Trouble> {
         let listed = self.tried(Count::List, || {
             let request = self.shared.client.list_objects_v2().bucket(self.name()).prefix(prefix).max_keys(most);
             let request = request.encoding_type(EncodingType::Url);
             let request = if delimited { request.delimiter("/") } else { request };
-            let request = match &from {
-                From::Start => request,
-                From::Key(key) => request.start_after(key),
-                From::Page(token) => request.continuation_token(token),
+            let request = match &start {
+                Start::First => request,
+                Start::Behind(key) => request.start_after(key),
+                Start::Page(token) => request.continuation_token(token),
             };
             async move { request.send().await.map_err(judge) }
         });
@@ -143,7 +143,7 @@ impl Bucket {
             let Some(key) = object.key().and_then(decoded) else { continue };
             listing.objects.push(Listed {
                 key,
-                etag: object.e_tag().unwrap_or_default().to_owned(),
+                etag: quoted(object.e_tag().unwrap_or_default()),
                 size: bytes(object.size()),
                 modified_ns: nanoseconds(object.last_modified()),
             });
@@ -166,7 +166,7 @@ impl Bucket {
         });
         match asked.await {
             Ok(answer) => Ok(Some(Head {
-                etag: answer.e_tag().unwrap_or_default().to_owned(),
+                etag: quoted(answer.e_tag().unwrap_or_default()),
                 size: bytes(answer.content_length()),
                 modified_ns: nanoseconds(answer.last_modified()),
                 metadata: answer.metadata().cloned().unwrap_or_default(),
@@ -192,7 +192,7 @@ impl Bucket {
             let request = request.range(format!("bytes={first}-{last}"));
             async move {
                 let answer = request.send().await.map_err(judge)?;
-                if answer.e_tag() != Some(etag) {
+                if answer.e_tag().map(quoted).as_deref() != Some(etag) {
                     // A store that does not heed the condition.
                     return Err(Trouble::Refused);
                 }
@@ -216,7 +216,7 @@ impl Bucket {
             async move {
                 let answer = request.send().await.map_err(judge)?;
                 let head = Head {
-                    etag: answer.e_tag().unwrap_or_default().to_owned(),
+                    etag: quoted(answer.e_tag().unwrap_or_default()),
                     size: bytes(answer.content_length()),
                     modified_ns: nanoseconds(answer.last_modified()),
                     metadata: answer.metadata().cloned().unwrap_or_default(),
@@ -427,7 +427,15 @@ async fn whole(
 }
 
 fn etag(found: Option<String>) -> Result<String, Trouble> {
-    found.ok_or_else(|| lasting("the bucket answered without an ETag"))
+    found.as_deref().map(quoted).ok_or_else(|| lasting("the bucket answered without an ETag"))
+}
+
+/// An ETag as a condition has it: some stores leave the quotes out here and there.
+fn quoted(etag: &str) -> String {
+    match etag.starts_with(['"', 'W']) {
+        true => etag.to_owned(),
+        false => format!("\"{etag}\""),
+    }
 }
 
 fn bytes(length: Option<i64>) -> u64 {

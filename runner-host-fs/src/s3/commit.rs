@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::bucket::{About, Bucket, From, Head, If, LISTED_MAX};
+use super::bucket::{About, Bucket, Head, If, LISTED_MAX, Start};
 use super::draft::stamp;
 use super::keys::{Keys, Metadata, STAMP, lister};
 use super::record::{Act, Op, Record};
@@ -32,6 +32,8 @@ pub(crate) struct Commits {
     pub(crate) bucket: Bucket,
     pub(crate) keys: Keys,
     pub(crate) heeds: Heeds,
+    /// Whether it may finish what others have left.
+    pub(crate) may_write: bool,
     /// How long somebody else's commit is waited for.
     pub(crate) patience: Duration,
 }
@@ -203,12 +205,12 @@ impl Commits {
     /// The ETags that some keys of a directory have; what is not there is left out.
     async fn listed<'k>(&self, directory: &str, mut keys: Vec<&'k str>) -> Result<Vec<(&'k str, String)>> {
         keys.sort_unstable();
-        let (mut found, mut from, mut at) = (Vec::new(), From::Start, 0);
+        let (mut found, mut start, mut at) = (Vec::new(), Start::First, 0);
         while let Some(next) = keys.get(at) {
             if at > 0 || keys.len() < LISTED_MAX as usize {
-                from = before(directory, next);
+                start = before(directory, next);
             }
-            let listing = self.bucket.list(directory, true, from.clone(), LISTED_MAX).await;
+            let listing = self.bucket.list(directory, true, start.clone(), LISTED_MAX).await;
             let listing = listing.map_err(|trouble| trouble.told("a look", directory))?;
             let etags: HashMap<_, _> = listing.objects.into_iter().map(|object| (object.key, object.etag)).collect();
             let known = |key: &str| listing.next.is_none() || listing.last.as_deref().is_some_and(|last| key <= last);
@@ -340,11 +342,11 @@ fn few(texts: &[String]) -> String {
 }
 
 /// A place in a listing shortly before a key.
-fn before(directory: &str, key: &str) -> From {
+fn before(directory: &str, key: &str) -> Start {
     let last = key.chars().next_back().filter(|_| key.len() > directory.len());
     let lower = last.and_then(|last| char::from_u32(u32::from(last) - 1));
     match (last, lower) {
-        (Some(last), Some(lower)) => From::Key(format!("{}{lower}\u{10ffff}", &key[..key.len() - last.len_utf8()])),
-        _ => From::Start,
+        (Some(last), Some(lower)) => Start::Behind(format!("{}{lower}\u{10ffff}", &key[..key.len() - last.len_utf8()])),
+        _ => Start::First,
     }
 }

@@ -25,7 +25,7 @@ pub(crate) use self::upload::{Janitor, Uploads, stamp};
 
 use self::list::Listed;
 use self::tree::{Fetch, ROOT, open};
-use super::bucket::{Bucket, From, LISTED_MAX};
+use super::bucket::{Bucket, LISTED_MAX, Start};
 use super::commit::Commits;
 use super::keys::{self, LINK, OURS};
 use crate::error::{Error, ErrorKind, Result};
@@ -85,13 +85,13 @@ impl Draft {
         match fetch {
             Fetch::Pages(pages) => {
                 let asked = pages.into_iter().map(|(id, prefix, next)| async move {
-                    let from = next.map_or(From::Start, From::Page);
-                    let listed = self.bucket.list(&prefix, true, from.clone(), LISTED_MAX).await;
+                    let start = next.map_or(Start::First, Start::Page);
+                    let listed = self.bucket.list(&prefix, true, start.clone(), LISTED_MAX).await;
                     let mut listing = listed.map_err(|trouble| trouble.told("a listing", &prefix))?;
                     // Somebody's commit is under way, or was left half done.
-                    if id == ROOT && listing.prefixes.contains(&format!("{prefix}{OURS}/")) && self.commits.heeds.writes {
+                    if id == ROOT && listing.prefixes.contains(&format!("{prefix}{OURS}/")) && self.commits.may_write {
                         self.commits.recover().await?;
-                        let listed = self.bucket.list(&prefix, true, from, LISTED_MAX).await;
+                        let listed = self.bucket.list(&prefix, true, start, LISTED_MAX).await;
                         listing = listed.map_err(|trouble| trouble.told("a listing", &prefix))?;
                     }
                     self.tree().add_page(id, &prefix, listing)
@@ -103,7 +103,7 @@ impl Draft {
                 let below = format!("{key}/");
                 let (head, listing) = tokio::join!(
                     self.bucket.head(&key),
-                    self.bucket.list(&below, false, From::Start, 1)
+                    self.bucket.list(&below, false, Start::First, 1)
                 );
                 let head = head.map_err(|trouble| trouble.told("a look", &key))?;
                 let listing = listing.map_err(|trouble| trouble.told("a look", &below))?;
@@ -132,9 +132,9 @@ impl Draft {
 
     /// A page of a directory that has too many names, from the bucket. It remembers nothing.
     async fn list_large(&self, id: u64, prefix: &str, after: Option<&str>, limit: NonZeroU32) -> Result<Page> {
-        let mut from = after.map_or(From::Start, |after| From::Key(format!("{prefix}{after}")));
+        let mut start = after.map_or(Start::First, |after| Start::Behind(format!("{prefix}{after}")));
         loop {
-            let listed = self.bucket.list(prefix, true, from, LISTED_MAX).await;
+            let listed = self.bucket.list(prefix, true, start, LISTED_MAX).await;
             let listing = listed.map_err(|trouble| trouble.told("a listing", prefix))?;
             let mut heads = BTreeMap::new();
             let unsure = listing.objects.iter().filter(|object| object.size == LINK.len() as u64);
@@ -157,7 +157,7 @@ impl Draft {
                     return Ok(page);
                 }
                 let key = format!("{prefix}{open}/");
-                let below = self.bucket.list(&key, false, From::Start, 1).await;
+                let below = self.bucket.list(&key, false, Start::First, 1).await;
                 let below = below.map_err(|trouble| trouble.told("a look", &key))?;
                 if keys::is_name(open) && (!below.objects.is_empty() || below.next.is_some()) {
                     let entry = Entry { name: open.to_owned(), kind: Kind::Directory, inode: keys::inode(&key) };
@@ -170,7 +170,7 @@ impl Draft {
             if !page.entries.is_empty() {
                 return Ok(page);
             }
-            from = From::Page(next.clone());
+            start = Start::Page(next.clone());
         }
     }
 

@@ -24,7 +24,7 @@ pub struct S3Settings {
     pub prefix: String,
     /// The address of the service, with its scheme; `None` for Amazon's, of the region.
     pub endpoint: Option<String>,
-    /// The region; `None` for what the environment says, and `us-east-1` where it says nothing.
+    /// The region; `None` for what the environment says, or `us-east-1` where there is an endpoint or it says nothing.
     pub region: Option<String>,
     /// Whether the bucket stands in the path of an address, and not in the name of its host. Most services but Amazon's want
     /// it.

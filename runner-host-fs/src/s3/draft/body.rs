@@ -136,6 +136,12 @@ impl Body {
         self.content.lock().await
     }
 
+    /// Takes over all that is in the bucket, where it is about to go.
+    pub(crate) async fn keep(&self) -> Result<()> {
+        let mut content = self.content.lock().await;
+        content.keep(&self.parts).await
+    }
+
     /// It is published as a version, with all the changes up to then.
     pub(crate) async fn published(&self, version: Version, changes: u64) {
         let mut content = self.content.lock().await;
@@ -224,15 +230,16 @@ impl Content {
                 filled.insert(piece.page, self.fill(parts, piece).await?);
             }
         }
-        let growth = |content: &Content, piece: &Piece| {
+        let growth = pieces.iter().map(|piece| {
             let kept = filled.get(&piece.page).map_or(0, Vec::len);
             let after = kept.max(piece.within + piece.range.len());
-            match content.pages.get(&piece.page) {
+            match self.pages.get(&piece.page) {
                 Some(Page::Memory(held, _)) => after.saturating_sub(held.len()) as u64,
                 _ => after as u64,
             }
-        };
-        let wanted: u64 = pieces.iter().map(|piece| growth(self, piece)).sum();
+        });
+        let growth: Vec<_> = growth.collect();
+        let wanted: u64 = growth.iter().sum();
         let room = parts.scratch.room();
         let mut memory = room.take(wanted);
         if memory.is_none() {
@@ -241,8 +248,8 @@ impl Content {
             memory = room.take(wanted);
         }
         let Some(mut memory) = memory else { return self.write_through(parts, &pieces, filled, bytes).await };
-        for piece in pieces {
-            let mut more = memory.split(growth(self, &piece));
+        for (piece, growth) in pieces.into_iter().zip(growth) {
+            let mut more = memory.split(growth);
             let end = piece.within + piece.range.len();
             let (mut page, mut held) = match self.pages.remove(&piece.page) {
                 Some(Page::Memory(page, held)) => (page, held),
@@ -277,6 +284,23 @@ impl Content {
         let mut bytes = BytesMut::new();
         parts.reader.read(base, &Ahead::default(), start..end, &mut bytes).await?;
         Ok(bytes.into())
+    }
+
+    async fn keep(&mut self, parts: &Parts) -> Result<()> {
+        let (Some(base), end) = (self.base.clone(), self.base_bytes) else { return Ok(()) };
+        for page in 0..end.div_ceil(PAGE_BYTES as u64) {
+            if self.pages.contains_key(&page) {
+                continue;
+            }
+            let start = page * PAGE_BYTES as u64;
+            let mut bytes = BytesMut::new();
+            parts.reader.read(&base, &Ahead::default(), start..end.min(start + PAGE_BYTES as u64), &mut bytes).await?;
+            let size = self.size;
+            self.write(parts, start, &bytes).await?;
+            self.size = size;
+        }
+        (self.base, self.base_bytes) = (None, 0);
+        Ok(())
     }
 
     /// The same where memory has no room: the pages go to the file at once.

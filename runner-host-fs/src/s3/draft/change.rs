@@ -8,7 +8,7 @@ use super::body::Body;
 use super::tree::{NODES_MAX, Need, Place, ROOT, Slot, Tree, What, lost};
 use crate::error::{Error, ErrorKind, Result};
 use crate::path::VPath;
-use crate::vfs::{Follow, Kind, Open};
+use crate::vfs::{Follow, Kind, Open, SetTimes};
 use crate::walk::End;
 
 /// Files that are fetched ahead of one that opens them in order, at first and at most.
@@ -89,7 +89,6 @@ impl Tree {
             What::Directory(directory) => directory.prefix.as_ref().map(|prefix| format!("{prefix}{name}")),
             _ => None,
         };
-        // With pages of its own it is read from them, though they are published.
         if touched || body.is_dirty() || body.size() != origin.size || here.as_deref() != Some(&*origin.key) {
             return;
         }
@@ -179,6 +178,13 @@ impl Tree {
     pub(crate) fn symlink(&mut self, target: &str, path: &VPath, now: u64) -> Result<(), Need> {
         let end = self.free(path)?;
         Ok(self.make(&end, What::Link(target.into()), now).map(drop)?)
+    }
+
+    pub(crate) fn set_times_at(&mut self, path: &VPath, follow: Follow, times: SetTimes, now: u64) -> Result<(), Need> {
+        let (end, place) = self.there(path, follow)?;
+        self.may_hold(place)?;
+        let id = self.node_of(&end, place)?;
+        Ok(self.set_times(id, times, now)?)
     }
 
     pub(crate) fn readlink(&mut self, path: &VPath) -> Result<String, Need> {
@@ -300,10 +306,10 @@ impl Tree {
         self.drop_name(parent, name, now)
     }
 
-    /// An entry of a directory is gone; of one that is not known whole, it is remembered that it is.
+    /// An entry of a directory is gone; where the bucket may be asked for it again, it is remembered that it is.
     fn drop_name(&mut self, parent: u64, name: &str, now: u64) -> Result<()> {
-        let whole = matches!(self.directory(parent)?.known, super::tree::Known::All);
-        self.set(parent, name, (!whole).then_some(Slot::Removed))?;
+        let listed = self.directory(parent)?.prefix.is_some();
+        self.set(parent, name, listed.then_some(Slot::Removed))?;
         self.touch(parent, now);
         Ok(())
     }

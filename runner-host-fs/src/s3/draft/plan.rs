@@ -99,6 +99,7 @@ impl Tree {
         for put in &mut plan.puts {
             let own = self.node(put.id)?.origin.as_ref().filter(|origin| origin.key == put.key);
             let own = own.map(|origin| origin.etag.clone());
+            // What is written over is not removed.
             put.expected = own.or(left.remove(&*put.key)).or(self.hidden.get(&*put.key).cloned());
         }
         plan.deletes = left.into_iter().collect();
