@@ -21,8 +21,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_s3::Client;
-use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::retry::RetryConfig;
+use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{
     BehaviorVersion, Credentials, Region, RequestChecksumCalculation, ResponseChecksumValidation,
     StalledStreamProtectionConfig,
@@ -165,7 +165,13 @@ async fn client(settings: &S3Settings) -> Client {
         chain = chain.region(Region::new(region));
     }
     if let Some(S3Credentials { access_key, secret_key, session_token }) = &settings.credentials {
-        chain = chain.credentials_provider(Credentials::new(access_key, secret_key, session_token.clone(), None, "settings"));
+        chain = chain.credentials_provider(Credentials::new(
+            access_key,
+            secret_key,
+            session_token.clone(),
+            None,
+            "settings",
+        ));
     }
     let shared = chain.load().await;
     let mut config = aws_sdk_s3::config::Builder::from(&shared)

@@ -45,7 +45,14 @@ pub struct View {
 impl View {
     /// All of a volume, published on success, without bounds.
     pub fn all() -> Self {
-        View { prefix: VPath::root(), mode: Mode::default(), bytes: None, files: None, file_bytes: None, cache_bytes: None }
+        View {
+            prefix: VPath::root(),
+            mode: Mode::default(),
+            bytes: None,
+            files: None,
+            file_bytes: None,
+            cache_bytes: None,
+        }
     }
 }
 

@@ -132,7 +132,9 @@ impl Capability for HostFs {
 fn place(at: &str) -> Result<VPath, Error> {
     match at.starts_with('/') {
         true => VPath::new(at),
-        false => Err(Error::new(ErrorKind::Invalid, format!("expected a path from `/` on, found `{}`", at.escape_debug()))),
+        false => {
+            Err(Error::new(ErrorKind::Invalid, format!("expected a path from `/` on, found `{}`", at.escape_debug())))
+        }
     }
 }
 

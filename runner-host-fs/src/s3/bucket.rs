@@ -75,7 +75,7 @@ pub(crate) struct Listing {
     pub(crate) prefixes: Vec<String>,
     /// How to ask for what comes then.
     pub(crate) next: Option<String>,
-    /// The last key or prefix of the page, also where it is no text.
+    /// The last key or prefix of the page; there may be some behind it that are no text.
     pub(crate) last: Option<String>,
 }
 
@@ -123,7 +123,13 @@ impl Bucket {
     }
 
     /// One page of what begins with a prefix; with `delimited`, only as far as the next `/`.
-    pub(crate) async fn list(&self, prefix: &str, delimited: bool, start: Start, most: i32) -> Result<Listing, Trouble> {
+    pub(crate) async fn list(
+        &self,
+        prefix: &str,
+        delimited: bool,
+        start: Start,
+        most: i32,
+    ) -> Result<Listing, Trouble> {
         let listed = self.tried(Count::List, || {
             let request = self.shared.client.list_objects_v2().bucket(self.name()).prefix(prefix).max_keys(most);
             let request = request.encoding_type(EncodingType::Url);
@@ -245,7 +251,8 @@ impl Bucket {
     pub(crate) async fn put(&self, key: &str, body: Bytes, when: &If, about: &About) -> Result<String, Trouble> {
         let put = self.tried(Count::Put, || {
             let request = self.shared.client.put_object().bucket(self.name()).key(key);
-            let request = request.set_metadata(Some(about.metadata.clone())).set_content_type(about.content_type.clone());
+            let request =
+                request.set_metadata(Some(about.metadata.clone())).set_content_type(about.content_type.clone());
             let request = match when {
                 If::Absent => request.if_none_match("*"),
                 If::Match(etag) => request.if_match(etag),
@@ -279,7 +286,8 @@ impl Bucket {
     pub(crate) async fn create_upload(&self, key: &str, about: &About) -> Result<String, Trouble> {
         let created = self.tried(Count::Upload, || {
             let request = self.shared.client.create_multipart_upload().bucket(self.name()).key(key);
-            let request = request.set_metadata(Some(about.metadata.clone())).set_content_type(about.content_type.clone());
+            let request =
+                request.set_metadata(Some(about.metadata.clone())).set_content_type(about.content_type.clone());
             async move { request.send().await.map_err(judge) }
         });
         created.await?.upload_id.ok_or_else(|| lasting("the bucket began an upload without an id"))
@@ -327,9 +335,8 @@ impl Bucket {
         parts: &[(i32, String)],
         when: &If,
     ) -> Result<String, Trouble> {
-        let part = |(number, etag): &(i32, String)| {
-            CompletedPart::builder().part_number(*number).e_tag(etag.clone()).build()
-        };
+        let part =
+            |(number, etag): &(i32, String)| CompletedPart::builder().part_number(*number).e_tag(etag.clone()).build();
         let completed = self.tried(Count::Complete, || {
             let parts = CompletedMultipartUpload::builder().set_parts(Some(parts.iter().map(part).collect())).build();
             let request = self.shared.client.complete_multipart_upload().bucket(self.name()).key(key);
@@ -395,12 +402,7 @@ pub(crate) struct About {
 
 /// A body in pieces, which must have as many bytes as were announced and asked for. Each piece is a buffer of its own: what
 /// keeps one of them keeps no more than that.
-async fn whole(
-    mut body: ByteStream,
-    announced: Option<i64>,
-    wanted: u64,
-    piece: usize,
-) -> Result<Vec<Bytes>, Trouble> {
+async fn whole(mut body: ByteStream, announced: Option<i64>, wanted: u64, piece: usize) -> Result<Vec<Bytes>, Trouble> {
     if bytes(announced) != wanted {
         return Err(odd(format!("{wanted} bytes were asked for, and {} announced", bytes(announced))));
     }

@@ -54,6 +54,13 @@ enum State {
     Broken(Option<String>),
 }
 
+/// Who has written a record.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    Own,
+    Found,
+}
+
 /// What a record is while it is there.
 struct Taken {
     record: Record,
@@ -72,7 +79,7 @@ impl Commits {
     pub(crate) async fn run(&self, ops: Vec<Op>, contents: &[Bytes]) -> Result<Vec<Option<String>>> {
         let record = Record { id: stamp(), ops };
         let taken = self.take(record, contents).await?;
-        self.finish(&taken).await
+        self.finish(&taken, Whose::Own).await
     }
 
     /// Finishes the commit that somebody else has left, if there is one. Who lives is given time to do it himself.
@@ -128,7 +135,7 @@ impl Commits {
             return Err(Error::new(ErrorKind::Io, message));
         };
         let contents = record.contents(contents);
-        match self.finish(&Taken { record, contents, etag: head.etag }).await {
+        match self.finish(&Taken { record, contents, etag: head.etag }, Whose::Found).await {
             // Whoever wrote it is told, or is no more.
             Err(error) if error.kind() == ErrorKind::Conflict => Ok(()),
             done => done.map(drop),
@@ -136,13 +143,17 @@ impl Commits {
     }
 
     /// Does what of a record is not done yet, and removes it. Anybody may, and several at once.
-    async fn finish(&self, taken: &Taken) -> Result<Vec<Option<String>>> {
+    async fn finish(&self, taken: &Taken, whose: Whose) -> Result<Vec<Option<String>>> {
         let ops = &taken.record.ops;
         // The condition of a single one says all that there is to look at.
         let mut states = match ops.len() {
             1 => vec![State::Open],
             _ => self.look(ops).await?,
         };
+        if whose == Whose::Found && !self.is_there(&taken.etag).await? {
+            // Somebody was done with it before the look, which may have seen what came after.
+            return Ok(Vec::new());
+        }
         let any_done = states.iter().any(|state| matches!(state, State::Done(_)));
         if !any_done && states.iter().any(|state| matches!(state, State::Broken(_))) {
             self.give_up(ops).await?;
@@ -158,10 +169,12 @@ impl Commits {
         for now in 0..=2 {
             let open = ops.iter().zip(&taken.contents).enumerate().zip(&states);
             let open = open.filter(|((_, (op, _)), state)| phase(op) == now && matches!(state, State::Open));
-            let doing = open.map(|((at, (op, content)), _)| async move {
-                self.publish(op, content).await.map(|state| (at, state))
-            });
-            let done: Vec<_> = stream::iter(doing.collect::<Vec<_>>()).buffer_unordered(PUBLISHING_MAX).try_collect().await?;
+            let doing =
+                open.map(
+                    |((at, (op, content)), _)| async move { self.publish(op, content).await.map(|state| (at, state)) },
+                );
+            let done: Vec<_> =
+                stream::iter(doing.collect::<Vec<_>>()).buffer_unordered(PUBLISHING_MAX).try_collect().await?;
             for (at, state) in done {
                 states[at] = state;
             }
@@ -172,6 +185,13 @@ impl Commits {
         }
         let etag = |state| if let State::Done(etag) = state { etag } else { None };
         Ok(states.into_iter().map(etag).collect())
+    }
+
+    /// Whether a record is still the one.
+    async fn is_there(&self, etag: &str) -> Result<bool> {
+        let key = self.keys.record();
+        let head = self.bucket.head(&key).await.map_err(|trouble| trouble.told("a look", &key))?;
+        Ok(head.is_some_and(|head| head.etag == etag))
     }
 
     /// Looks at each object: whether it is as it was expected, or done already.
@@ -318,7 +338,10 @@ impl Commits {
                 State::Broken(found) => {
                     let text = |etag: &Option<String>| etag.clone().unwrap_or_else(|| "nothing".to_owned());
                     let (expected, found) = (text(&op.expected), text(found));
-                    broken.push(format!("`{}` was changed by somebody else: expected {expected}, found {found}", path(op)));
+                    broken.push(format!(
+                        "`{}` was changed by somebody else: expected {expected}, found {found}",
+                        path(op)
+                    ));
                 }
                 State::Done(_) => published.push(format!("`{}`", path(op))),
                 State::Open => {}

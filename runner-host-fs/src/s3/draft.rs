@@ -101,10 +101,8 @@ impl Draft {
             Fetch::Name { directory, prefix, name } => {
                 let key = keys::child(&prefix, &name)?;
                 let below = format!("{key}/");
-                let (head, listing) = tokio::join!(
-                    self.bucket.head(&key),
-                    self.bucket.list(&below, false, Start::First, 1)
-                );
+                let (head, listing) =
+                    tokio::join!(self.bucket.head(&key), self.bucket.list(&below, false, Start::First, 1));
                 let head = head.map_err(|trouble| trouble.told("a look", &key))?;
                 let listing = listing.map_err(|trouble| trouble.told("a look", &below))?;
                 let is_directory = !listing.objects.is_empty() || listing.next.is_some();
@@ -177,7 +175,8 @@ impl Draft {
     /// What was published so far.
     pub(crate) fn changes(&self) -> Changes {
         let changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut told = Changes { unnamed: *self.unnamed.lock().unwrap_or_else(PoisonError::into_inner), ..Changes::default() };
+        let mut told =
+            Changes { unnamed: *self.unnamed.lock().unwrap_or_else(PoisonError::into_inner), ..Changes::default() };
         for (path, change) in changes.iter() {
             match change {
                 publish::Change::Added => told.added.push(path.clone()),

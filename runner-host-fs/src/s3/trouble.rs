@@ -65,9 +65,16 @@ where
     let user = matches!(&error, SdkError::DispatchFailure(failure) if failure.is_user());
     let cause = Box::new(Failed { text, source: Some(Box::new(error)) });
     match (status, code.as_deref()) {
-        (_, Some("RequestTimeout" | "RequestTimeTooSkewed" | "SlowDown" | "IncompleteBody" | "ConditionalRequestConflict")) => {
-            Trouble::Passing(cause)
-        }
+        (
+            _,
+            Some(
+                "RequestTimeout"
+                | "RequestTimeTooSkewed"
+                | "SlowDown"
+                | "IncompleteBody"
+                | "ConditionalRequestConflict",
+            ),
+        ) => Trouble::Passing(cause),
         (Some(412), _) => Trouble::Refused,
         (Some(404), Some("NoSuchBucket")) => Trouble::Lasting(cause),
         (Some(404), _) => Trouble::Missing,

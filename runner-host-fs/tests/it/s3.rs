@@ -12,7 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use runner_host_fs::{
-    Error, ErrorKind, Kind, ManualClock, Mode, S3Credentials, S3Fs, S3Settings, Session, VPath, Vfs, VfsExt, View, Volume,
+    Error, ErrorKind, Kind, ManualClock, Mode, S3Credentials, S3Fs, S3Settings, Session, VPath, Vfs, VfsExt, View,
+    Volume,
 };
 use runner_s3::{BUCKET, Endpoint, Proxy, Server};
 

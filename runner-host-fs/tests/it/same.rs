@@ -498,7 +498,14 @@ mod bucket {
                 let expected = memory.step(step).await;
                 for call in &mut calls {
                     let found = call.step(step).await;
-                    prop_assert_eq!(&found, &expected, "{} and memory differ at step {}: {:?}", call.name, number, step);
+                    prop_assert_eq!(
+                        &found,
+                        &expected,
+                        "{} and memory differ at step {}: {:?}",
+                        call.name,
+                        number,
+                        step
+                    );
                 }
             }
             memory.open = Default::default();
@@ -508,14 +515,20 @@ mod bucket {
                 prop_assert_eq!(call.tree().await, expected.clone(), "{} and memory differ in the end", call.name);
                 session.commit().await.expect("nobody else is there");
                 let next = Ours::new("next", super::bucket::session(&self.volume, prefix, Mode::ReadOnly).files());
-                prop_assert_eq!(next.tree().await, expected.clone(), "{}: the next call finds something else", call.name);
+                prop_assert_eq!(
+                    next.tree().await,
+                    expected.clone(),
+                    "{}: the next call finds something else",
+                    call.name
+                );
             }
             Ok(())
         }
     }
 
     fn check(targets: Vec<&'static str>) {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
         let server = runner_s3::Server::start();
         let volume = S3Fs::connect(crate::s3::settings(&server.endpoint()));
         let volume = runtime.block_on(volume).expect("the store is there");

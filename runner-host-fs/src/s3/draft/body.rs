@@ -72,7 +72,13 @@ impl Body {
     fn new(parts: &Arc<Parts>, size: u64, base: Option<Version>) -> Arc<Self> {
         let dirty = AtomicBool::new(base.is_none());
         let content = Content { base, base_bytes: size, size, pages: BTreeMap::new(), stream: None, changes: 0 };
-        Arc::new(Body { parts: parts.clone(), content: Mutex::new(content), size: AtomicU64::new(size), dirty, key: StdMutex::default() })
+        Arc::new(Body {
+            parts: parts.clone(),
+            content: Mutex::new(content),
+            size: AtomicU64::new(size),
+            dirty,
+            key: StdMutex::default(),
+        })
     }
 
     /// Where it will be published, unless it is renamed: from then on, what is written of a large file is sent there.

@@ -70,31 +70,26 @@ impl Tree {
         let Some(node) = self.nodes.get_mut(&id) else { return };
         node.open = node.open.saturating_sub(1);
         node.writers = node.writers.saturating_sub(u64::from(writer));
-        let (open, named, touched) = (node.open, node.named, node.touched);
+        let (open, named, touched, inode) = (node.open, node.named, node.touched, node.inode);
         if open > 0 {
             return;
         }
         if !named {
-            self.nodes.remove(&id);
+            self.drop_node(id);
             return;
         }
-        let (What::File(body), Some(origin), parent, name) =
-            (&node.what, node.origin.clone(), node.parent, node.name.clone())
-        else {
-            return;
-        };
-        let modified_ns = node.times.modified_ns;
-        let Ok(directory) = self.nodes.get(&parent).ok_or(()).map(|node| &node.what) else { return };
-        let here = match directory {
-            What::Directory(directory) => directory.prefix.as_ref().map(|prefix| format!("{prefix}{name}")),
-            _ => None,
-        };
-        if touched || body.is_dirty() || body.size() != origin.size || here.as_deref() != Some(&*origin.key) {
+        let What::File(body) = &node.what else { return };
+        let (body, parent, name) = (body.clone(), node.parent, node.name.clone());
+        let (Some(origin), modified_ns) = (node.origin.clone(), node.times.modified_ns) else { return };
+        let prefix = self.directory(parent).ok().and_then(|directory| directory.prefix.as_deref());
+        let here = prefix.is_some_and(|prefix| origin.key.strip_prefix(prefix) == Some(&*name));
+        let here = here && inode == keys::inode(&origin.key);
+        if touched || !here || body.is_dirty() || body.size() != origin.size {
             return;
         }
         let slot = Slot::Object { etag: origin.etag, size: origin.size, modified_ns, sure: true };
         if self.set(parent, &name, Some(slot)).is_ok() {
-            self.nodes.remove(&id);
+            self.drop_node(id);
         }
     }
 
@@ -147,17 +142,20 @@ impl Tree {
             return Err(Error::exists(&end.path));
         };
         self.may_hold(Place::Leaf)?;
-        self.may_name(parent, name)?;
-        let id = self.insert(self.new_inode(), parent, name, now, None, what);
+        let mut key = self.may_name(parent, name)?;
+        if matches!(what, What::Directory(_)) {
+            key.push('/');
+        }
+        let id = self.insert(self.new_inode(&key), parent, name, now, None, what);
         self.set(parent, name, Some(Slot::Node(id)))?;
         self.touch(parent, now);
         Ok(id)
     }
 
-    /// Whether a key can have a name in a directory.
-    fn may_name(&self, parent: u64, name: &str) -> Result<()> {
+    /// The key of a name in a directory, if it can have one.
+    fn may_name(&self, parent: u64, name: &str) -> Result<String> {
         let prefix = self.key_of(parent)?.unwrap_or_default();
-        keys::child(&prefix, name).map(drop)
+        keys::child(&prefix, name)
     }
 
     /// A place that is free.
@@ -259,7 +257,8 @@ impl Tree {
                 _ => {}
             }
         }
-        let (Place::Node(old), Place::Node(new), Some(name)) = (source.parent, target.parent, target.path.name()) else {
+        let (Place::Node(old), Place::Node(new), Some(name)) = (source.parent, target.parent, target.path.name())
+        else {
             return Err(lost().into());
         };
         self.may_name(new, name)?;
@@ -287,7 +286,7 @@ impl Tree {
                 (node.named, node.times.changed_ns) = (false, now);
                 let origin = node.origin.take();
                 if node.open == 0 {
-                    self.nodes.remove(&id);
+                    self.drop_node(id);
                 }
                 origin.map(|origin| (origin.key.to_string(), origin.etag))
             }

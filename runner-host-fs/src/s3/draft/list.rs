@@ -16,7 +16,10 @@ use crate::vfs::{Entry, Follow, Kind, Page};
 pub(crate) enum Listed {
     Page(Page),
     /// The directory has too many names to know them.
-    Large { directory: u64, prefix: Arc<str> },
+    Large {
+        directory: u64,
+        prefix: Arc<str>,
+    },
 }
 
 impl Tree {
@@ -49,8 +52,8 @@ impl Tree {
         if let (false, Some(prefix)) = (unsure.is_empty(), &prefix) {
             return Err(Need::Fetch(Fetch::Links { directory: id, prefix: prefix.clone(), names: unsure }));
         }
-        let entry = |(name, slot): (&Box<str>, &Slot)| self.entry(prefix.as_deref(), name, slot);
-        Ok(Listed::Page(Page::collect(shown.into_iter().filter_map(entry), limit)))
+        let entries = shown.into_iter().filter_map(|(name, slot)| self.entry(prefix.as_deref(), name, slot));
+        Ok(Listed::Page(Page::collect(entries, limit)))
     }
 
     fn entry(&self, prefix: Option<&str>, name: &str, slot: &Slot) -> Option<Entry> {

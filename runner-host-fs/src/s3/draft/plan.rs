@@ -32,10 +32,19 @@ pub(crate) struct Put {
 /// What is in it.
 pub(crate) enum Source {
     /// What a call has written.
-    Written { body: Arc<Body>, modified_ns: u64 },
+    Written {
+        body: Arc<Body>,
+        modified_ns: u64,
+    },
     /// What the bucket has at another key, or with other metadata: with a time of its change where the call has set one.
-    Kept { version: Version, modified_ns: Option<u64> },
-    Link { target: Arc<str>, modified_ns: u64 },
+    Kept {
+        version: Version,
+        modified_ns: Option<u64>,
+    },
+    Link {
+        target: Arc<str>,
+        modified_ns: u64,
+    },
     /// A directory with nothing in it.
     Marker,
 }

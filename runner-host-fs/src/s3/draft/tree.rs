@@ -3,7 +3,7 @@
 //! Nothing here waits. Who finds that something is not known yet is told what to ask the bucket for ([`Need`]), and begins
 //! again when that is in the tree: so every change is made in one go, or not at all.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use super::super::bucket::{Head, Listing};
@@ -56,6 +56,8 @@ pub(crate) enum Fetch {
 /// The files of a call.
 pub(crate) struct Tree {
     pub(super) nodes: HashMap<u64, Node>,
+    /// Those of all nodes.
+    inodes: HashSet<u64>,
     next: u64,
     /// Names in all directories, and which of them were asked for by themselves.
     names: usize,
@@ -124,7 +126,12 @@ pub(super) enum Known {
 /// What a name stands for.
 pub(super) enum Slot {
     /// An object; whether it is sure to be no link.
-    Object { etag: Arc<str>, size: u64, modified_ns: u64, sure: bool },
+    Object {
+        etag: Arc<str>,
+        size: u64,
+        modified_ns: u64,
+        sure: bool,
+    },
     /// A directory that nobody has been in.
     Prefix,
     Node(u64),
@@ -199,8 +206,8 @@ pub(crate) fn open(last: &str) -> impl Iterator<Item = &str> {
 impl Tree {
     pub(crate) fn new(root: Arc<str>, parts: Arc<Parts>, now: u64) -> Self {
         let (gone, hidden, looked) = (BTreeMap::new(), BTreeMap::new(), VecDeque::new());
-        let mut tree =
-            Tree { nodes: HashMap::new(), next: ROOT, names: 0, looked, gone, hidden, parts, began_ns: now };
+        let (nodes, inodes) = (HashMap::new(), HashSet::new());
+        let mut tree = Tree { nodes, inodes, next: ROOT, names: 0, looked, gone, hidden, parts, began_ns: now };
         let inode = keys::inode(&root);
         tree.insert(inode, ROOT, "", now, None, What::Directory(Directory::new(Some(root))));
         tree
@@ -220,13 +227,22 @@ impl Tree {
         let times = Times { accessed_ns: now, modified_ns: now, changed_ns: now };
         let name = name.into();
         let (named, open, writers, touched) = (true, 0, 0, false);
+        self.inodes.insert(inode);
         self.nodes.insert(id, Node { inode, parent, name, named, open, writers, times, touched, origin, what });
         id
     }
 
-    /// An inode of something that the call makes: the highest bit is its own.
-    pub(super) fn new_inode(&self) -> u64 {
-        1 << 63 | self.next
+    pub(super) fn drop_node(&mut self, id: u64) {
+        if let Some(node) = self.nodes.remove(&id) {
+            self.inodes.remove(&node.inode);
+        }
+    }
+
+    /// An inode of something that the call makes: its key's, which it has in the next call too, unless what has moved away
+    /// from there, or lost its name and is open, has it still.
+    pub(super) fn new_inode(&self, key: &str) -> u64 {
+        let inode = keys::inode(key);
+        if self.inodes.contains(&inode) { 1 << 63 | self.next } else { inode }
     }
 
     pub(super) fn node(&self, id: u64) -> Result<&Node> {
@@ -437,12 +453,11 @@ impl Tree {
             }
         }
         self.names += directory.entries.len() - before;
-        directory.known = match (listing.next, listing.last) {
-            (Some(next), Some(last)) => {
-                let last = last.strip_prefix(prefix).unwrap_or_default().to_owned();
-                Known::Part { last: Some(last), next: Some(next) }
-            }
-            _ => Known::All,
+        let last = listing.last.as_deref().and_then(|last| last.strip_prefix(prefix)).map(str::to_owned);
+        directory.known = match (listing.next, std::mem::replace(&mut directory.known, Known::All)) {
+            (None, _) => Known::All,
+            (next, Known::Part { last: before, .. }) => Known::Part { last: last.or(before), next },
+            (next, Known::All | Known::Large) => Known::Part { last, next },
         };
         self.forget_above(id)
     }
@@ -474,7 +489,8 @@ impl Tree {
         while self.looked.len() > LOOKED_MAX {
             let Some((id, name)) = self.looked.pop_front() else { break };
             let Ok(directory) = self.directory_mut(id) else { continue };
-            let clean = matches!(directory.entries.get(&name), Some(Slot::Object { .. } | Slot::Prefix | Slot::Nothing));
+            let clean =
+                matches!(directory.entries.get(&name), Some(Slot::Object { .. } | Slot::Prefix | Slot::Nothing));
             if clean && !directory.decided(&name) {
                 directory.entries.remove(&name);
                 self.names -= 1;
@@ -545,14 +561,14 @@ impl Tree {
                 Slot::Node(child) if matches!(self.node(child)?.what, What::Directory(_)) => {
                     match self.forget(child, except)? {
                         true => {
-                            self.nodes.remove(&child);
+                            self.drop_node(child);
                             None
                         }
                         false => Some(Slot::Node(child)),
                     }
                 }
                 Slot::Node(child) if self.is_known_link(child)? => {
-                    self.nodes.remove(&child);
+                    self.drop_node(child);
                     None
                 }
                 Slot::Node(_) | Slot::Removed => Some(slot),
@@ -566,7 +582,8 @@ impl Tree {
         let What::Directory(directory) = &mut node.what else { return Err(lost()) };
         whole |= matches!(directory.known, Known::Large);
         if !whole {
-            directory.known = Known::Part { last: None, next: None };
+            // Single names first: two that do not fit together would drive each other out for ever.
+            (directory.known, directory.looks) = (Known::Part { last: None, next: None }, 0);
         }
         directory.entries = kept;
         // What was made, moved or found to be large is not found again by asking.

@@ -128,7 +128,8 @@ impl Uploads {
         let size = content.size();
         let whole = content.unchanged(&(0..size)).is_some();
         let (bytes, most) = if whole { (COPIED_BYTES, COPYING_MAX) } else { (PART_BYTES, SENDING_MAX) };
-        let missing = (0..size.div_ceil(bytes)).map(|index| (number(index), index * bytes..size.min((index + 1) * bytes)));
+        let missing =
+            (0..size.div_ceil(bytes)).map(|index| (number(index), index * bytes..size.min((index + 1) * bytes)));
         let missing: Vec<_> = missing.filter(|(number, _)| !sent.contains_key(number)).collect();
         let content = &*content;
         let one = |(number, range): (i32, Range<u64>)| {
@@ -210,11 +211,8 @@ impl Stream {
 
     async fn one(&mut self) {
         match self.tasks.join_next().await {
-            Some(Ok((part, Ok(etag)))) => {
-                if self.sending.remove(&part) {
-                    self.sent.insert(part, etag);
-                }
-            }
+            // Unless it was written over meanwhile.
+            Some(Ok((part, Ok(etag)))) => self.sent.extend(self.sending.take(&part).map(|part| (part, etag))),
             Some(_) => self.failed = true,
             None => {}
         }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use runner_host_fs::conformance::{self, Can};
 use runner_host_fs::{
-    ErrorKind, Flush, Follow, Kind, MemoryFs, Mode, Mounts, Open, Overlay, Quota, QuotaLimits, ReadOnly, SetTime, SetTimes,
-    VPath, Vfs, VfsExt, View,
+    ErrorKind, Flush, Follow, Kind, MemoryFs, Mode, Mounts, Open, Overlay, Quota, QuotaLimits, ReadOnly, SetTime,
+    SetTimes, VPath, Vfs, VfsExt, View,
 };
 use runner_s3::BUCKET;
 
@@ -89,7 +89,11 @@ async fn what_others_have_put_there_is_files_and_directories() {
     let refused = call.files.create_dir(&at(".runner")).await;
     assert_eq!(kind(refused), Err(ErrorKind::NotPermitted));
     assert_eq!(call.get(".runner/commit-of-another-kind").await, Err(ErrorKind::NotFound));
-    let long = format!("{}/{}", ["d".repeat(250), "d".repeat(250), "d".repeat(250), "d".repeat(250)].join("/"), "n".repeat(20));
+    let long = format!(
+        "{}/{}",
+        ["d".repeat(250), "d".repeat(250), "d".repeat(250), "d".repeat(250)].join("/"),
+        "n".repeat(20)
+    );
     call.files.create_dir_all(&at(&long).parent().expect("it has one")).await.expect("they are short");
     assert_eq!(kind(call.files.write(&at(&long), "x".into()).await), Err(ErrorKind::NameTooLong));
 
@@ -111,7 +115,8 @@ async fn a_directory_stays_when_its_last_file_goes_and_a_link_is_a_link_in_the_n
     call.commit().await;
     assert_eq!(store.keys(), ["dir/", "link", "not a link"]);
     let next = store.call(Mode::OnSuccess);
-    let expected = [("/dir", "Directory"), ("/link", "-> dir/é none"), ("/not a link", "32 bytes, which is what links are")];
+    let expected =
+        [("/dir", "Directory"), ("/link", "-> dir/é none"), ("/not a link", "32 bytes, which is what links are")];
     assert_eq!(next.tree().await, expected.map(|(path, holds)| (path.to_owned(), holds.to_owned())));
     assert_eq!(next.files.stat(&at("link"), Follow::No).await.expect("a stat").size, "dir/é none".len() as u64);
     next.files.remove_dir(&at("dir")).await.expect("it is removed");
@@ -260,7 +265,11 @@ async fn what_is_over_a_views_bounds_is_refused_whole() {
     assert_eq!(refused("wide", "12345678901").await, Err(ErrorKind::TooLarge));
     assert_eq!(refused("one", "1234567890").await, Ok(()));
     assert_eq!(refused("wide", "123456").await, Err(ErrorKind::Quota));
-    assert_eq!(kind(call.files.create_dir(&at("two")).await), Err(ErrorKind::Quota), "there are three with the empty one");
+    assert_eq!(
+        kind(call.files.create_dir(&at("two")).await),
+        Err(ErrorKind::Quota),
+        "there are three with the empty one"
+    );
     assert_eq!(call.get("wide").await, Ok(String::new()));
     call.commit().await;
     assert_eq!(store.keys(), ["shop/one", "shop/there", "shop/wide"]);
@@ -327,7 +336,9 @@ async fn a_directory_of_more_names_than_are_remembered_is_listed_and_used() {
     }
     let files = (0..101_500).filter(|number| *number != 2).map(|number| (format!("file-{number:06}.txt"), Kind::File));
     let mut expected: Vec<_> = files.collect();
-    expected.extend([("file", Kind::Directory), ("file-050000", Kind::Directory)].map(|(name, kind)| (name.to_owned(), kind)));
+    expected.extend(
+        [("file", Kind::Directory), ("file-050000", Kind::Directory)].map(|(name, kind)| (name.to_owned(), kind)),
+    );
     expected.push(("new".to_owned(), Kind::File));
     expected.sort_unstable_by(|one, other| one.0.cmp(&other.0));
     assert!(found == expected, "{} and {} entries", found.len(), expected.len());

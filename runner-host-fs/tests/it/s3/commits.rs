@@ -1,6 +1,6 @@
 //! Conflicts, and hosts that are killed in the middle: all of a commit, or nothing of it.
 
-use runner_host_fs::{ErrorKind, Mode, S3Fs, View, VfsExt};
+use runner_host_fs::{ErrorKind, Mode, S3Fs, VfsExt, View};
 use runner_s3::{BUCKET, Fault, Kind, Proxy, Rule, Server};
 
 use super::{Store, at, call, connect, kind, long, settings, tree};
@@ -141,7 +141,11 @@ async fn a_host_that_is_killed_at_any_request_of_a_commit_has_done_all_of_it_or_
             let call = before_a_commit(&server, &volume, FILES).await;
             let (old, new) = (tree(&*connect_call(&server).await.files).await, call.tree().await);
             proxy.log().reset();
-            if after { proxy.halt_after(index) } else { proxy.halt_before(index) }
+            if after {
+                proxy.halt_after(index)
+            } else {
+                proxy.halt_before(index)
+            }
             tokio::select! {
                 biased;
                 done = call.session.commit() => {
@@ -184,7 +188,10 @@ async fn a_commit_that_was_left_is_finished_also_while_its_host_goes_on() {
     let expected = first.tree().await;
     store.proxy.log().reset();
     // The record is there, and the first write of it is not answered.
-    store.proxy.script([Rule::new(Fault::Delay(std::time::Duration::from_millis(300))).kind(Kind::PutObject).skip(1).times(20)]);
+    store.proxy.script([Rule::new(Fault::Delay(std::time::Duration::from_millis(300)))
+        .kind(Kind::PutObject)
+        .skip(1)
+        .times(20)]);
     let direct = connect(settings(&store.server.endpoint())).await;
     let help = async {
         loop {

@@ -18,7 +18,10 @@ async fn a_store_that_overwrites_whatever_the_condition_is_read_and_not_written(
         let view = View { mode, ..View::all() };
         let error = volume.check(&view).expect_err("it is refused");
         assert_eq!(error.kind(), ErrorKind::Unsupported);
-        assert!(error.to_string().contains("`If-None-Match: *`") && error.to_string().contains("last_writer_wins"), "{error}");
+        assert!(
+            error.to_string().contains("`If-None-Match: *`") && error.to_string().contains("last_writer_wins"),
+            "{error}"
+        );
         assert!(volume.open(&view).is_err());
     }
     let reader = View { mode: Mode::ReadOnly, ..View::all() };
@@ -87,7 +90,8 @@ fn an_address_says_which_bucket_and_how() {
     let parse = |text: &str| text.parse::<S3Settings>().map_err(|error| error.kind());
     let amazon = parse("s3://photos").expect("it is one");
     assert_eq!((amazon.bucket.as_str(), amazon.prefix.as_str(), amazon.path_style), ("photos", "", false));
-    let own = parse("s3://photos/a/b/?endpoint=http%3A%2F%2Flocalhost%3A9000&region=eu-1&last-writer-wins").expect("it is one");
+    let own = parse("s3://photos/a/b/?endpoint=http%3A%2F%2Flocalhost%3A9000&region=eu-1&last-writer-wins")
+        .expect("it is one");
     assert_eq!((own.prefix.as_str(), own.endpoint.as_deref()), ("a/b", Some("http://localhost:9000")));
     assert!(own.path_style && own.last_writer_wins && own.region.as_deref() == Some("eu-1"));
     assert!(!parse("s3://photos?endpoint=http://x&path-style=false").expect("it is one").path_style);
