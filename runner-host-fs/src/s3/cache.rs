@@ -142,6 +142,12 @@ impl Cache {
         Claim::Yours(ticket)
     }
 
+    /// Keeps all of a version that has one block.
+    pub(crate) fn keep(&self, version: &Version, bytes: Bytes, share: &Share) {
+        let weight = bytes.len() as u64;
+        self.memory().blocks.insert((version.clone(), 0), bytes, weight, share);
+    }
+
     fn name(&self, (version, block): &Key) -> Name {
         let mut digest = Sha256::new();
         for part in [self.bucket.as_bytes(), version.key.as_bytes(), version.etag.as_bytes()] {

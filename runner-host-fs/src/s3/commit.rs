@@ -4,7 +4,7 @@
 //! To finish a record twice, or two at the same time, changes nothing: each write has a condition, and a stamp by which what
 //! was done is known. So a host that was killed before there is a record has done nothing, and after it somebody else finishes.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -162,7 +162,7 @@ impl Commits {
         }
         // Nothing is missing at any moment that was there before and is to be there after.
         let phase = |op: &Op| match (&op.act, &op.expected) {
-            (Act::Delete, _) => 2,
+            (Act::Delete | Act::Free, _) => 2,
             (_, Some(_)) => 1,
             (_, None) => 0,
         };
@@ -201,7 +201,9 @@ impl Commits {
         for op in ops {
             directories.entry(lister(&op.key)).or_default().push(&op.key);
         }
-        let looks = directories.into_iter().map(|(directory, keys)| self.listed(directory, keys));
+        // Directories that lose something may be gone afterwards.
+        let losing = ops.iter().filter(|op| op.act == Act::Delete).map(|op| &*op.key).collect();
+        let looks = directories.into_iter().map(|(directory, keys)| self.listed(directory, keys, &losing));
         let mut looks = stream::iter(looks.collect::<Vec<_>>()).buffer_unordered(PUBLISHING_MAX);
         while let Some(listed) = looks.next().await {
             found.extend(listed?);
@@ -213,7 +215,8 @@ impl Commits {
                 match (&op.act, now) {
                     (_, now) if now == op.expected || !self.heeds.writes => Ok(State::Open),
                     (Act::Delete, None) => Ok(State::Done(None)),
-                    (Act::Delete, now) => Ok(State::Broken(now)),
+                    (Act::Delete | Act::Free, now) => Ok(State::Broken(now)),
+                    (_, Some(now)) if now == DIRECTORY => Ok(State::Broken(Some(now))),
                     (_, None) => Ok(State::Broken(None)),
                     (_, Some(_)) => self.whose(op).await,
                 }
@@ -222,24 +225,31 @@ impl Commits {
         stream::iter(states.collect::<Vec<_>>()).buffered(PUBLISHING_MAX).try_collect().await
     }
 
-    /// The ETags that some keys of a directory have; what is not there is left out.
-    async fn listed<'k>(&self, directory: &str, mut keys: Vec<&'k str>) -> Result<Vec<(&'k str, String)>> {
+    /// The ETags that some keys of a directory have, [`DIRECTORY`] where there is one; what is not there is left out.
+    async fn listed<'k>(
+        &self,
+        directory: &str,
+        mut keys: Vec<&'k str>,
+        losing: &BTreeSet<&str>,
+    ) -> Result<Vec<(&'k str, String)>> {
         keys.sort_unstable();
-        let (mut found, mut start, mut at) = (Vec::new(), Start::First, 0);
+        let (mut found, mut at) = (Vec::new(), 0);
         while let Some(next) = keys.get(at) {
-            if at > 0 || keys.len() < LISTED_MAX as usize {
-                start = before(directory, next);
-            }
-            let listing = self.bucket.list(directory, true, start.clone(), LISTED_MAX).await;
+            let listing = self.bucket.list(directory, true, before(directory, next), LISTED_MAX).await;
             let listing = listing.map_err(|trouble| trouble.told("a look", directory))?;
             let etags: HashMap<_, _> = listing.objects.into_iter().map(|object| (object.key, object.etag)).collect();
+            for prefix in &listing.prefixes {
+                let key = keys.iter().find(|key| prefix.strip_suffix('/') == Some(**key));
+                let stays = losing.range(&**prefix..).next().is_none_or(|losing| !losing.starts_with(&**prefix));
+                found.extend(key.filter(|_| stays).map(|key| (*key, DIRECTORY.to_owned())));
+            }
             let known = |key: &str| listing.next.is_none() || listing.last.as_deref().is_some_and(|last| key <= last);
-            let before = at;
+            let first = at;
             while let Some(key) = keys.get(at).filter(|key| known(key)) {
                 found.extend(etags.get(*key).map(|etag| (*key, etag.clone())));
                 at += 1;
             }
-            if at == before {
+            if at == first {
                 // Keys between that nobody would think of: this one is asked for by itself.
                 let head = self.bucket.head(next).await.map_err(|trouble| trouble.told("a look", next))?;
                 found.extend(head.map(|head| (*next, head.etag)));
@@ -271,6 +281,7 @@ impl Commits {
             }
             Act::Complete { upload, parts, .. } => self.bucket.complete(&op.key, upload, parts, &when).await,
             Act::Delete => return self.delete(&op.key, op.expected.as_deref()).await,
+            Act::Free => return Ok(State::Done(None)),
         };
         match done {
             Ok(etag) => Ok(State::Done(Some(etag))),
@@ -354,6 +365,9 @@ impl Commits {
         Error::new(ErrorKind::Conflict, format!("{}; {published}", few(&broken)))
     }
 }
+
+/// What stands for the ETag where a directory has the name: it would hide the file.
+const DIRECTORY: &str = "a directory";
 
 /// Names that a message lists at most.
 const TOLD_MAX: usize = 20;

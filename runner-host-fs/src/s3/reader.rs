@@ -81,6 +81,13 @@ impl Reader {
         Ok(())
     }
 
+    /// Keeps a version that was just written, where it is one block: whoever reads it next need not ask.
+    pub(crate) fn keep(&self, version: &Version, bytes: &Bytes) {
+        if version.blocks() == 1 {
+            self.cache.keep(version, bytes.clone(), &self.share);
+        }
+    }
+
     /// Fetches blocks that will be wanted; nobody waits, and nobody is told where it fails.
     pub(crate) fn fetch_ahead(&self, version: &Version, blocks: Range<u64>) {
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);

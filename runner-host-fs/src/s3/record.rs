@@ -38,6 +38,8 @@ pub(crate) enum Act {
     Complete { bytes: u64, stamp: String, upload: String, parts: Vec<(i32, String)> },
     /// It goes.
     Delete,
+    /// It is not there: a directory is made that has its name.
+    Free,
 }
 
 impl Record {
@@ -80,7 +82,7 @@ impl Op {
     fn content_bytes(&self) -> u64 {
         match self.act {
             Act::Put { bytes, .. } => bytes,
-            Act::Complete { .. } | Act::Delete => 0,
+            Act::Complete { .. } | Act::Delete | Act::Free => 0,
         }
     }
 
@@ -88,7 +90,7 @@ impl Op {
     pub(crate) fn stamp(&self) -> Option<&str> {
         match &self.act {
             Act::Put { stamp, .. } | Act::Complete { stamp, .. } => Some(stamp),
-            Act::Delete => None,
+            Act::Delete | Act::Free => None,
         }
     }
 }

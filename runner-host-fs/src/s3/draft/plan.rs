@@ -16,6 +16,8 @@ pub(crate) struct Plan {
     pub(crate) puts: Vec<Put>,
     /// Keys, with the ETags that their objects have.
     pub(crate) deletes: Vec<(String, Arc<str>)>,
+    /// Keys that nothing may have, since a directory has the name.
+    pub(crate) free: Vec<String>,
     /// Directories that are elsewhere in the bucket afterwards, with their prefixes.
     moved: Vec<(u64, String)>,
 }
@@ -93,6 +95,7 @@ impl Tree {
             let (node, directory) = (self.node(*id)?, self.directory(*id)?);
             if directory.prefix.as_deref() != Some(prefix) {
                 plan.moved.push((*id, prefix.clone()));
+                plan.free.extend(prefix.strip_suffix('/').map(str::to_owned));
             }
             let marker = node.origin.as_ref();
             let elsewhere = marker.filter(|marker| *marker.key != **prefix);
@@ -111,6 +114,7 @@ impl Tree {
             // What is written over is not removed.
             put.expected = own.or(left.remove(&*put.key)).or(self.hidden.get(&*put.key).cloned());
         }
+        plan.free.retain(|key| !left.contains_key(key) && !self.hidden.contains_key(key));
         plan.deletes = left.into_iter().collect();
         Ok(plan)
     }

@@ -79,6 +79,9 @@ impl Draft {
             let etag = etag.unwrap_or_default().into();
             let version = Version { key: put.key.clone(), etag, size: ready.bytes };
             self.bucket.tally().add(Count::CommittedBytes, ready.bytes);
+            if let Content::Small(bytes, _) = &ready.content {
+                self.parts.reader.keep(&version, bytes);
+            }
             written.push(Written { id: put.id, version, changes: ready.changes });
         }
         let bodies = {
@@ -217,6 +220,7 @@ fn ops(plan: &Plan, ready: &mut [Ready]) -> (Vec<Op>, Vec<Bytes>) {
     for (key, etag) in &plan.deletes {
         ops.push(Op { key: key.clone(), expected: Some(etag.to_string()), act: Act::Delete });
     }
+    ops.extend(plan.free.iter().map(|key| Op { key: key.clone(), expected: None, act: Act::Free }));
     (ops, contents)
 }
 

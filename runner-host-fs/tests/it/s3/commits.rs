@@ -244,3 +244,33 @@ async fn a_record_that_nobody_can_read_is_told_and_not_removed() {
     assert!(error.to_string().contains("data/.runner/commit"), "{error}");
     assert_eq!(store.bytes(".runner/commit").as_deref(), Some("of a version to come"));
 }
+
+#[tokio::test]
+async fn a_file_and_a_directory_of_one_name_are_a_conflict_too() {
+    for file_first in [true, false] {
+        let store = Store::new().await;
+        let (file, directory) = (store.call(Mode::OnSuccess), store.call(Mode::OnSuccess));
+        file.put("name", "a file").await;
+        file.put("other", "").await;
+        directory.files.create_dir(&at("name")).await.expect("it is made");
+        directory.put("name/inner", "in a directory").await;
+        let (first, second) = if file_first { (&file, &directory) } else { (&directory, &file) };
+        first.commit().await;
+        let before = store.keys();
+        let error = second.session.commit().await.expect_err("the name is taken");
+        assert_eq!(error.kind(), ErrorKind::Conflict);
+        assert!(error.to_string().contains("`/name`"), "{error}");
+        assert_eq!(store.keys(), before);
+    }
+    // Who puts one in the place of the other knows of it.
+    let store = Store::new().await;
+    store.put("dir/only", "old");
+    store.put("file", "old");
+    let call = store.call(Mode::OnSuccess);
+    call.files.remove_dir_all(&at("dir")).await.expect("it is removed");
+    call.files.remove_file(&at("file")).await.expect("it is removed");
+    call.put("dir", "a file now").await;
+    call.files.create_dir(&at("file")).await.expect("it is made");
+    call.commit().await;
+    assert_eq!(store.keys(), ["dir", "file/"]);
+}
