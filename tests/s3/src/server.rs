@@ -72,7 +72,7 @@ impl Server {
 
     /// A server by settings.
     pub fn with(settings: Settings) -> Self {
-        let shared = Arc::new(Shared { quick_etags: settings.quick_etags, ..Shared::default() });
+        let shared = Arc::new(Shared::new(settings.quick_etags));
         let log = Log::default();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(settings.threads)

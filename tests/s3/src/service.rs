@@ -28,11 +28,15 @@ pub(crate) struct Shared {
     store: Mutex<Store>,
     pub(crate) clock: Clock,
     /// ETags are no digests, but numbers of their own.
-    pub(crate) quick_etags: bool,
+    quick_etags: bool,
     etags_given: Mutex<u64>,
 }
 
 impl Shared {
+    pub(crate) fn new(quick_etags: bool) -> Self {
+        Self { quick_etags, ..Self::default() }
+    }
+
     pub(crate) fn store(&self) -> MutexGuard<'_, Store> {
         // Each change of the store is one insert or one removal.
         self.store.lock().unwrap_or_else(PoisonError::into_inner)

@@ -246,7 +246,7 @@ async fn a_rule_is_put_upon_what_it_names_and_upon_nothing_else() {
 #[tokio::test]
 async fn chance_is_the_same_for_the_same_seed() {
     let seed = 4;
-    println!("seed {seed}");
+    eprintln!("seed {seed}");
     let mut runs = Vec::new();
     for seed in [seed, seed, seed + 1] {
         let bed = bed();

@@ -1,5 +1,7 @@
 //! The stores and the proxy, through the AWS SDK as everybody uses it.
 
+#![allow(clippy::unwrap_used, reason = "a check that cannot go on has failed")]
+
 mod faults; // that each fault really happens
 mod server; // the server in process: its state, its log, its clock
 mod stores; // the table against each store, and its deviations

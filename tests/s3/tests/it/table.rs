@@ -22,8 +22,10 @@ pub(crate) struct Check {
     pub(crate) name: &'static str,
     /// What S3 answers.
     pub(crate) expected: String,
-    pub(crate) run: Box<dyn FnOnce(Bed) -> Pin<Box<dyn Future<Output = String>>>>,
+    pub(crate) run: Run,
 }
+
+type Run = Box<dyn FnOnce(Bed) -> Pin<Box<dyn Future<Output = String>>>>;
 
 fn check<F: Future<Output = String> + 'static>(
     name: &'static str,
