@@ -77,7 +77,7 @@ impl Commits {
     /// [`ErrorKind::Conflict`] with the path and both ETags; it says what was published, where somebody who keeps no records
     /// came in between.
     pub(crate) async fn run(&self, ops: Vec<Op>, contents: &[Bytes]) -> Result<Vec<Option<String>>> {
-        let record = Record { id: stamp(), ops };
+        let record = Record { id: stamp(), begun: false, ops };
         let taken = self.take(record, contents).await?;
         self.finish(&taken, Whose::Own).await
     }
@@ -107,10 +107,13 @@ impl Commits {
                 Err(trouble) => Err(trouble),
             };
             let Some((head, bytes)) = found.map_err(|trouble| trouble.told("a commit", &key))? else { continue };
-            if bytes == encoded {
+            match Record::decoded(bytes.clone()) {
                 // A try that was done, and whose answer was lost.
-                let contents = record.contents(encoded.slice(at..));
-                return Ok(Taken { record, contents, etag: head.etag });
+                Some((found, contents)) if found.id == record.id => {
+                    let contents = found.contents(contents);
+                    return Ok(Taken { record: found, contents, etag: head.etag });
+                }
+                _ => {}
             }
             self.help((head, bytes)).await?;
         }
@@ -145,21 +148,34 @@ impl Commits {
     /// Does what of a record is not done yet, and removes it. Anybody may, and several at once.
     async fn finish(&self, taken: &Taken, whose: Whose) -> Result<Vec<Option<String>>> {
         let ops = &taken.record.ops;
-        // The condition of a single one says all that there is to look at.
+        let marks = ops.iter().any(|op| op.stamp().is_some());
+        // The condition of a single write says all that there is to look at.
         let mut states = match ops.len() {
-            1 => vec![State::Open],
+            1 if marks => vec![State::Open],
             _ => self.look(ops).await?,
         };
         if whose == Whose::Found && !self.is_there(&taken.etag).await? {
             // Somebody was done with it before the look, which may have seen what came after.
             return Ok(Vec::new());
         }
-        let any_done = states.iter().any(|state| matches!(state, State::Done(_)));
-        if !any_done && states.iter().any(|state| matches!(state, State::Broken(_))) {
+        let begun = taken.record.begun || states.iter().any(|state| matches!(state, State::Done(_)));
+        for (op, state) in ops.iter().zip(&mut states) {
+            if begun && op.act == Act::Delete && matches!(state, State::Broken(None)) {
+                *state = State::Done(None);
+            }
+        }
+        if !begun && states.iter().any(|state| matches!(state, State::Broken(_))) {
             self.give_up(ops).await?;
             self.remove_record(&taken.etag).await?;
             return Err(self.conflict(ops, &states));
         }
+        let etag = match begun || marks || ops.len() == 1 {
+            true => taken.etag.clone(),
+            false => match self.begin(&taken.record, &taken.etag).await? {
+                Some(etag) => etag,
+                None => return self.ended(ops).await,
+            },
+        };
         // Nothing is missing at any moment that was there before and is to be there after.
         let phase = |op: &Op| match (&op.act, &op.expected) {
             (Act::Delete | Act::Free, _) => 2,
@@ -179,12 +195,38 @@ impl Commits {
                 states[at] = state;
             }
         }
-        self.remove_record(&taken.etag).await?;
+        self.remove_record(&etag).await?;
         if states.iter().any(|state| matches!(state, State::Broken(_))) {
             return Err(self.conflict(ops, &states));
         }
         let etag = |state| if let State::Done(etag) = state { etag } else { None };
         Ok(states.into_iter().map(etag).collect())
+    }
+
+    /// Writes down that a record which only removes is begun: what is gone was there before. `None` where somebody else has
+    /// ended it.
+    async fn begin(&self, record: &Record, etag: &str) -> Result<Option<String>> {
+        let key = self.keys.record();
+        let begun = Record { begun: true, ..record.clone() };
+        let (encoded, _) = begun.encoded(&[])?;
+        let when = self.condition(&Some(etag.to_owned()));
+        let found = match self.bucket.put(&key, encoded, &when, &About::default()).await {
+            Ok(etag) => return Ok(Some(etag)),
+            Err(Trouble::Refused | Trouble::Missing) => self.bucket.get_whole(&key).await,
+            Err(trouble) => Err(trouble),
+        };
+        let found = found.map_err(|trouble| trouble.told("a commit", &key))?;
+        let same = |bytes| Record::decoded(bytes).is_some_and(|(found, _)| found == begun);
+        Ok(found.and_then(|(head, bytes)| same(bytes).then_some(head.etag)))
+    }
+
+    /// How a record that only removes has ended, which somebody else has finished or given up.
+    async fn ended(&self, ops: &[Op]) -> Result<Vec<Option<String>>> {
+        let states = self.look(ops).await?;
+        match states.iter().all(|state| matches!(state, State::Broken(None))) {
+            true => Ok(vec![None; ops.len()]),
+            false => Err(self.conflict(ops, &states)),
+        }
     }
 
     /// Whether a record is still the one.
@@ -214,7 +256,6 @@ impl Commits {
             async move {
                 match (&op.act, now) {
                     (_, now) if now == op.expected || !self.heeds.writes => Ok(State::Open),
-                    (Act::Delete, None) => Ok(State::Done(None)),
                     (Act::Delete | Act::Free, now) => Ok(State::Broken(now)),
                     (_, Some(now)) if now == DIRECTORY => Ok(State::Broken(Some(now))),
                     (_, None) => Ok(State::Broken(None)),

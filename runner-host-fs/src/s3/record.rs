@@ -16,6 +16,8 @@ const MAGIC: &[u8; 8] = b"runner1\n";
 pub(crate) struct Record {
     /// Tells it from every other.
     pub(crate) id: String,
+    /// Whether some of it may be done, where the objects do not tell: one that only removes is written twice.
+    pub(crate) begun: bool,
     pub(crate) ops: Vec<Op>,
 }
 
@@ -107,7 +109,7 @@ mod tests {
             act: Act::Put { bytes, stamp: "s".into(), metadata: Metadata::new(), content_type: None },
         };
         let delete = Op { key: "c".into(), expected: Some("\"e\"".into()), act: Act::Delete };
-        let record = Record { id: "1".into(), ops: vec![put("a", 3), delete, put("b", 2)] };
+        let record = Record { id: "1".into(), begun: false, ops: vec![put("a", 3), delete, put("b", 2)] };
         let (encoded, at) = record.encoded(&["one".into(), "22".into()]).expect("it is written");
         assert_eq!(&encoded[at..], b"one22");
         let (decoded, contents) = Record::decoded(encoded.clone()).expect("it is one");

@@ -274,3 +274,64 @@ async fn a_file_and_a_directory_of_one_name_are_a_conflict_too() {
     call.commit().await;
     assert_eq!(store.keys(), ["dir", "file/"]);
 }
+
+#[tokio::test]
+async fn of_two_who_take_a_file_for_themselves_one_does() {
+    // As a queue is worked off: by a rename to a name of one's own, or by removing it.
+    for removes in [false, true] {
+        let store = Store::new().await;
+        store.put("job", "work");
+        let calls = [store.call(Mode::OnSuccess), store.call(Mode::OnSuccess)];
+        for (number, call) in calls.iter().enumerate() {
+            match removes {
+                true => call.files.remove_file(&at("job")).await.expect("it is there"),
+                false => call.files.rename(&at("job"), &at(&format!("mine {number}"))).await.expect("it is there"),
+            }
+        }
+        calls[0].commit().await;
+        let after = store.keys();
+        assert_eq!(kind(calls[1].session.commit().await), Err(ErrorKind::Conflict), "removes: {removes}");
+        assert_eq!(store.keys(), after);
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_is_killed_while_it_removes_has_removed_all_or_nothing() {
+    let (mut index, mut ends) = (0, [0, 0]);
+    loop {
+        let server = Server::start();
+        let proxy = Proxy::before(&server.endpoint());
+        let volume = connect(settings(&proxy.endpoint())).await;
+        for number in 0..5 {
+            server.put(BUCKET, &format!("data/dir/{number}"), "old");
+        }
+        server.put(BUCKET, "data/dir/kept", "old");
+        let call = call(&volume, View::all());
+        for number in 0..5 {
+            call.files.remove_file(&at(&format!("dir/{number}"))).await.expect("it is removed");
+        }
+        proxy.log().reset();
+        proxy.halt_before(index);
+        let ended = tokio::select! {
+            biased;
+            done = call.session.commit() => {
+                done.expect("nobody has killed it");
+                true
+            }
+            () = proxy.halted() => false,
+        };
+        drop((call, volume, proxy));
+        let found = connect_call(&server).await.names("dir").await;
+        match found.len() {
+            6 => ends[0] += 1,
+            1 => ends[1] += 1,
+            _ => panic!("at request {index}: {found:?}"),
+        }
+        if ended {
+            break;
+        }
+        index += 1;
+    }
+    println!("{index} requests: {ends:?}");
+    assert!(ends[0] > 0 && ends[1] > 1);
+}
