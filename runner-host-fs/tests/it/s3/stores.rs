@@ -1,5 +1,6 @@
 //! What a store must do to be written to, and what of the settings is refused.
 
+use runner_host_fs::conformance::{self, Can};
 use runner_host_fs::{ErrorKind, Mode, S3Fs, S3Settings, View, Volume};
 use runner_s3::{BUCKET, Fault, Kind, Proxy, Rule, Server};
 
@@ -100,4 +101,28 @@ fn an_address_says_which_bucket_and_how() {
     }
     let secret = super::settings(&Server::start().endpoint());
     assert!(!format!("{secret:?}").contains("runner-secret"), "a key is not shown");
+}
+
+#[tokio::test]
+async fn seaweedfs_is_a_tree_and_the_next_call_finds_what_one_has_made_of_it() {
+    let seaweed = runner_s3::seaweed::start();
+    let volume = connect(settings(&seaweed.endpoint())).await;
+    for mode in [Mode::OnSuccess, Mode::OnSync] {
+        let view = View { mode, prefix: at(&format!("{mode:?}")), ..View::all() };
+        let made = call(&volume, view.clone());
+        conformance::all(made.files.clone(), Can { hard_links: false }).await;
+        let expected = made.tree().await;
+        made.commit().await;
+        let next = call(&volume, View { mode: Mode::ReadOnly, ..view });
+        assert_eq!(next.tree().await, expected, "{mode:?}");
+    }
+}
+
+#[tokio::test]
+async fn rclone_is_refused_for_writing_since_it_overwrites() {
+    let rclone = runner_s3::rclone::start();
+    let volume = connect(settings(&rclone.endpoint())).await;
+    let error = volume.check(&View::all()).expect_err("it is refused");
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert!(volume.check(&View { mode: Mode::ReadOnly, ..View::all() }).is_ok());
 }
