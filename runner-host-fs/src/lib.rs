@@ -42,6 +42,8 @@ mod overlay;
 mod path;
 mod quota;
 mod read_only;
+#[cfg(feature = "s3")]
+mod s3;
 mod vfs;
 mod volume;
 mod walk;
@@ -58,6 +60,8 @@ pub use self::overlay::Overlay;
 pub use self::path::{NAME_BYTES_MAX, PATH_BYTES_MAX, VPath};
 pub use self::quota::{Quota, QuotaLimits, QuotaUsage};
 pub use self::read_only::ReadOnly;
+#[cfg(feature = "s3")]
+pub use self::s3::{S3Cache, S3Credentials, S3Draft, S3Fs, S3Retry, S3Settings};
 pub use self::vfs::{
     Entry, FILE_BYTES_MAX, File, Flush, Follow, HOPS_MAX, Kind, Open, Page, READ_BYTES_MAX, SetTime, SetTimes, Stat,
     TARGET_BYTES_MAX, Vfs, check_target, end_of,

@@ -15,6 +15,8 @@ mod local; // what others do in and around a directory
 mod p1; // preview 1, function by function
 mod path; // what a text means
 mod readme; // what the README shows is what was compiled
+#[cfg(feature = "s3")]
+mod s3; // a bucket, over a real server and through faults
 mod same; // random operations on all of them, and on a directory by std
 mod std_files; // what ordinary programs do
 mod stock; // the same on wasmtime's own filesystem, and what is different
