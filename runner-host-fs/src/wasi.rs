@@ -145,11 +145,11 @@ impl Capability for HostFs {
         })
     }
 
-    async fn close(&self, files: Files, ending: &Ending<()>) -> Result<(), CoreError> {
+    async fn close(&self, mut files: Files, ending: &Ending<()>) -> Result<(), CoreError> {
         // A program that says no has come to its end as well: what it wrote, it wrote.
         let ended = matches!(ending, Ending::Returned(()) | Ending::Failed(_));
         let mut first = files.open.end(ended).await.err().map(unwritten);
-        if let Some(descriptors) = files.descriptors
+        if let Some(descriptors) = files.descriptors.take()
             && let Err(error) = descriptors.end(ended).await
         {
             first.get_or_insert(unwritten(error));

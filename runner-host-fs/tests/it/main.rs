@@ -1,7 +1,5 @@
 //! Files: trees by themselves, and the faces that guests see of them.
 
-#![recursion_limit = "1024"] // the tables of steps are long
-
 // Tables of steps are long, and `json!` goes deeper with each row.
 #![recursion_limit = "1024"]
 

@@ -152,7 +152,7 @@ pub(crate) fn granted(mounts: Value) -> Grants {
 /// A guest with a tree at `/data`.
 pub(crate) struct Lent {
     /// It is there as long as its program is.
-    _executor: Executor,
+    pub(crate) executor: Executor,
     pub(crate) program: Program,
 }
 
@@ -163,7 +163,7 @@ impl Lent {
 
     pub(crate) async fn of(guest: &str, executor: Executor, mounts: Value) -> Self {
         let program = executor.load(runner_guests::get(guest), &granted(mounts)).await.expect("the guest loads");
-        Lent { _executor: executor, program }
+        Lent { executor, program }
     }
 
     /// With all of a tree at `/data`.

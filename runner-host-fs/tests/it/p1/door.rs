@@ -179,7 +179,7 @@ impl Host {
     /// Ends an instance of Runner, as its last call ended.
     pub(crate) async fn close(self) -> runner_core::Result<()> {
         match self {
-            Host::Ours(instance) => instance.close().await,
+            Host::Ours(instance) => instance.close().await.map(drop),
             Host::Stock { .. } => Ok(()),
         }
     }
