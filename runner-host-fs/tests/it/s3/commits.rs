@@ -34,10 +34,10 @@ async fn the_loser_of_a_race_is_told_of_what_and_has_published_nothing() {
 #[tokio::test]
 async fn of_two_who_make_or_remove_or_read_the_same_one_wins() {
     type Step = fn(&super::Call) -> std::pin::Pin<Box<dyn Future<Output = ()> + '_>>;
-    let make: Step = |call| Box::pin(async { call.put("file", "mine").await });
-    let remove: Step = |call| Box::pin(async { call.files.remove_file(&at("file")).await.expect("it is there") });
+    let make: Step = |call| Box::pin(async move { call.put("file", "mine").await });
+    let remove: Step = |call| Box::pin(async move { call.files.remove_file(&at("file")).await.expect("it is there") });
     let rename: Step =
-        |call| Box::pin(async { call.files.rename(&at("file"), &at("moved")).await.expect("it is there") });
+        |call| Box::pin(async move { call.files.rename(&at("file"), &at("moved")).await.expect("it is there") });
     for (there, first, second) in [
         (false, make, make),
         (true, make, remove),
