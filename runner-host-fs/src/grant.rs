@@ -78,7 +78,7 @@ impl Mount {
         let prefix = match self.prefix.as_str() {
             "" => VPath::root(),
             text => VPath::new(text).map_err(|error| {
-                Error::new(ErrorKind::Invalid, format!("prefix `{}`: {error}", text.escape_debug())).caused_by(error)
+                Error::new(ErrorKind::Invalid, format!("prefix `{}`", text.escape_debug())).caused_by(error)
             })?,
         };
         let Mount { mode, bytes, files, file_bytes, cache_bytes, .. } = *self;

@@ -184,18 +184,18 @@ fn place(at: &str) -> Result<VPath, Error> {
     }
 }
 
+/// Core's errors show what caused them, here and below.
 fn invalid(at: &str, error: Error) -> CoreError {
-    let message = format!("mount `{}`: {error}", at.escape_debug());
-    CoreError::new(CoreErrorKind::Invalid, message).source(error)
+    CoreError::new(CoreErrorKind::Invalid, format!("mount `{}`", at.escape_debug())).source(error)
 }
 
 fn unclosed(at: &str, error: Error) -> CoreError {
-    CoreError::new(kind(&error), format!("mount `{}`: {error}", at.escape_debug())).source(error)
+    CoreError::new(kind(&error), format!("mount `{}`", at.escape_debug())).source(error)
 }
 
 /// What a guest believed to be written, and was not.
 fn unwritten(error: Error) -> CoreError {
-    CoreError::new(kind(&error), error.to_string()).source(error)
+    CoreError::new(kind(&error), "nothing is published").source(error)
 }
 
 fn kind(error: &Error) -> CoreErrorKind {

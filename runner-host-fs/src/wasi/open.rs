@@ -42,7 +42,7 @@ impl OpenFiles {
 
     /// Remembers what could not be told: the call is an error then, and publishes nothing.
     pub(super) fn lose(&self, path: &VPath, error: Error) {
-        let message = format!("what the guest did with `{path}` was lost: {error}");
+        let message = format!("what the guest did with `{path}` was lost");
         self.lock().lost.get_or_insert_with(|| Error::new(error.kind(), message).caused_by(error));
     }
 
