@@ -12,8 +12,8 @@ use tempfile::TempDir;
 
 use crate::endpoint::Endpoint;
 
-/// Waits for the end of its input, then ends the process `$0` and removes the folder `$1`.
-const WATCH: &str = r#"cat >/dev/null; kill -9 "$0" 2>/dev/null; sleep 0.2; rm -rf -- "$1""#;
+/// Waits for the end of its input, then ends the process `$0` and removes the rest of what it is given.
+const WATCH: &str = r#"cat >/dev/null; kill -9 "$0" 2>/dev/null; sleep 0.2; rm -rf -- "$@""#;
 /// What a store has, from its start to its first answer. SeaweedFS has elections to hold first: five seconds on an idle machine.
 const START: Duration = Duration::from_secs(60);
 /// What it has to end in good order.
@@ -29,6 +29,8 @@ pub(crate) struct Process {
     watch: Child,
     /// Its data and its log, removed behind it.
     folder: TempDir,
+    /// What else it leaves behind, wherever it is told to work.
+    leavings: Vec<PathBuf>,
 }
 
 /// The program, where `scripts/test.sh` installs it: `RUNNER_PY`, or else the cache's place for it.
@@ -59,24 +61,26 @@ pub(crate) fn ports<const N: usize>() -> [u16; N] {
 }
 
 impl Process {
-    /// Starts a program in a new folder, which `prepare` fills and whose path it puts into the arguments.
-    pub(crate) fn start(name: &'static str, prepare: impl FnOnce(&Path, &mut Command)) -> Self {
+    /// Starts a program in a new folder, which `prepare` fills and whose path it puts into the arguments. `leavings` are files that
+    /// it leaves elsewhere.
+    pub(crate) fn start(name: &'static str, leavings: Vec<PathBuf>, prepare: impl FnOnce(&Path, &mut Command)) -> Self {
         let folder = tempfile::Builder::new().prefix(name).tempdir().expect("there is room for a folder");
         let log = File::create(folder.path().join("log")).expect("the folder is new");
         let mut command = Command::new(program(name));
         prepare(folder.path(), &mut command);
         // Nothing of the user's own settings counts.
-        command.env_clear().env("HOME", folder.path()).current_dir(folder.path());
+        command.env_clear().env("HOME", folder.path()).env("TMPDIR", folder.path()).current_dir(folder.path());
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("a file has another handle")).stderr(log);
         let child = command.spawn().unwrap_or_else(|error| panic!("`{name}` does not start: {error}"));
         // Ends it where this process is killed, or keeps it in a static: the pipe closes with the process.
         let watch = Command::new("sh")
             .args(["-c", WATCH, &child.id().to_string()])
             .arg(folder.path())
+            .args(&leavings)
             .stdin(Stdio::piped())
             .spawn()
             .expect("there is a shell");
-        Self { name, child, watch, folder }
+        Self { name, child, watch, folder, leavings }
     }
 
     /// Asks until the answer is yes. No, when the program has ended.
@@ -117,6 +121,10 @@ impl Drop for Process {
         }
         let _ = self.child.kill();
         let _ = self.child.wait();
+        for leaving in &self.leavings {
+            // It may have cleaned up behind itself.
+            let _ = std::fs::remove_file(leaving);
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{ACCESS_KEY, SECRET_KEY};
 pub fn start() -> Foreign {
     Foreign::start(|| {
         let [port] = ports();
-        let process = Process::start("rclone", |folder, command| {
+        let process = Process::start("rclone", Vec::new(), |folder, command| {
             let data = folder.join("data");
             std::fs::create_dir(&data).expect("the folder is new");
             command.args(["serve", "s3", "--addr"]).arg(format!("127.0.0.1:{port}"));

