@@ -109,37 +109,20 @@ impl Cache {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether a block is here, or on its way.
-    pub(crate) fn has(&self, version: &Version, block: u64) -> bool {
-        let key = (version.clone(), block);
-        let memory = self.memory();
-        let here = memory.blocks.has(&key) || memory.flights.contains_key(&key);
-        drop(memory);
-        here || self.disk.as_ref().is_some_and(|disk| disk.has(&self.name(&key)))
-    }
-
     /// Asks for a block of a version.
-    pub(crate) async fn claim(self: &Arc<Self>, version: &Version, block: u64, share: &Share) -> Claim {
+    pub(crate) fn claim(self: &Arc<Self>, version: &Version, block: u64) -> Claim {
         let key = (version.clone(), block);
-        let ticket = {
-            let mut memory = self.memory();
-            if let Some(bytes) = memory.blocks.get(&key) {
-                return Claim::Here(bytes);
-            }
-            if let Some(flight) = memory.flights.get(&key) {
-                return Claim::There(Flight(flight.clone()));
-            }
-            let (done, flight) = watch::channel(None);
-            memory.flights.insert(key.clone(), flight);
-            Ticket { cache: self.clone(), key, done }
-        };
-        if let Some(disk) = &self.disk
-            && let Some(bytes) = disk.get(self.name(&ticket.key), version.block_bytes(block)).await
-        {
-            ticket.keep(bytes.clone(), share);
+        let mut memory = self.memory();
+        if let Some(bytes) = memory.blocks.get(&key) {
             return Claim::Here(bytes);
         }
-        Claim::Yours(ticket)
+        if let Some(flight) = memory.flights.get(&key) {
+            return Claim::There(Flight(flight.clone()));
+        }
+        let (done, flight) = watch::channel(None);
+        memory.flights.insert(key.clone(), flight);
+        drop(memory);
+        Claim::Yours(Ticket { cache: self.clone(), key, done })
     }
 
     /// Keeps all of a version that has one block.
@@ -160,6 +143,22 @@ impl Cache {
 }
 
 impl Ticket {
+    /// Which block it is.
+    pub(crate) fn block(&self) -> u64 {
+        self.key.1
+    }
+
+    /// The block from the directory, where it is there: it is in memory then too.
+    pub(crate) async fn from_disk(self, share: &Share) -> std::result::Result<Bytes, Self> {
+        let (version, block) = &self.key;
+        let Some(disk) = &self.cache.disk else { return Err(self) };
+        let Some(bytes) = disk.get(self.cache.name(&self.key), version.block_bytes(*block)).await else {
+            return Err(self);
+        };
+        self.keep(bytes.clone(), share);
+        Ok(bytes)
+    }
+
     /// The block is fetched: keeps it, and gives it to all who wait.
     pub(crate) fn fulfil(self, bytes: Bytes, share: &Share) {
         if let Some(disk) = &self.cache.disk {

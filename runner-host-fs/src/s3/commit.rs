@@ -256,6 +256,8 @@ impl Commits {
             async move {
                 match (&op.act, now) {
                     (_, now) if now == op.expected || !self.heeds.writes => Ok(State::Open),
+                    // Somebody has made the same directory.
+                    (Act::Free, Some(now)) if now == DIRECTORY => Ok(State::Open),
                     (Act::Delete | Act::Free, now) => Ok(State::Broken(now)),
                     (_, Some(now)) if now == DIRECTORY => Ok(State::Broken(Some(now))),
                     (_, None) => Ok(State::Broken(None)),

@@ -96,22 +96,26 @@ impl Reader {
         while start < blocks.end {
             let run = start..blocks.end.min(start + RUN_MAX);
             start = run.end;
-            if run.clone().all(|block| self.cache.has(version, block)) {
+            // From now on they are on their way, for whoever wants them.
+            let tickets: Vec<_> = run.filter_map(|block| self.ticket(version, block)).collect();
+            if tickets.is_empty() {
                 continue;
             }
-            let (reader, version) = (self.clone_quietly(), version.clone());
+            let (reader, version) = (Reader { tasks: Arc::default(), ..self.clone() }, version.clone());
             tasks.spawn(async move {
                 // Never more of them than there are: a run is not longer than the window.
-                let places = ((run.end - run.start) as u32).min(reader.cache.window_max as u32);
+                let places = (tickets.len() as u32).min(reader.cache.window_max as u32);
                 let Ok(_places) = reader.cache.ahead.clone().acquire_many_owned(places).await else { return };
-                let _ = reader.blocks(&version, run.clone(), run).await;
+                let _ = reader.fetch(&version, tickets).await;
             });
         }
     }
 
-    /// For a task: it does not keep the others alive.
-    fn clone_quietly(&self) -> Self {
-        Reader { tasks: Arc::default(), ..self.clone() }
+    fn ticket(&self, version: &Version, block: u64) -> Option<Ticket> {
+        match self.cache.claim(version, block) {
+            Claim::Yours(ticket) => Some(ticket),
+            Claim::Here(_) | Claim::There(_) => None,
+        }
     }
 
     /// The blocks that are wanted, each with whether it was here; fetched where they are not, together with others that are
@@ -120,30 +124,21 @@ impl Reader {
         let mut found: Vec<Option<(Bytes, bool)>> = vec![None; (wanted.end - wanted.start) as usize];
         // Twice where somebody else gave up what was waited for; it is ours then.
         loop {
-            let (mut runs, mut waits): (Vec<(u64, Vec<Ticket>)>, _) = (Vec::new(), Vec::new());
-            for block in fetched.clone() {
-                let place = block.checked_sub(wanted.start).map(|at| at as usize).filter(|at| *at < found.len());
-                if place.is_some_and(|at| found[at].is_some()) {
-                    continue;
-                }
-                match (self.cache.claim(version, block, &self.share).await, place) {
-                    (Claim::Here(bytes), Some(at)) => found[at] = Some((bytes, true)),
-                    (Claim::There(flight), Some(at)) => waits.push((at, flight)),
-                    (Claim::Here(_) | Claim::There(_), None) => {}
-                    (Claim::Yours(ticket), _) => match runs.last_mut() {
-                        Some((first, run)) if *first + run.len() as u64 == block && (run.len() as u64) < RUN_MAX => {
-                            run.push(ticket);
-                        }
-                        _ => runs.push((block, vec![ticket])),
-                    },
+            let (mut tickets, mut waits) = (Vec::new(), Vec::new());
+            for (at, place) in found.iter_mut().enumerate().filter(|(_, place)| place.is_none()) {
+                match self.cache.claim(version, wanted.start + at as u64) {
+                    Claim::Here(bytes) => *place = Some((bytes, true)),
+                    Claim::There(flight) => waits.push((at, flight)),
+                    Claim::Yours(ticket) => tickets.push(ticket),
                 }
             }
-            let fetched = runs.into_iter().map(|(first, tickets)| self.run(version, first, tickets));
-            for (first, blocks) in try_join_all(fetched).await? {
-                for (block, bytes) in (first..).zip(blocks) {
-                    let place = block.checked_sub(wanted.start).and_then(|at| found.get_mut(at as usize));
-                    place.into_iter().for_each(|place| *place = Some((bytes.clone(), false)));
-                }
+            if !tickets.is_empty() {
+                let others = fetched.clone().filter(|block| !wanted.contains(block));
+                tickets.extend(others.filter_map(|block| self.ticket(version, block)));
+            }
+            for (block, bytes, cached) in self.fetch(version, tickets).await? {
+                let place = block.checked_sub(wanted.start).and_then(|at| found.get_mut(at as usize));
+                place.into_iter().for_each(|place| *place = Some((bytes.clone(), cached)));
             }
             for (at, flight) in waits {
                 found[at] = flight.landed().await.map(|bytes| (bytes, false));
@@ -152,6 +147,28 @@ impl Reader {
                 return Ok(found.into_iter().flatten().collect());
             }
         }
+    }
+
+    /// Fetches blocks, each with whether it was on this machine: those that follow each other by one request.
+    async fn fetch(&self, version: &Version, tickets: Vec<Ticket>) -> Result<Vec<(u64, Bytes, bool)>> {
+        let (mut found, mut runs): (Vec<_>, Vec<Vec<Ticket>>) = (Vec::new(), Vec::new());
+        for ticket in tickets {
+            let block = ticket.block();
+            match (ticket.from_disk(&self.share).await, runs.last_mut()) {
+                (Ok(bytes), _) => found.push((block, bytes, true)),
+                (Err(ticket), Some(run))
+                    if run[0].block() + run.len() as u64 == block && (run.len() as u64) < RUN_MAX =>
+                {
+                    run.push(ticket);
+                }
+                (Err(ticket), _) => runs.push(vec![ticket]),
+            }
+        }
+        let fetched = runs.into_iter().map(|run| self.run(version, run[0].block(), run));
+        for (first, blocks) in try_join_all(fetched).await? {
+            found.extend((first..).zip(blocks).map(|(block, bytes)| (block, bytes, false)));
+        }
+        Ok(found)
     }
 
     /// Fetches blocks that follow each other.

@@ -85,7 +85,12 @@ impl Proxy {
             .enable_all()
             .build()
             .expect("a runtime has threads and a reactor");
-        let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).expect("loopback has a free port");
+        // Without waiting: whoever starts it may be in a runtime, where that is forbidden.
+        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has a free port");
+        listener.set_nonblocking(true).expect("a socket can be without waiting");
+        let entered = runtime.enter();
+        let listener = TcpListener::from_std(listener).expect("the runtime has a reactor");
+        drop(entered);
         let address = listener.local_addr().expect("a bound socket has an address");
         let endpoint = Endpoint { address, url: format!("http://{address}"), ..store.clone() };
         let shared = Arc::new(Shared {
