@@ -67,8 +67,8 @@ struct Options {
     /// variable RUNNER_SECRET_NAME is the secret NAME, too
     #[arg(long, value_name = "FILE")]
     secrets: Option<PathBuf>,
-    /// Where the files of modules are kept: dir:PATH, a directory of this machine
-    /// [default: the directory `files` in the data directory]
+    /// Where the files of modules are kept: dir:PATH, a directory of this machine, or s3://BUCKET/PREFIX?endpoint=URL, a bucket,
+    /// with the credentials that other tools for S3 find [default: the directory `files` in the data directory]
     #[arg(long, value_name = "WHERE")]
     files: Option<Place>,
     /// A value that modules may be granted to read by its name. Repeatable
@@ -157,9 +157,11 @@ async fn run(options: Options) -> Result<()> {
     let kv = Kv::new(kv).backend("memory", MemoryStore::new());
     let config = Config::new(options.config.iter().cloned());
     let files = options.files.clone().unwrap_or_else(|| Place::Directory(data.join("files")));
-    let Place::Directory(folder) = &files;
-    private(folder)?;
-    let files = files.open().await.with_context(|| format!("files in `{files}`"))?;
+    if let Place::Directory(folder) = &files {
+        private(folder)?;
+    }
+    let kept_in = format!("files in `{files}`");
+    let files = files.open().await.context(kept_in)?;
     let lent = HostFs::new().volume("files", Arc::clone(&files));
     let executor =
         Lending { http: Http::new().secrets(secrets), kv: kv.clone(), files: lent, config }.to(builder).build()?;

@@ -18,7 +18,7 @@ use runner_host_fs::{
 use runner_s3::{BUCKET, Endpoint, Proxy, Server};
 
 /// Settings for a store of the tests.
-pub fn settings(endpoint: &Endpoint) -> S3Settings {
+pub(crate) fn settings(endpoint: &Endpoint) -> S3Settings {
     S3Settings {
         prefix: "data".to_owned(),
         endpoint: Some(endpoint.url.clone()),
@@ -36,7 +36,7 @@ pub fn settings(endpoint: &Endpoint) -> S3Settings {
 }
 
 /// A volume on a clock that nobody waits for.
-pub async fn connect(settings: S3Settings) -> S3Fs {
+pub(crate) async fn connect(settings: S3Settings) -> S3Fs {
     let clock = Arc::new(ManualClock::at_ns(1_700_000_000_000_000_000));
     S3Fs::connect_with_clock(settings, clock).await.expect("the store is there")
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use runner_core::wasmtime::component::{Component, Linker, ResourceTable};
 use runner_core::wasmtime::{Config, Engine, Store};
-use runner_host_fs::{LocalFs, MemoryFs};
+use runner_host_fs::LocalFs;
 use serde_json::{Value, json};
 use wasmtime_wasi::filesystem::FsPerms;
 use wasmtime_wasi::p2::bindings::Command;
@@ -153,6 +153,16 @@ async fn programs_find_what_they_find_elsewhere() {
         ["write", "ap", "end"],
         ["seek", "ap", "end", -3],
         ["rest", "ap"],
+        ["open", "one", "/data/log", "ac"],
+        ["open", "other", "/data/log", "ar"],
+        ["write", "one", "a"],
+        ["write", "other", "b"],
+        ["write", "one", "c"],
+        ["get", "/data/log"],
+        ["read", "other", 9],
+        ["seek", "other", "start", 1],
+        ["rest", "other"],
+        ["rm", "/data/log"],
         ["open", "tr", "/data/f", "wt"],
         ["fstat", "f"],
         ["write", "ap", "again"],

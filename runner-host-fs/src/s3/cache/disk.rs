@@ -66,6 +66,7 @@ impl Disk {
         })
     }
 
+    #[cfg(test)]
     pub(crate) fn has(&self, name: &Name) -> bool {
         lock(&self.index).has(name)
     }

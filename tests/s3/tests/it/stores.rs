@@ -38,8 +38,24 @@ fn assert_differences(found: &BTreeMap<&'static str, String>, named: &[(&'static
     assert_eq!(*found, named);
 }
 
-/// What SeaweedFS 4.48 does otherwise: its keys are paths of a file system.
-const SEAWEED: &[(&str, &str)] = &[];
+/// What SeaweedFS 4.48 does otherwise: its keys are paths of a file system, of which it lists a directory where its name stands.
+const SEAWEED: &[(&str, &str)] = &[
+    ("a key of 1,024 bytes", "400 KeyTooLongError"),
+    ("a key with a backslash", "read, listed: [\"check-089/a/b\"]"),
+    ("a key with a dot for a folder", "400 InvalidRequest"),
+    ("a key with a slash first", "read, listed: [\"check-092/a\"]"),
+    ("a key with dots for the folder above", "400 InvalidRequest"),
+    ("a key with two slashes", "read, listed: [\"check-091/a/b\"]"),
+    ("a listing behind a key", "a! b c/x/y d"),
+    ("a listing by delimiter behind a key within a folder", "a! a/ b c/ d"),
+    ("a listing by delimiter in pages of one", "a/ | a! | b | c/ | d"),
+    ("a listing in pages", "a/1 a/2 | a! b | c/x/y d"),
+    ("a listing is in the order of bytes", "B a/b a-b a0 ü"),
+    ("a write if unchanged, of what is not there", "412 PreconditionFailed"),
+    ("an upload that is aborted twice", "ok, ok"),
+    ("an upload that is completed twice", "1, 1"),
+    ("metadata of 3 KiB", "ok"),
+];
 
 #[tokio::test]
 async fn the_server_in_process_answers_as_s3_does() {
