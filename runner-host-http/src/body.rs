@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -11,7 +11,6 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
-use hyper::body::Incoming;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
@@ -87,9 +86,10 @@ pub(crate) fn header_bytes(headers: &HeaderMap) -> u64 {
     headers.iter().map(|(name, value)| (name.as_str().len() + value.len() + 4) as u64).sum()
 }
 
-/// A request's body as the pool polls it.
+/// A request's body as the client polls it.
 pub(crate) struct Outgoing {
-    inner: RequestBody,
+    /// The client wants it to be `Sync`, and never shares it.
+    inner: Mutex<RequestBody>,
     left: u64,
     allowed: u64,
     header_bytes: u64,
@@ -150,7 +150,7 @@ impl Outgoing {
     pub(crate) fn new(inner: RequestBody, caps: &Caps, call: &Call, sent: Arc<Sent>) -> Self {
         let Caps { request_bytes: allowed, header_bytes, .. } = *caps;
         let meter = Arc::clone(&call.meter);
-        Outgoing { inner, left: allowed, allowed, header_bytes, call: Ended::of(call), meter, sent }
+        Outgoing { inner: Mutex::new(inner), left: allowed, allowed, header_bytes, call: Ended::of(call), meter, sent }
     }
 
     fn account(&mut self, frame: &Frame<Bytes>) -> Result<()> {
@@ -184,7 +184,8 @@ impl HttpBody for Outgoing {
         let result = if this.call.is_now() {
             Err(Error::ended())
         } else {
-            match Pin::new(&mut this.inner).poll_frame(cx) {
+            let inner = this.inner.get_mut().unwrap_or_else(PoisonError::into_inner);
+            match Pin::new(inner).poll_frame(cx) {
                 Poll::Pending => {
                     ready!(this.call.poll(cx));
                     Err(Error::ended())
@@ -206,11 +207,11 @@ impl HttpBody for Outgoing {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).size_hint()
     }
 }
 
@@ -219,7 +220,7 @@ impl HttpBody for Outgoing {
 /// It reads no further than its reader; dropping it closes the connection, or the stream within one.
 pub struct Body {
     /// `None` once it is over.
-    inner: Option<Incoming>,
+    inner: Option<reqwest::Body>,
     left: u64,
     allowed: u64,
     header_bytes: u64,
@@ -247,7 +248,7 @@ pub(crate) struct Terms {
 }
 
 impl Body {
-    pub(crate) fn new(inner: Incoming, terms: Terms, ends: Instant, call: &Call) -> Self {
+    pub(crate) fn new(inner: reqwest::Body, terms: Terms, ends: Instant, call: &Call) -> Self {
         let turn = (!inner.is_end_stream()).then_some(terms.turn);
         Body {
             inner: Some(inner),
@@ -309,7 +310,7 @@ impl Body {
                 Poll::Ready(Some(self.take(frame)))
             }
             Poll::Ready(Some(Err(error))) => {
-                let error = Error::below(&error, false, true, &self.origin);
+                let error = Error::from_client(error, &self.origin);
                 let error = error.map_message(|text| self.redactor.text(text));
                 Poll::Ready(Some(Err(match error.kind() {
                     ErrorKind::Terminated => error.with_kind(ErrorKind::ResponseIncomplete),

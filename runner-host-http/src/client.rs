@@ -1,16 +1,15 @@
 //! Sends what a policy allows: over connections that no other policy uses, to addresses that were checked, hop by hop.
 //!
-//! It knows nothing of guests. Below it is hyper's pool of connections, which follows nothing, asks no proxy, sends nothing
-//! twice and adds no header but `Host` and what frames the body; names are resolved by [`Checked`].
+//! It knows nothing of guests. reqwest is the one client below it; it is told to follow nothing, to ask no proxy, to send
+//! nothing twice, and to resolve names by [`Checked`].
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, LOCATION, TE, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, Uri};
-use http_body_util::{Either, Empty};
-use hyper::body::{Body as _, Incoming};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, Version};
+use http_body::Body as _;
 use quick_cache::sync::Cache;
 use rustls::client::Resumption;
 use rustls::crypto::ring;
@@ -149,7 +148,7 @@ impl Client {
                 redactor,
                 secrets: self.secrets.clone(),
                 turns: permits(caps.exchanges),
-                dial: Dial { share: Share::new(&self.seats, caps.connections), resolver, tls: Arc::new(tls), caps },
+                dial: Dial { share: Share::new(&self.seats, caps.connections), resolver, tls, caps },
                 places: Mutex::default(),
             }))
         })
@@ -237,7 +236,7 @@ struct Hop {
 
 /// What came of it.
 struct Answered {
-    response: Response<Incoming>,
+    response: Response<reqwest::Body>,
     turn: Turn,
     sent: Option<Arc<Sent>>,
     redactor: Redactor,
@@ -303,7 +302,7 @@ impl Outlet {
         }
     }
 
-    async fn exchange(&self, request: Request, times: &Times, call: &Call) -> Result<(Response<Incoming>, Terms)> {
+    async fn exchange(&self, request: Request, times: &Times, call: &Call) -> Result<(Response<reqwest::Body>, Terms)> {
         let Request { method, target, mut headers, body, .. } = request;
         check_length(&headers, body.is_some())?;
         strip(&mut headers);
@@ -357,7 +356,7 @@ impl Outlet {
         target: &Target,
         method: &Method,
         has_body: bool,
-        response: &Response<Incoming>,
+        response: &Response<reqwest::Body>,
     ) -> Result<Option<(Method, Target)>> {
         let Some(next) = redirect::next(response.status(), method, has_body) else { return Ok(None) };
         let Some(location) = response.headers().get(LOCATION).and_then(|value| value.to_str().ok()) else {
@@ -394,10 +393,6 @@ impl Outlet {
         }
         let place = self.place(origin)?;
         let url = target.url(&place.base, filled.as_deref().or(target.query.as_deref()))?;
-        let uri: Uri = url
-            .as_str()
-            .parse()
-            .map_err(|error| Error::new(ErrorKind::UriInvalid, format!("the URL is none: {error}")))?;
 
         let connected = after(times.connect);
         let permits = self.permits(&place, origin, connected, times, call).await?;
@@ -410,18 +405,15 @@ impl Outlet {
             && !headers.contains_key(CONTENT_LENGTH);
         let body = body.filter(|_| !unsent);
         let sent = body.is_some().then(Arc::<Sent>::default);
-        let mut request = http::Request::new(match body.zip(sent.clone()) {
-            Some((body, sent)) => Either::Left(Outgoing::new(body, caps, call, sent)),
-            None => Either::Right(Empty::new()),
-        });
-        *request.method_mut() = method;
-        *request.uri_mut() = uri;
+        let mut request = reqwest::Request::new(method, url);
         *request.headers_mut() = headers;
+        *request.body_mut() =
+            body.zip(sent.clone()).map(|(body, sent)| reqwest::Body::wrap(Outgoing::new(body, caps, call, sent)));
         // Not the path: where a server has sent us, it may hold a secret.
         tracing::debug!(method = %request.method(), %origin, "request");
-        let (pool, line) = place.line(&granted, &self.dial);
-        let turn = Turn { _permits: permits, _line: line };
-        let answer = CONNECTED_BY.scope(connected, pool.request(request));
+        let (client, mut line) = place.line(&granted, &self.dial)?;
+        let answer = CONNECTED_BY.scope(connected, client.execute(request));
+        drop(client);
         // One timer for both: most exchanges end long before either.
         let answered = timeout_at(after(times.first_byte).min(times.ends), answer).await.map_err(|_| {
             let message = || format!("{origin}: no response within {:?}", times.first_byte);
@@ -429,8 +421,10 @@ impl Outlet {
         })?;
         let response = answered.map_err(|error| {
             let failed = sent.as_ref().and_then(|sent| sent.failed());
-            failed.unwrap_or_else(|| Error::below(&error, error.is_connect(), false, origin))
+            failed.unwrap_or_else(|| Error::from_client(error, origin))
         })?;
+        line.answered(!is_last(&response));
+        let (turn, response) = (Turn { _permits: permits, _line: line }, Response::from(response));
         if !call.meter.moved(header_bytes(response.headers()), 0) {
             return Err(over_account());
         }
@@ -513,6 +507,19 @@ fn strip(headers: &mut HeaderMap) {
     }
     if trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+}
+
+/// Whether a response is the last of its connection (RFC 9112, 9.3).
+fn is_last(response: &reqwest::Response) -> bool {
+    let has = |option: &str| {
+        let values = response.headers().get_all(CONNECTION).iter();
+        let mut options = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+        options.any(|one| one.trim_ascii().eq_ignore_ascii_case(option.as_bytes()))
+    };
+    match response.version() {
+        Version::HTTP_09 | Version::HTTP_10 => !has("keep-alive"),
+        _ => has("close"),
     }
 }
 

@@ -116,13 +116,11 @@ impl Error {
     }
 
     /// Finds what happened below: our own error where one is the cause, else the nearest that has a word of its own.
-    pub(crate) fn below(
-        error: &(dyn std::error::Error + 'static),
-        connecting: bool,
-        reading: bool,
-        origin: &impl fmt::Display,
-    ) -> Self {
-        let mut cause = Some(error);
+    pub(crate) fn from_client(error: reqwest::Error, origin: &impl fmt::Display) -> Self {
+        // Its URL may hold a secret.
+        let error = error.without_url();
+        let (connecting, reading) = (error.is_connect(), error.is_body() || error.is_decode());
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
         let mut innermost = String::new();
         let mut found = None;
         while let Some(one) = cause {
@@ -131,7 +129,7 @@ impl Error {
             }
             found = found.or_else(|| Self::recognised(one, origin));
             innermost = one.to_string();
-            cause = next(one);
+            cause = below(one);
         }
         if let Some(found) = found {
             return found;
@@ -174,7 +172,7 @@ impl Error {
 }
 
 /// The next cause. That of an I/O error which wraps another error is that error, which `source` would skip.
-fn next<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a (dyn std::error::Error + 'static)> {
+fn below<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a (dyn std::error::Error + 'static)> {
     match cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
         Some(inner) => Some(inner),
         None => cause.source(),

@@ -42,7 +42,8 @@
 //!    longest are closed for the next.
 //! 6. Bodies stream both ways, as fast as their reader reads, within the [`Caps`]. URL, headers, bodies and trailers are on the
 //!    call's account, as the guest wrote them and as they came. No proxy is asked, nothing is decompressed, no cookie is kept,
-//!    no header is added but `Host` and what frames the body, and nothing is sent a second time. A request that a server has
+//!    no header is added but `Host`, what frames the body, and, where the guest names nothing that it accepts, `Accept: */*`,
+//!    which says the same (RFC 9110, 12.5.1); and nothing is sent a second time. A request that a server has
 //!    closed its connection on before any of it was sent goes out over another.
 //! 7. A redirect is the guest's to see. Where the grant says `redirects`, it is followed, and each hop passes all of this again;
 //!    to another origin go no credentials and no secrets.

@@ -2,17 +2,13 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use hyper_util::client::legacy::connect::dns::Name;
+use reqwest::dns::{Addrs, Name, Resolving};
 use runner_core::async_trait;
 use tokio::sync::Semaphore;
-use tower::Service;
 
 use crate::address::Range;
-use crate::body::BoxError;
 use crate::error::{Error, ErrorKind};
 use crate::policy::Policy;
 
@@ -67,7 +63,7 @@ impl Checked {
         Checked { granted: granted.into(), ..self.clone() }
     }
 
-    async fn resolve(self, name: &str) -> Result<Vec<SocketAddr>, Error> {
+    async fn reachable(&self, name: &str) -> Result<Vec<SocketAddr>, Error> {
         let found = self.look_up(name).await.map_err(|error| {
             Error::new(ErrorKind::NameUnknown, format!("host `{name}` could not be resolved: {error}"))
         })?;
@@ -90,17 +86,9 @@ impl Checked {
     }
 }
 
-impl Service<Name> for Checked {
-    type Response = std::vec::IntoIter<SocketAddr>;
-    type Error = BoxError;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
-
-    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, name: Name) -> Self::Future {
+impl reqwest::dns::Resolve for Checked {
+    fn resolve(&self, name: Name) -> Resolving {
         let checked = self.clone();
-        Box::pin(async move { Ok(checked.resolve(name.as_str()).await?.into_iter()) })
+        Box::pin(async move { Ok(Box::new(checked.reachable(name.as_str()).await?.into_iter()) as Addrs) })
     }
 }

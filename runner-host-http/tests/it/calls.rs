@@ -48,14 +48,19 @@ async fn usage_counts_requests_and_all_that_is_moved() {
 }
 
 #[tokio::test]
-async fn a_request_as_it_is_sent_has_what_the_guest_gave_it_and_its_host() {
+async fn a_request_as_it_is_sent_has_what_the_guest_gave_it_and_its_host_and_what_it_accepts() {
     let server = Server::start().await;
     let guest = Guest::new(Http::new(), json!({ "allow": [all_of(&server)] })).await;
-    guest.run(&["fetch", &server.url("/hello"), "-h", "x-mine:1"]).await;
-    let seen = server.seen().remove(0);
-    let mut names: Vec<_> = seen.headers.keys().map(http::HeaderName::as_str).collect();
-    names.sort_unstable();
-    assert_eq!(names, ["host", "x-mine"]);
+    for (header, accepted) in [("x-mine:1", "*/*"), ("accept:text/plain", "text/plain")] {
+        guest.run(&["fetch", &server.url("/hello"), "-h", header]).await;
+        let seen = server.seen().pop().unwrap();
+        let mut names: Vec<_> =
+            seen.headers.keys().map(http::HeaderName::as_str).filter(|name| *name != "x-mine").collect();
+        names.sort_unstable();
+        assert_eq!(names, ["accept", "host"], "{header}");
+        assert_eq!(seen.headers["accept"], accepted);
+        assert_eq!(seen.headers.contains_key("x-mine"), header.starts_with("x-mine"));
+    }
 }
 
 #[tokio::test]

@@ -83,6 +83,29 @@ async fn where_all_connections_are_in_use_the_next_waits_for_one_and_no_longer_t
 }
 
 #[tokio::test]
+async fn connections_that_a_server_closes_are_not_counted() {
+    let server = Server::start().await;
+    let client = Client::new().resolver(Everywhere);
+    let granted = many_names(&server, json!({ "connections": 4, "connect_ms": 2_000 }));
+    let asks = |number: usize, path: &str| {
+        let (outlet, url) = (client.outlet(&granted).unwrap(), server.named(&format!("n{number}.many.test"), path));
+        async move { body(outlet.send(get(&url), &Default::default()).await.unwrap()).await.unwrap() }
+    };
+    // Whoever waits for an answer keeps its client, with all that it has.
+    let waiting = tokio::spawn(asks(0, "/slow?head=60000"));
+    until("it is asked", || server.seen().len() == 1).await;
+    for _ in 0..20 {
+        assert_eq!(asks(0, "/last").await, "goodbye");
+    }
+    assert_eq!(server.connections(), 21);
+    for number in 1..6 {
+        assert_eq!(asks(number, "/hello").await, "hello");
+    }
+    until("no more are open than may be", || server.open() <= 4).await;
+    assert!(!waiting.is_finished());
+}
+
+#[tokio::test]
 async fn two_calls_of_one_grant_share_a_connection_and_another_grant_has_its_own() {
     let server = Server::start().await;
     let executor = executor(Http::new());

@@ -273,6 +273,7 @@ async fn routes(request: Request<Incoming>, path_and_query: &str) -> Response<An
             }
             response.body(text("reflected")).unwrap()
         }
+        "/last" => Response::builder().header("connection", "close").body(text("goodbye")).unwrap(),
         "/hello" => Response::builder().header("x-answer", "42").body(text("hello")).unwrap(),
         _ => Response::builder().status(404).body(text("no such route")).unwrap(),
     }
