@@ -27,6 +27,13 @@ struct Granted {
     limits: StoreLimits,
 }
 
+impl Granted {
+    /// Not by way of the `Arc`, which is a store of its own and would have a box for each future.
+    fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+}
+
 impl Bucket {
     /// The store that a program opens by a name. `grant.backend` is for whoever chose the backend.
     pub fn new(name: impl Into<String>, store: Arc<dyn Store>, grant: &StoreGrant) -> Self {
@@ -39,7 +46,7 @@ impl Bucket {
         let granted = &*self.0;
         // A neighbour may have written a larger value: one value is held against what may be read at once.
         let bytes_max = granted.limits.value_bytes.max(granted.limits.batch_bytes);
-        granted.store.get_one(&granted.namespace, &self.key(key)?, bytes_max).await
+        granted.store().get_one(&granted.namespace, &self.key(key)?, bytes_max).await
     }
 
     /// The entries of some keys, in the order of the keys. [`Error::TooLarge`] where they are too many, or their values
@@ -47,17 +54,17 @@ impl Bucket {
     pub async fn get_many(&self, keys: &[String]) -> Result<Vec<Option<Entry>>> {
         self.check_batch(keys.len())?;
         let keys = keys.iter().map(|key| self.key(key)).collect::<Result<Vec<_>>>()?;
-        self.0.store.get_many(&self.0.namespace, &keys, self.0.limits.batch_bytes).await
+        self.0.store().get_many(&self.0.namespace, &keys, self.0.limits.batch_bytes).await
     }
 
     /// Whether a key is there.
     pub async fn exists(&self, key: &str) -> Result<bool> {
-        self.0.store.exists(&self.0.namespace, &self.key(key)?).await
+        self.0.store().exists(&self.0.namespace, &self.key(key)?).await
     }
 
     /// The version of a key, without its value.
     pub async fn version(&self, key: &str) -> Result<Option<Version>> {
-        self.0.store.version(&self.0.namespace, &self.key(key)?).await
+        self.0.store().version(&self.0.namespace, &self.key(key)?).await
     }
 
     /// The keys that begin with a text, after a position. A page has as many keys as the grant allows, or fewer.
@@ -69,7 +76,7 @@ impl Bucket {
         if prefix.len() > Key::BYTES_MAX {
             return Ok(Page::default());
         }
-        self.0.store.list(&self.0.namespace, prefix, after.as_ref(), limit).await
+        self.0.store().list(&self.0.namespace, prefix, after.as_ref(), limit).await
     }
 
     /// Sets a value, where what is expected holds; otherwise [`Error::Conflict`].
@@ -131,7 +138,7 @@ impl Bucket {
     async fn apply(&self, changes: Vec<Change>) -> Result<Vec<Done>> {
         match self.0.mode {
             Mode::ReadOnly => Err(Error::AccessDenied { name: self.0.name.clone() }),
-            Mode::ReadWrite => self.0.store.apply(&self.0.namespace, changes, self.0.limits.quota()).await,
+            Mode::ReadWrite => self.0.store().apply(&self.0.namespace, changes, self.0.limits.quota()).await,
         }
     }
 }

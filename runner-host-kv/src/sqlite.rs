@@ -1,6 +1,7 @@
 //! [`SqliteStore`]: one file that outlives the process. SQLite waits for the disk, so nothing of it runs on the runtime's
 //! own threads, unless that is asked for: one thread writes, a few of the runtime's blocking ones read.
 
+use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -70,26 +71,82 @@ pub struct SqliteStore {
 struct Readers {
     path: PathBuf,
     places: Arc<Semaphore>,
-    /// Guards the connections that nobody uses.
-    idle: Mutex<Vec<Connection>>,
+    /// Guards the readers that nobody uses.
+    idle: Mutex<Vec<Reader>>,
     /// Guards those that are used in place, which wait for nobody.
-    hasty: Mutex<Vec<Connection>>,
+    hasty: Mutex<Vec<Reader>>,
+}
+
+/// A connection that only reads.
+struct Reader {
+    connection: Connection,
+    /// The rows of name spaces. None is ever removed, so what was once read stays true.
+    known: HashMap<Namespace, i64>,
+}
+
+impl Reader {
+    fn open(path: &Path) -> Result<Self> {
+        Ok(Reader { connection: connect(path, false)?, known: HashMap::new() })
+    }
+
+    /// The row of a name space, if it has ever held anything.
+    fn space(&mut self, namespace: &Namespace) -> Result<Option<i64>> {
+        /// Those that are remembered: with their names half a mebibyte at most.
+        const KNOWN_MAX: usize = 1_024;
+        if let Some(id) = self.known.get(namespace) {
+            return Ok(Some(*id));
+        }
+        let mut select = self.connection.prepare_cached("SELECT id FROM namespace WHERE name = ?1").map_err(failed)?;
+        let found = select.query_row([blob(namespace)], |row| row.get(0)).optional().map_err(failed)?;
+        if let Some(id) = found {
+            if self.known.len() >= KNOWN_MAX {
+                self.known.clear();
+            }
+            self.known.insert(namespace.clone(), id);
+        }
+        Ok(found)
+    }
+
+    /// See [`entry`].
+    fn entry(
+        &mut self,
+        namespace: &Namespace,
+        key: &Key,
+        bytes: (u64, u64),
+        clock: &dyn Clock,
+    ) -> Result<Option<Entry>> {
+        let Some(space) = self.space(namespace)? else { return Ok(None) };
+        entry(&self.connection, space, key, bytes, clock)
+    }
+
+    /// The version of a key that is there.
+    fn seen(&mut self, namespace: &Namespace, key: &Key, clock: &dyn Clock) -> Result<Option<Version>> {
+        let Some(space) = self.space(namespace)? else { return Ok(None) };
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT version, ends FROM entry WHERE namespace = ?1 AND key = ?2")
+            .map_err(failed)?;
+        let found = statement
+            .query_row(params![space, bytes_of(key)], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Option<i64>>(1)?)));
+        let live = |ends: Option<i64>| left(ends.map(unsigned), clock).is_some();
+        Ok(found.optional().map_err(failed)?.filter(|(_, ends)| live(*ends)).map(|(number, _)| version(number)))
+    }
 }
 
 impl Readers {
     /// Reads on this thread; `None` where it would have to wait, or could not be done.
-    fn in_place<T>(&self, read: impl FnOnce(&mut Connection) -> Result<T>) -> Option<Result<T>> {
+    fn in_place<T>(&self, read: impl FnOnce(&mut Reader) -> Result<T>) -> Option<Result<T>> {
         let idle = self.hasty.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut connection = match idle {
-            Some(connection) => connection,
-            None => connect(&self.path, false)
-                .and_then(|new| new.busy_timeout(Duration::ZERO).map(|()| new).map_err(failed))
+        let mut reader = match idle {
+            Some(reader) => reader,
+            None => Reader::open(&self.path)
+                .and_then(|new| new.connection.busy_timeout(Duration::ZERO).map(|()| new).map_err(failed))
                 .ok()?,
         };
-        let answer = read(&mut connection);
+        let answer = read(&mut reader);
         let mut hasty = self.hasty.lock().unwrap_or_else(PoisonError::into_inner);
         if hasty.len() < READERS {
-            hasty.push(connection);
+            hasty.push(reader);
         }
         match answer {
             Err(Error::Unavailable { .. }) => None,
@@ -148,10 +205,7 @@ impl SqliteStore {
     }
 
     /// Runs one piece of reading on a blocking thread. A caller that goes away does not stop it.
-    async fn read<T: Send + 'static>(
-        &self,
-        read: impl FnOnce(&mut Connection) -> Result<T> + Send + 'static,
-    ) -> Result<T> {
+    async fn read<T: Send + 'static>(&self, read: impl FnOnce(&mut Reader) -> Result<T> + Send + 'static) -> Result<T> {
         let readers = Arc::clone(&self.readers);
         let places = Arc::clone(&readers.places);
         let place = places.acquire_owned().await.map_err(|_| Error::unavailable("the store is closed"))?;
@@ -160,9 +214,9 @@ impl SqliteStore {
             let idle = readers.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
             let again = |error| Error::unavailable("the SQLite file cannot be opened again").caused_by(error);
             // A guest is told the message: where the file lies is none of its business.
-            let mut connection = idle.map_or_else(|| connect(&readers.path, false).map_err(again), Ok)?;
-            let answer = read(&mut connection);
-            readers.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+            let mut reader = idle.map_or_else(|| Reader::open(&readers.path).map_err(again), Ok)?;
+            let answer = read(&mut reader);
+            readers.idle.lock().unwrap_or_else(PoisonError::into_inner).push(reader);
             answer
         });
         answer.await.map_err(|error| Error::unavailable("reading from SQLite was cut off").caused_by(error))?
@@ -173,13 +227,14 @@ impl SqliteStore {
 impl Store for SqliteStore {
     async fn get_many(&self, namespace: &Namespace, keys: &[Key], bytes_max: u64) -> Result<Vec<Option<Entry>>> {
         let (namespace, keys, clock) = (namespace.clone(), keys.to_vec(), Arc::clone(&self.clock));
-        self.read(move |connection| {
+        self.read(move |reader| {
+            let Some(space) = reader.space(&namespace)? else { return Ok(vec![None; keys.len()]) };
             // One view of the file for all keys.
-            let view = connection.transaction().map_err(failed)?;
+            let view = reader.connection.transaction().map_err(failed)?;
             let mut left = bytes_max;
             let mut entries = Vec::with_capacity(keys.len());
             for key in &keys {
-                let entry = entry(&view, &namespace, key, (bytes_max, left), &*clock)?;
+                let entry = entry(&view, space, key, (bytes_max, left), &*clock)?;
                 left -= entry.as_ref().map_or(0, |entry| entry.value.len() as u64);
                 entries.push(entry);
             }
@@ -191,33 +246,32 @@ impl Store for SqliteStore {
     async fn get_one(&self, namespace: &Namespace, key: &Key, bytes_max: u64) -> Result<Option<Entry>> {
         let bytes = (bytes_max, bytes_max);
         if self.in_place
-            && let Some(found) =
-                self.readers.in_place(|connection| entry(connection, namespace, key, bytes, &*self.clock))
+            && let Some(found) = self.readers.in_place(|reader| reader.entry(namespace, key, bytes, &*self.clock))
         {
             return found;
         }
         let (namespace, key, clock) = (namespace.clone(), key.clone(), Arc::clone(&self.clock));
-        self.read(move |connection| entry(connection, &namespace, &key, bytes, &*clock)).await
+        self.read(move |reader| reader.entry(&namespace, &key, bytes, &*clock)).await
     }
 
     async fn exists(&self, namespace: &Namespace, key: &Key) -> Result<bool> {
         if self.in_place
-            && let Some(found) = self.readers.in_place(|connection| seen(connection, namespace, key, &*self.clock))
+            && let Some(found) = self.readers.in_place(|reader| reader.seen(namespace, key, &*self.clock))
         {
             return found.map(|seen| seen.is_some());
         }
         let (namespace, key, clock) = (namespace.clone(), key.clone(), Arc::clone(&self.clock));
-        self.read(move |connection| Ok(seen(connection, &namespace, &key, &*clock)?.is_some())).await
+        self.read(move |reader| Ok(reader.seen(&namespace, &key, &*clock)?.is_some())).await
     }
 
     async fn version(&self, namespace: &Namespace, key: &Key) -> Result<Option<Version>> {
         if self.in_place
-            && let Some(found) = self.readers.in_place(|connection| seen(connection, namespace, key, &*self.clock))
+            && let Some(found) = self.readers.in_place(|reader| reader.seen(namespace, key, &*self.clock))
         {
             return found;
         }
         let (namespace, key, clock) = (namespace.clone(), key.clone(), Arc::clone(&self.clock));
-        self.read(move |connection| seen(connection, &namespace, &key, &*clock)).await
+        self.read(move |reader| reader.seen(&namespace, &key, &*clock)).await
     }
 
     async fn list(&self, namespace: &Namespace, prefix: &str, after: Option<&Key>, limit: NonZeroU32) -> Result<Page> {
@@ -226,18 +280,20 @@ impl Store for SqliteStore {
         let after = after.map(|key| [key.as_str().as_bytes(), &[0]].concat()).unwrap_or_default();
         let from = after.max(prefix.as_bytes().to_vec());
         let to = after_prefix(prefix);
-        self.read(move |connection| {
+        self.read(move |reader| {
+            let Some(space) = reader.space(&namespace)? else { return Ok(Page::default()) };
             let now = clock.now_ms();
-            let mut statement = connection
+            let mut statement = reader
+                .connection
                 .prepare_cached(
                     "SELECT key FROM entry
-                     WHERE namespace = (SELECT id FROM namespace WHERE name = ?1) AND key >= ?2 AND key < ?3
+                     WHERE namespace = ?1 AND key >= ?2 AND key < ?3
                          AND (ends IS NULL OR ends > ?4)
                      ORDER BY key",
                 )
                 .map_err(failed)?;
             let keys = statement
-                .query_map(params![blob(&namespace), from, to, signed(now)], |row| row.get::<_, Vec<u8>>(0))
+                .query_map(params![space, from, to, signed(now)], |row| row.get::<_, Vec<u8>>(0))
                 .map_err(failed)?;
             Page::collect(keys.map(|key| key_of(key.map_err(failed)?)), limit)
         })
@@ -271,18 +327,15 @@ impl Store for SqliteStore {
 /// left than it was given.
 fn entry(
     connection: &Connection,
-    namespace: &Namespace,
+    space: i64,
     key: &Key,
     (bytes_max, left_bytes): (u64, u64),
     clock: &dyn Clock,
 ) -> Result<Option<Entry>> {
     let mut statement = connection
-        .prepare_cached(
-            "SELECT value, version, ends FROM entry
-             WHERE namespace = (SELECT id FROM namespace WHERE name = ?1) AND key = ?2",
-        )
+        .prepare_cached("SELECT value, version, ends FROM entry WHERE namespace = ?1 AND key = ?2")
         .map_err(failed)?;
-    let mut rows = statement.query(params![blob(namespace), bytes_of(key)]).map_err(failed)?;
+    let mut rows = statement.query(params![space, bytes_of(key)]).map_err(failed)?;
     let Some(row) = rows.next().map_err(failed)? else { return Ok(None) };
     let ends: Option<i64> = row.get(2).map_err(failed)?;
     let Some(ends_in) = left(ends.map(unsigned), clock) else { return Ok(None) };
@@ -290,21 +343,6 @@ fn entry(
     check_bytes((bytes_max - left_bytes).saturating_add(value.len() as u64), bytes_max)?;
     let version = version(row.get(1).map_err(failed)?);
     Ok(Some(Entry { value: Bytes::copy_from_slice(value), version, ends_in }))
-}
-
-/// The version of a key that is there.
-fn seen(connection: &Connection, namespace: &Namespace, key: &Key, clock: &dyn Clock) -> Result<Option<Version>> {
-    let mut statement = connection
-        .prepare_cached(
-            "SELECT version, ends FROM entry
-             WHERE namespace = (SELECT id FROM namespace WHERE name = ?1) AND key = ?2",
-        )
-        .map_err(failed)?;
-    let found = statement.query_row(params![blob(namespace), bytes_of(key)], |row| {
-        Ok((row.get::<_, i64>(0)?, row.get::<_, Option<i64>>(1)?))
-    });
-    let live = |ends: Option<i64>| left(ends.map(unsigned), clock).is_some();
-    Ok(found.optional().map_err(failed)?.filter(|(_, ends)| live(*ends)).map(|(number, _)| version(number)))
 }
 
 enum Job {
