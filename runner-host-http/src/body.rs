@@ -96,6 +96,8 @@ pub(crate) struct Outgoing {
     call: Ended,
     meter: Arc<dyn Meter>,
     sent: Arc<Sent>,
+    /// Whoever answers before all is sent has not ended the exchange.
+    _turn: Arc<Turn>,
 }
 
 /// The end of a call, as a body looks out for it: waited for only where the body has to wait itself.
@@ -147,10 +149,11 @@ impl Drop for Outgoing {
 }
 
 impl Outgoing {
-    pub(crate) fn new(inner: RequestBody, caps: &Caps, call: &Call, sent: Arc<Sent>) -> Self {
+    pub(crate) fn new(inner: RequestBody, caps: &Caps, call: &Call, sent: Arc<Sent>, turn: &Arc<Turn>) -> Self {
         let Caps { request_bytes: allowed, header_bytes, .. } = *caps;
         let meter = Arc::clone(&call.meter);
-        Outgoing { inner: Mutex::new(inner), left: allowed, allowed, header_bytes, call: Ended::of(call), meter, sent }
+        let (inner, call, _turn) = (Mutex::new(inner), Ended::of(call), Arc::clone(turn));
+        Outgoing { inner, left: allowed, allowed, header_bytes, call, meter, sent, _turn }
     }
 
     fn account(&mut self, frame: &Frame<Bytes>) -> Result<()> {
@@ -234,7 +237,7 @@ pub struct Body {
     redactor: Redactor,
     origin: Origin,
     /// Given back with the last byte.
-    turn: Option<Turn>,
+    turn: Option<Arc<Turn>>,
 }
 
 /// What a [`Body`] is made of, beside the client's own.
@@ -244,7 +247,7 @@ pub(crate) struct Terms {
     pub(crate) between: Duration,
     pub(crate) redactor: Redactor,
     pub(crate) origin: Origin,
-    pub(crate) turn: Turn,
+    pub(crate) turn: Arc<Turn>,
 }
 
 impl Body {

@@ -1,29 +1,33 @@
 //! Connections: how many there are and whose, so that no grant has them all.
 //!
-//! They belong to reqwest, which tells of none when it closes. So what is counted is the most that can be open: each line (a
-//! client for one origin) holds a seat for each connection that it has made, and gives back those that it cannot need. Where
-//! all seats are taken, the line that nobody has used for longest is dropped, and with it what it has open and unused.
+//! They belong to reqwest, which tells of none when it closes. So each has a client to itself, in a seat of its grant's and of
+//! the host's: whoever drops the client closes the connection. A client is in use for as long as its exchange is, and rests
+//! between two; where all seats are taken, the one that rested longest is dropped for the next. Exchanges over HTTP/2 share
+//! one.
+//!
+//! For a moment a client has two connections: one that is closing, or on its way back, and the one that is made meanwhile.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::future::Future;
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use http::Version;
 use reqwest::Client;
 use reqwest::redirect::Policy as Redirects;
 use reqwest::retry;
 use rustls::ClientConfig;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio_util::sync::CancellationToken;
 use tower::{Layer, Service};
 use url::Url;
 
 use crate::address::Range;
 use crate::body::BoxError;
-use crate::clock::{after, is_past};
 use crate::error::{Error, ErrorKind, Result};
 use crate::grant::Caps;
 use crate::resolve::Checked;
@@ -42,10 +46,6 @@ const LIST_BYTES: u64 = 32 * HEADERS_MAX as u64;
 /// How long an unused connection stays open.
 const IDLE: Duration = Duration::from_secs(90);
 
-/// How long a connection may be on its way back from an exchange that has ended to those that are unused. It takes as long as
-/// a task of the runtime's.
-const RETURN: Duration = Duration::from_secs(1);
-
 /// Ways to one origin that are kept: one for each set of ranges that rules grant there.
 const LINES_MAX: usize = 16;
 
@@ -57,56 +57,72 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn permits(count: u32) -> Arc<Semaphore> {
+pub(crate) fn permits(count: u32) -> Arc<Semaphore> {
     Arc::new(Semaphore::new((count as usize).min(Semaphore::MAX_PERMITS)))
 }
 
-/// The seats of a client, for the connections of all grants.
+/// The seats of a host, for the connections of all grants.
 pub(crate) struct Seats {
     free: Arc<Semaphore>,
     max: u32,
-    /// Rings for one who waits when an exchange has ended: a connection may be closed then.
+    /// Rings for one who waits when a client came to rest, or went.
     rested: Notify,
-    /// Guards the lines that hold seats: as many as there are seats at most.
-    taken: Mutex<HashMap<u64, Arc<Uses>>>,
-    /// Numbers shares, lines, and their uses in order.
+    /// Guards the clients that nobody uses.
+    resting: Mutex<Resting>,
+    /// Numbers shares and lines.
     count: AtomicU64,
+}
+
+#[derive(Default)]
+struct Resting {
+    /// In the order in which they came to rest.
+    slots: BTreeMap<u64, Rested>,
+    by_line: HashMap<u64, VecDeque<u64>>,
+    count: u64,
+}
+
+struct Rested {
+    slot: Slot,
+    line: u64,
+    share: u64,
+}
+
+impl Resting {
+    fn put(&mut self, line: &Line, slot: Slot) {
+        self.count += 1;
+        self.slots.insert(self.count, Rested { slot, line: line.id, share: line.share.id });
+        self.by_line.entry(line.id).or_default().push_back(self.count);
+    }
+
+    fn remove(&mut self, line: u64, take: impl FnOnce(&mut VecDeque<u64>) -> Option<u64>) -> Option<Slot> {
+        let numbers = self.by_line.get_mut(&line)?;
+        let number = take(numbers);
+        if numbers.is_empty() {
+            self.by_line.remove(&line);
+        }
+        self.slots.remove(&number?).map(|rested| rested.slot)
+    }
+
+    /// The one of a line that was used last.
+    fn last_of(&mut self, line: u64) -> Option<Slot> {
+        self.remove(line, VecDeque::pop_back)
+    }
+
+    /// The one that rested longest, of one share or of all.
+    fn oldest(&mut self, share: Option<u64>) -> Option<Slot> {
+        let line = self.slots.values().find(|rested| share.is_none_or(|share| rested.share == share))?.line;
+        self.remove(line, VecDeque::pop_front)
+    }
 }
 
 impl Seats {
     pub(crate) fn new(max: u32) -> Arc<Self> {
-        let (rested, taken) = (Notify::new(), Mutex::default());
-        Arc::new(Seats { free: permits(max), max, rested, taken, count: AtomicU64::new(0) })
+        let (rested, resting) = (Notify::new(), Mutex::default());
+        Arc::new(Seats { free: permits(max), max, rested, resting, count: AtomicU64::new(0) })
     }
 
     fn next(&self) -> u64 {
         self.count.fetch_add(1, Ordering::Relaxed)
-    }
-
-    /// Closes unused connections of one line: of the one that nobody has used for longest, those that are in use last.
-    fn close_unused(&self, share: Option<u64>) {
-        let taken: Vec<Arc<Uses>> = lock(&self.taken).values().cloned().collect();
-        let unused = taken.iter().filter(|uses| share.is_none_or(|share| uses.share == share));
-        let candidates = unused.filter_map(|uses| lock(&uses.state).rest().map(|rest| (rest, uses)));
-        if let Some((_, uses)) = candidates.min_by_key(|(rest, _)| *rest) {
-            uses.hang_up();
-        }
-    }
-
-    /// Waits for one of these seats, for as long as whoever asks has patience.
-    async fn sit(&self, free: &Arc<Semaphore>, rested: &Notify, share: Option<u64>) -> Option<OwnedSemaphorePermit> {
-        if let Ok(permit) = Arc::clone(free).try_acquire_owned() {
-            return Some(permit);
-        }
-        let mut sitting = pin!(Arc::clone(free).acquire_owned());
-        loop {
-            self.close_unused(share);
-            tokio::select! {
-                biased;
-                permit = &mut sitting => return permit.ok(),
-                () = rested.notified() => {}
-            }
-        }
     }
 }
 
@@ -119,21 +135,37 @@ pub(crate) struct Share {
     rested: Notify,
 }
 
+/// Why there is no seat.
+enum Full {
+    Grant,
+    Host,
+}
+
 impl Share {
     pub(crate) fn new(seats: &Arc<Seats>, max: u32) -> Arc<Self> {
         Arc::new(Share { id: seats.next(), seats: Arc::clone(seats), free: permits(max), max, rested: Notify::new() })
     }
 
-    async fn seat(&self, until: Instant) -> Result<Seat> {
-        let busy = |max: u32, whose: &str| {
-            let message = format!("{max} connections {whose} are open and in use, the most there may be");
-            Error::new(ErrorKind::ConnectBusy, message)
-        };
-        let mine = self.seats.sit(&self.free, &self.rested, Some(self.id));
-        let Ok(Some(mine)) = timeout_at(until, mine).await else { return Err(busy(self.max, "of the grant")) };
-        let all = self.seats.sit(&self.seats.free, &self.seats.rested, None);
-        let Ok(Some(all)) = timeout_at(until, all).await else { return Err(busy(self.seats.max, "of the host")) };
+    fn seat(&self) -> Result<Seat, Full> {
+        let mine = Arc::clone(&self.free).try_acquire_owned().map_err(|_| Full::Grant)?;
+        let all = Arc::clone(&self.seats.free).try_acquire_owned().map_err(|_| Full::Host)?;
         Ok(Seat { _mine: mine, _all: all })
+    }
+
+    /// Drops a client that nobody uses, for another of this share; whether there was one.
+    fn make_room(&self, full: &Full) -> bool {
+        let share = matches!(full, Full::Grant).then_some(self.id);
+        let oldest = lock(&self.seats.resting).oldest(share);
+        oldest.is_some()
+    }
+
+    fn busy(&self, full: &Full) -> Error {
+        let (max, whose) = match full {
+            Full::Grant => (self.max, "of the grant"),
+            Full::Host => (self.seats.max, "of the host"),
+        };
+        let message = format!("{max} connections {whose} are open and in use, the most there may be");
+        Error::new(ErrorKind::ConnectBusy, message)
     }
 }
 
@@ -143,86 +175,13 @@ struct Seat {
     _all: OwnedSemaphorePermit,
 }
 
-/// How much one line is used.
-struct Uses {
-    id: u64,
-    share: u64,
-    seats: Arc<Seats>,
-    place: Weak<Place>,
-    /// Those that may be under way.
-    exchanges: usize,
-    /// Guards what it counts.
-    state: Mutex<Counted>,
-}
-
-#[derive(Default)]
-struct Counted {
-    /// As many as connections can be open, beside those that are being made.
-    seats: Vec<Seat>,
-    /// Exchanges, and those of them that have no answer yet. The latter keep the client.
-    under_way: usize,
-    unanswered: usize,
-    /// When the connections of the last that have ended are back, by number as many as there may be.
-    back_by: VecDeque<Instant>,
-    used_last: u64,
-    /// That the line is dropped: what is not in use is closed.
-    is_over: bool,
-}
-
-impl Counted {
-    /// How well unused connections of it can be closed, if it has any: the less the better.
-    fn rest(&self) -> Option<(bool, u64)> {
-        let has_unused = self.seats.len() > self.under_way && self.unanswered == 0;
-        (has_unused && !self.is_over).then_some((self.under_way > 0, self.used_last))
-    }
-}
-
-impl Uses {
-    /// Gives back the seats beyond what connections can be open.
-    fn shrink(&self, counted: &mut Counted, most: usize) {
-        let had = counted.seats.len();
-        counted.seats.truncate(most);
-        if had > 0 && counted.seats.is_empty() {
-            lock(&self.seats.taken).remove(&self.id);
-        }
-    }
-
-    /// The same once the line is dropped: unused connections go with the last that has the client.
-    fn shrink_if_over(&self, counted: &mut Counted) {
-        if counted.is_over && counted.unanswered == 0 {
-            self.shrink(counted, counted.under_way);
-        }
-    }
-
-    /// Before a connection is made for an exchange: none was unused. So there is one for each other exchange at most, and
-    /// those on their way back.
-    fn dialling(&self) {
-        let counted = &mut *lock(&self.state);
-        counted.back_by.retain(|back| !is_past(*back));
-        let most = counted.under_way.saturating_sub(1) + counted.back_by.len();
-        self.shrink(counted, most);
-    }
-
-    /// A connection was made. The client keeps as many unused as may be in use, so more than twice that are never open.
-    fn dialled(self: &Arc<Self>, seat: Seat) {
-        let counted = &mut *lock(&self.state);
-        if counted.seats.len() < self.exchanges.saturating_mul(2) {
-            if counted.seats.is_empty() {
-                lock(&self.seats.taken).insert(self.id, Arc::clone(self));
-            }
-            counted.seats.push(seat);
-        }
-        self.shrink_if_over(counted);
-    }
-
-    /// Drops the line.
-    fn hang_up(&self) {
-        let Some(place) = self.place.upgrade() else { return };
-        let mut lines = lock(&place.lines);
-        let line = lines.iter().position(|line| line.uses.0.id == self.id).map(|at| lines.remove(at));
-        drop(lines);
-        drop(line);
-    }
+/// A client, and the connection that it has or will have.
+struct Slot {
+    client: Client,
+    /// Whether its last answer came over HTTP/2, so that others may use it at the same time.
+    is_shared: AtomicBool,
+    /// After the client, so that the connection is closed before its seat is given back.
+    _seat: Seat,
 }
 
 /// What all exchanges with one origin have in common.
@@ -233,27 +192,8 @@ pub(crate) struct Place {
     pub(crate) base: Url,
     /// What is taken out of its answers: the secrets that may go there.
     pub(crate) redactor: Redactor,
-    /// Guards the connections to it.
-    lines: Mutex<Vec<Line>>,
-}
-
-/// Connections to one origin, at addresses of one set of ranges. Dropped, the unused ones are closed; the others when they
-/// have done their work.
-struct Line {
-    granted: Vec<Range>,
-    client: Client,
-    /// After the client, so that what it has is closed before its seats are given back.
-    uses: UsesOfLine,
-}
-
-struct UsesOfLine(Arc<Uses>);
-
-impl Drop for UsesOfLine {
-    fn drop(&mut self) {
-        let counted = &mut *lock(&self.0.state);
-        counted.is_over = true;
-        self.0.shrink_if_over(counted);
-    }
+    /// Guards the ways to it, those that were used last at the end.
+    lines: Mutex<Vec<Arc<Line>>>,
 }
 
 impl Place {
@@ -261,64 +201,124 @@ impl Place {
         Arc::new(Place { turns: permits(exchanges), base, redactor, lines: Mutex::default() })
     }
 
-    /// The client whose resolver gives public addresses and these; one more exchange uses it.
-    pub(crate) fn line(self: &Arc<Self>, granted: &[Range], dial: &Dial) -> Result<(Client, UseOfLine)> {
+    /// The way whose resolver gives public addresses and these.
+    pub(crate) fn line(&self, granted: &[Range], share: &Arc<Share>) -> Arc<Line> {
         let mut lines = lock(&self.lines);
-        let at = match lines.iter().position(|line| line.granted == granted) {
-            Some(at) => at,
-            None => {
-                let line = dial.line(self, granted)?;
-                if lines.len() >= LINES_MAX {
-                    lines.remove(0);
-                }
-                lines.push(line);
-                lines.len() - 1
-            }
+        let line = match lines.iter().position(|line| line.granted == granted) {
+            Some(at) => lines.remove(at),
+            None => Arc::new(Line {
+                id: share.seats.next(),
+                share: Arc::clone(share),
+                granted: granted.to_vec(),
+                shared: Mutex::default(),
+            }),
         };
-        let Line { client, uses: UsesOfLine(uses), .. } = &lines[at];
-        let counted = &mut *lock(&uses.state);
-        counted.under_way += 1;
-        counted.unanswered += 1;
-        let (uses, share) = (Arc::clone(uses), Arc::clone(&dial.share));
-        Ok((client.clone(), UseOfLine { uses, share, is_answered: false, comes_back: true }))
+        let forgotten = (lines.len() >= LINES_MAX).then(|| lines.remove(0));
+        lines.push(Arc::clone(&line));
+        drop(lines);
+        drop(forgotten);
+        line
     }
 }
 
-/// An exchange that uses a line.
-pub(crate) struct UseOfLine {
-    uses: Arc<Uses>,
+/// A way to one origin, at addresses of one set of ranges. Once nobody knows it, its clients are dropped with their exchanges.
+pub(crate) struct Line {
+    id: u64,
     share: Arc<Share>,
-    is_answered: bool,
-    /// Whether its connection may be used again.
-    comes_back: bool,
+    granted: Vec<Range>,
+    /// Guards the client whose connection speaks HTTP/2, while somebody uses it.
+    shared: Mutex<Weak<Slot>>,
 }
 
-impl UseOfLine {
-    /// It has its answer, and the client no more. A connection that the answer ends does not come back (RFC 9112, 9.3).
-    pub(crate) fn answered(&mut self, comes_back: bool) {
-        let counted = &mut *lock(&self.uses.state);
-        counted.unanswered -= usize::from(!self.is_answered);
-        (self.is_answered, self.comes_back) = (true, comes_back);
-        self.uses.shrink_if_over(counted);
+impl Drop for Line {
+    fn drop(&mut self) {
+        let resting = || lock(&self.share.seats.resting).last_of(self.id);
+        while let Some(slot) = resting() {
+            drop(slot);
+        }
     }
 }
 
-impl Drop for UseOfLine {
-    fn drop(&mut self) {
-        let (uses, seats) = (&self.uses, &self.share.seats);
-        let counted = &mut *lock(&uses.state);
-        counted.unanswered -= usize::from(!self.is_answered);
-        counted.under_way -= 1;
-        counted.used_last = seats.next();
-        if self.comes_back {
-            if counted.back_by.len() >= uses.exchanges {
-                counted.back_by.pop_front();
+impl Line {
+    /// A client for an exchange, which waits for its seat for as long as it may.
+    pub(crate) async fn client(self: Arc<Self>, dial: &Dial, until: Instant) -> Result<InUse> {
+        let (share, seats) = (&self.share, &self.share.seats);
+        loop {
+            // Before it is seen that there is none, so that nothing is missed.
+            let (mut mine, mut all) = (pin!(share.rested.notified()), pin!(seats.rested.notified()));
+            mine.as_mut().enable();
+            all.as_mut().enable();
+            if let Some(slot) = self.known() {
+                return Ok(InUse::new(&self, slot));
             }
-            counted.back_by.push_back(after(RETURN));
+            let full = match share.seat() {
+                Ok(seat) => {
+                    let client = dial.client(&self.granted)?;
+                    let slot = Arc::new(Slot { client, is_shared: AtomicBool::new(false), _seat: seat });
+                    return Ok(InUse::new(&self, slot));
+                }
+                Err(full) => full,
+            };
+            if share.make_room(&full) {
+                continue;
+            }
+            tokio::select! {
+                () = mine => {}
+                () = all => {}
+                () = sleep_until(until) => return Err(share.busy(&full)),
+            }
         }
-        uses.shrink_if_over(counted);
-        self.share.rested.notify_one();
-        seats.rested.notify_one();
+    }
+
+    /// One that may be used, if there is any.
+    fn known(&self) -> Option<Arc<Slot>> {
+        let mut shared = lock(&self.shared);
+        if let Some(slot) = shared.upgrade() {
+            return Some(slot);
+        }
+        let slot = Arc::new(lock(&self.share.seats.resting).last_of(self.id)?);
+        if slot.is_shared.load(Ordering::Relaxed) {
+            *shared = Arc::downgrade(&slot);
+        }
+        Some(slot)
+    }
+}
+
+/// A client that an exchange uses.
+pub(crate) struct InUse {
+    pub(crate) client: Client,
+    line: Arc<Line>,
+    /// `None` while it is dropped.
+    slot: Option<Arc<Slot>>,
+}
+
+impl InUse {
+    fn new(line: &Arc<Line>, slot: Arc<Slot>) -> Self {
+        InUse { client: slot.client.clone(), line: Arc::clone(line), slot: Some(slot) }
+    }
+
+    /// What its answer came by.
+    pub(crate) fn answered(&self, version: Version) {
+        let Some(slot) = &self.slot else { return };
+        let is_shared = version == Version::HTTP_2;
+        if slot.is_shared.swap(is_shared, Ordering::Relaxed) == is_shared {
+            return;
+        }
+        *lock(&self.line.shared) = if is_shared { Arc::downgrade(slot) } else { Weak::new() };
+        // Whoever waits for a seat may have this one.
+        self.line.share.rested.notify_waiters();
+        self.line.share.seats.rested.notify_waiters();
+    }
+}
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        // Of those that share it, the last one.
+        let Some(slot) = self.slot.take().and_then(Arc::into_inner) else { return };
+        let share = &self.line.share;
+        lock(&share.seats.resting).put(&self.line, slot);
+        share.rested.notify_one();
+        share.seats.rested.notify_one();
     }
 }
 
@@ -331,17 +331,8 @@ pub(crate) struct Dial {
 }
 
 impl Dial {
-    fn line(&self, place: &Arc<Place>, granted: &[Range]) -> Result<Line> {
-        let exchanges = self.caps.connections_per_host as usize;
-        let uses = Arc::new(Uses {
-            id: self.share.seats.next(),
-            share: self.share.id,
-            seats: Arc::clone(&self.share.seats),
-            place: Arc::downgrade(place),
-            exchanges,
-            state: Mutex::default(),
-        });
-        let client = Client::builder()
+    fn client(&self, granted: &[Range]) -> Result<Client> {
+        Client::builder()
             .no_proxy()
             .redirect(Redirects::none())
             .referer(false)
@@ -352,8 +343,8 @@ impl Dial {
             .no_zstd()
             .no_deflate()
             .dns_resolver(self.resolver.granting(granted))
-            .connector_layer(Seated { share: Arc::clone(&self.share), uses: Arc::clone(&uses) })
-            .pool_max_idle_per_host(exchanges)
+            .connector_layer(InTime { turns: permits(1) })
+            .pool_max_idle_per_host(1)
             .pool_idle_timeout(IDLE)
             .http1_max_headers(HEADERS_MAX)
             // What may lie here unread, for one exchange and for all that share a connection.
@@ -362,41 +353,46 @@ impl Dial {
             .http2_max_header_list_size(u32::try_from(self.caps.header_bytes + LIST_BYTES).unwrap_or(u32::MAX))
             .tls_backend_preconfigured(self.tls.clone())
             .build()
-            .map_err(|error| Error::new(ErrorKind::Internal, format!("no client could be made: {error}")))?;
-        Ok(Line { granted: granted.to_vec(), client, uses: UsesOfLine(uses) })
+            .map_err(|error| Error::new(ErrorKind::Internal, format!("no client could be made: {error}")))
     }
 }
 
 tokio::task_local! {
-    /// When the request that is being sent must have its connection: a client knows one time for all its requests.
-    pub(crate) static CONNECTED_BY: Instant;
+    /// Of the request that is being sent.
+    pub(crate) static WANTED: Wanted;
 }
 
-/// Gives each connection of a line a seat, and the time that its request has.
+/// How a request wants its connection: a client knows one time for all its requests, and goes on with what nobody wants.
 #[derive(Clone)]
-struct Seated {
-    share: Arc<Share>,
-    uses: Arc<Uses>,
+pub(crate) struct Wanted {
+    pub(crate) until: Instant,
+    /// Cancelled when it has its answer, or is given up.
+    pub(crate) no_more: CancellationToken,
 }
 
-impl<S> Layer<S> for Seated {
+/// Makes connections in time, one after the other, for as long as somebody wants them.
+#[derive(Clone)]
+struct InTime {
+    turns: Arc<Semaphore>,
+}
+
+impl<S> Layer<S> for InTime {
     type Service = Dialling<S>;
 
     fn layer(&self, inner: S) -> Dialling<S> {
-        Dialling { inner, seated: self.clone() }
+        Dialling { inner, turns: Arc::clone(&self.turns) }
     }
 }
 
 #[derive(Clone)]
 struct Dialling<S> {
     inner: S,
-    seated: Seated,
+    turns: Arc<Semaphore>,
 }
 
 impl<S, R> Service<R> for Dialling<S>
 where
     S: Service<R, Error = BoxError>,
-    S::Response: Send,
     S::Future: Send + 'static,
 {
     type Response = S::Response;
@@ -409,17 +405,22 @@ where
 
     fn call(&mut self, request: R) -> Self::Future {
         // The client begins to connect within the request's own future, where this is set.
-        let until = CONNECTED_BY.try_with(|until| *until);
-        let Seated { share, uses } = self.seated.clone();
-        uses.dialling();
-        let connecting = self.inner.call(request);
+        let wanted = WANTED.try_with(Wanted::clone);
+        let (turns, connecting) = (Arc::clone(&self.turns), self.inner.call(request));
         Box::pin(async move {
-            let until = until.map_err(|_| Error::new(ErrorKind::Internal, "a connection that no request is for"))?;
-            let seat = share.seat(until).await?;
-            let late = |_| Error::new(ErrorKind::ConnectTimeout, "no connection in time");
-            let connected = timeout_at(until, connecting).await.map_err(late)??;
-            uses.dialled(seat);
-            Ok(connected)
+            let nobody = || Error::new(ErrorKind::Internal, "a connection that no request wants");
+            let Wanted { until, no_more } = wanted.map_err(|_| nobody())?;
+            let in_turn = async move {
+                let _turn = turns.acquire_owned().await.map_err(|_| nobody())?;
+                connecting.await
+            };
+            tokio::select! {
+                biased;
+                () = no_more.cancelled() => Err(nobody().into()),
+                connected = timeout_at(until, in_turn) => {
+                    connected.map_err(|_| Error::new(ErrorKind::ConnectTimeout, "no connection in time"))?
+                }
+            }
         })
     }
 }

@@ -248,12 +248,13 @@ pub struct Caps {
     pub between_bytes: Duration,
     /// Exchanges under way at once with one scheme, host and port. Default 32.
     ///
-    /// Over HTTP/1.1 each has a connection; as many may stay open unused, for 90 s. Over HTTP/2 they share one.
+    /// Over HTTP/1.1 each has a connection, which stays open for 90 s when nobody uses it. Over HTTP/2 they share one. An
+    /// exchange is under way until its response was read, or dropped, and its request was sent.
     pub connections_per_host: u32,
     /// Connections that are open at once for one grant, in use or not, with all hosts together. Default 128.
     ///
-    /// Where all are open, those that nobody has used for longest are closed for the one that is wanted; where all are in use,
-    /// it waits. [`Client::connections`](crate::Client::connections) is the number for all grants.
+    /// Where as many are there, the one that rested longest is closed for the one that is wanted; where all are in use, it
+    /// waits, for [`Caps::connect`] at most. [`Client::connections`](crate::Client::connections) is the number for all grants.
     pub connections: u32,
     /// Exchanges under way at once for one grant, in all calls together. Default 256: over HTTP/2 several share a connection.
     pub exchanges: u32,
@@ -283,7 +284,8 @@ impl Default for Caps {
 }
 
 impl Caps {
-    /// The largest [`Caps::header_bytes`]: a connection holds as much while it reads them.
+    /// The largest [`Caps::header_bytes`]. A connection holds up to 408 KiB while it reads them: hyper's number, which the client
+    /// does not change.
     pub const HEADER_BYTES_MAX: u64 = 256 << 10;
 }
 

@@ -1,7 +1,7 @@
 //! Outgoing HTTP for guests of Runner: `wasi:http` by allow-list, over pooled connections that cannot be turned against the
 //! inside of a network.
 //!
-//! # From nothing to a guest that fetches
+//! # A host, and what it lends
 //!
 //! A guest is any component that imports `wasi:http/outgoing-handler` 0.2, in any language: with the guest SDK's
 //! `runner::http`, Rust's `wstd`, JavaScript's `fetch`, or the bare bindings. The host lends it [`Http`], and says in a [`Grant`] what may be asked of whom:
@@ -38,8 +38,8 @@
 //! 4. The name is resolved ([`Resolve`]), each address is checked ([`refusal`]), and only those that pass are dialled: the
 //!    connection itself asks for them, so nothing can change between check and dial.
 //! 5. The connection is the grant's own: equal grants share connections, others never do. Exchanges are bounded per call, per
-//!    host and per grant, connections per grant and in all: where as many are open as may be, those that were not used for
-//!    longest are closed for the next.
+//!    host and per grant, connections per grant and in all: where as many are there as may be, the one that rested longest is
+//!    closed for the next.
 //! 6. Bodies stream both ways, as fast as their reader reads, within the [`Caps`]. URL, headers, bodies and trailers are on the
 //!    call's account, as the guest wrote them and as they came. No proxy is asked, nothing is decompressed, no cookie is kept,
 //!    no header is added but `Host`, what frames the body, and, where the guest names nothing that it accepts, `Accept: */*`,

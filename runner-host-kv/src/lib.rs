@@ -79,7 +79,7 @@
 //!
 //! # A backend of your own
 //!
-//! Five functions: [`Store`]. It is done when the suite in `conformance` (feature `conformance`) is green, boxed too.
+//! Seven functions: [`Store`]. It is done when the suite in `conformance` (feature `conformance`) is green, boxed too.
 
 mod bucket;
 mod clock;

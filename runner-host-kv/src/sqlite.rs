@@ -59,7 +59,8 @@ const BUSY: Duration = Duration::from_secs(5);
 /// at the same time share one commit. A process that is killed loses nothing that was answered. Beside the file lie
 /// `-wal` and `-shm`, which belong to it. Several processes may open one file on a local disk.
 ///
-/// Space of what was deleted is used again; the file does not shrink.
+/// Space of what was deleted is used again; the file does not shrink. Put another file in its place only while nobody has it
+/// open: readers remember where name spaces are.
 #[derive(Clone)]
 pub struct SqliteStore {
     writer: mpsc::Sender<Job>,
@@ -91,7 +92,7 @@ impl Reader {
 
     /// The row of a name space, if it has ever held anything.
     fn space(&mut self, namespace: &Namespace) -> Result<Option<i64>> {
-        /// Those that are remembered: with their names half a mebibyte at most.
+        /// Those that are remembered: with their names half a mebibyte at most, for each reader.
         const KNOWN_MAX: usize = 1_024;
         if let Some(id) = self.known.get(namespace) {
             return Ok(Some(*id));
@@ -189,8 +190,7 @@ impl SqliteStore {
     /// Has single keys read on a thread that may wait, for a slow disk.
     ///
     /// Without it they are read on the thread that asks, which is one of the runtime's: where the machine has the file in its
-    /// cache, a value of 1 KiB takes 2.7 us instead of 29 us (measured on two cores; SQLite alone: 2.1 us); where it has not,
-    /// the thread waits for the disk. A read that would wait for another process goes to another thread in any case, and so
+    /// cache, a value of 1 KiB takes a fifth of the time (`benches/README.md`); where it has not, the thread waits for the disk. A read that would wait for another process goes to another thread in any case, and so
     /// does every listing and batch.
     #[must_use]
     pub fn reading_aside(self) -> Self {

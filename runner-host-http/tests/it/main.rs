@@ -9,6 +9,7 @@ mod guests; // a summariser and a webhook, written with the SDK
 mod hostile; // what must never be reached
 mod lookups; // names that have no answer
 mod pools; // who shares connections with whom
+mod readme; // what the README shows is what was compiled
 mod redirects; // hop by hop
 mod sdk; // runner::http of the guest SDK, both faces
 mod secrets; // there and nowhere else

@@ -2,12 +2,20 @@
 
 use std::io;
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use bytes::Bytes;
+use http::Method;
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
 use runner_core::{Limits, async_trait};
-use runner_host_http::{Client, ErrorKind, Grant, Http, Resolve};
+use runner_host_http::{BoxError, Call, Client, ErrorKind, Grant, Http, Request, Resolve};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
-use crate::support::{Guest, Server, all_of, body, executor, get, grant, run, said, send, until};
+use crate::support::{Guest, Names, Server, all_of, body, executor, get, grant, run, said, send, until};
 
 /// Every name leads to this machine.
 struct Everywhere;
@@ -83,26 +91,124 @@ async fn where_all_connections_are_in_use_the_next_waits_for_one_and_no_longer_t
 }
 
 #[tokio::test]
-async fn connections_that_a_server_closes_are_not_counted() {
+async fn what_is_not_in_use_makes_room() {
     let server = Server::start().await;
     let client = Client::new().resolver(Everywhere);
     let granted = many_names(&server, json!({ "connections": 4, "connect_ms": 2_000 }));
-    let asks = |number: usize, path: &str| {
+    let sends = |number: usize, path: &str| {
         let (outlet, url) = (client.outlet(&granted).unwrap(), server.named(&format!("n{number}.many.test"), path));
-        async move { body(outlet.send(get(&url), &Default::default()).await.unwrap()).await.unwrap() }
+        async move { outlet.send(get(&url), &Default::default()).await.unwrap() }
     };
-    // Whoever waits for an answer keeps its client, with all that it has.
-    let waiting = tokio::spawn(asks(0, "/slow?head=60000"));
+    let waiting = tokio::spawn(sends(0, "/slow?head=60000"));
     until("it is asked", || server.seen().len() == 1).await;
+    // Those that the server ends, those whose answer nobody reads, and those whose answer nobody waits for.
     for _ in 0..20 {
-        assert_eq!(asks(0, "/last").await, "goodbye");
+        assert_eq!(body(sends(0, "/last").await).await.unwrap(), "goodbye");
     }
     assert_eq!(server.connections(), 21);
-    for number in 1..6 {
-        assert_eq!(asks(number, "/hello").await, "hello");
+    for _ in 0..20 {
+        drop(sends(0, "/bytes?n=9000000").await);
+    }
+    for _ in 0..20 {
+        let seen = server.seen().len();
+        let asked = tokio::spawn(sends(0, "/slow?head=60000"));
+        until("it is asked", || server.seen().len() > seen).await;
+        asked.abort();
+        let _ = asked.await;
+    }
+    for number in 0..6 {
+        assert_eq!(body(sends(number, "/hello").await).await.unwrap(), "hello");
     }
     until("no more are open than may be", || server.open() <= 4).await;
     assert!(!waiting.is_finished());
+}
+
+#[tokio::test]
+async fn what_is_still_sent_is_in_use_whoever_has_answered() {
+    // It answers each head at once, and never looks at what comes behind it.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (port, open) = (listener.local_addr().unwrap().port(), Arc::new(AtomicUsize::new(0)));
+    let held = Arc::clone(&open);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let held = Arc::clone(&held);
+            held.fetch_add(1, Ordering::SeqCst);
+            tokio::spawn(async move {
+                let mut head = [0; 4096];
+                while matches!(stream.read(&mut head).await, Ok(1..)) {
+                    let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+                }
+                held.fetch_sub(1, Ordering::SeqCst);
+            });
+        }
+    });
+    let rule =
+        json!({ "scheme": "http", "host": "*.many.test", "port": port, "methods": ["*"], "addresses": ["127.0.0.1"] });
+    let granted = grant(json!({ "allow": [rule], "caps": { "connections": 4, "connect_ms": 300 } }));
+    let client = Client::new().resolver(Everywhere);
+    let outlet = client.outlet(&granted).unwrap();
+    let call = Call::default();
+    let send = async |number: usize| {
+        let url = format!("http://n{number}.many.test:{port}/");
+        let endless = StreamBody::new(futures::stream::pending::<Result<Frame<Bytes>, BoxError>>());
+        let request = Request { method: Method::POST, body: Some(endless.boxed_unsync()), ..get(&url) };
+        outlet.send(request, &call).await.map(|response| response.status().as_u16())
+    };
+    for number in 0..4 {
+        assert_eq!(send(number).await.unwrap(), 200);
+    }
+    for number in 0..4 {
+        assert_eq!(send(number).await.unwrap_err().kind(), ErrorKind::ConnectBusy);
+    }
+    assert_eq!(open.load(Ordering::SeqCst), 4);
+    call.end();
+    until("nobody sends any more", || open.load(Ordering::SeqCst) == 0).await;
+    let call = Call::default();
+    outlet.send(get(&format!("http://n5.many.test:{port}/")), &call).await.unwrap();
+}
+
+#[tokio::test]
+async fn many_at_once_share_what_speaks_http_2() {
+    let (server, root) = Server::tls(&["api.test"], &[b"h2"]).await;
+    let client = Client::new().resolver(Names::local(&["api.test"])).root_certificates(root.as_bytes()).unwrap();
+    let rule = json!({ "host": "api.test", "port": server.port, "addresses": ["127.0.0.1"] });
+    let granted = grant(json!({ "allow": [rule], "caps": { "connections": 2 } }));
+    let url = format!("https://api.test:{}/slow?head=200", server.port);
+    for _ in 0..2 {
+        let asked = (0..20).map(|_| {
+            let (outlet, url) = (client.outlet(&granted).unwrap(), url.clone());
+            tokio::spawn(async move { outlet.send(get(&url), &Default::default()).await.map(drop) })
+        });
+        for asked in asked.collect::<Vec<_>>() {
+            asked.await.unwrap().unwrap();
+        }
+    }
+    assert!(server.connections() <= 2, "{}", server.connections());
+    assert_eq!(server.seen().len(), 40);
+}
+
+#[tokio::test]
+async fn no_proxy_of_the_environment_is_asked() {
+    const PROXIED: &str = "RUNNER_TEST_PROXIED";
+    if std::env::var_os(PROXIED).is_none() {
+        // In a process of its own: others of this one have no such environment.
+        let mut again = tokio::process::Command::new(std::env::current_exe().unwrap());
+        again.args(["--exact", "pools::no_proxy_of_the_environment_is_asked"]).env(PROXIED, "1");
+        for variable in ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"] {
+            again.env(variable, "http://127.0.0.1:9");
+        }
+        let done = again.env_remove("NO_PROXY").env_remove("no_proxy").output().await.unwrap();
+        let said = String::from_utf8_lossy(&done.stdout);
+        assert!(done.status.success() && said.contains("1 passed"), "{said}");
+        return;
+    }
+    let (plain, (server, root)) = (Server::start().await, Server::tls(&["api.test"], &[b"h2"]).await);
+    let client = Client::new().resolver(Names::local(&["api.test"])).root_certificates(root.as_bytes()).unwrap();
+    let rule = json!({ "host": "api.test", "port": server.port, "addresses": ["127.0.0.1"] });
+    let granted = grant(json!({ "allow": [all_of(&plain), rule] }));
+    for url in [plain.url("/hello"), format!("https://api.test:{}/hello", server.port)] {
+        assert_eq!(body(send(&client, &granted, &url).await.unwrap()).await.unwrap(), "hello");
+    }
 }
 
 #[tokio::test]

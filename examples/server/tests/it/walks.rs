@@ -6,6 +6,8 @@ use std::sync::{Mutex, PoisonError};
 
 use reqwest::redirect::Policy;
 use reqwest::{Client, Method};
+use runner_core::{Executor, Grants};
+use runner_host_http::Http;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -15,6 +17,7 @@ const README: &str = include_str!("../../../../README.md");
 const SDK: &str = include_str!("../../../../runner-sdk-guest/README.md");
 const WIT: &str = include_str!("../../../../runner-sdk-guest/wit/README.md");
 const GUESTS: &str = include_str!("../../../guests/README.md");
+const HTTP: &str = include_str!("../../../../runner-host-http/README.md");
 
 /// The part of a text between two headings, or whatever stands there.
 fn between(text: &'static str, from: &str, to: &str) -> &'static str {
@@ -54,12 +57,16 @@ impl Crate {
         std::fs::write(path, text).unwrap();
     }
 
-    /// `cargo build --release --target wasm32-unknown-unknown`, one after the other: they would take the memory of several.
     fn build(&self) {
+        self.build_for("wasm32-unknown-unknown");
+    }
+
+    /// `cargo build --release --target ..`, one after the other: they would take the memory of several.
+    fn build_for(&self, target: &str) {
         static TURN: Mutex<()> = Mutex::new(());
         let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let mut cargo = without_the_outer_cargo();
-        cargo.args(["build", "--release", "--target", "wasm32-unknown-unknown", "--target-dir", "target"]);
+        cargo.args(["build", "--release", "--target", target, "--target-dir", "target"]);
         let output = cargo.current_dir(&self.0).output().unwrap();
         assert!(output.status.success(), "{}: {}", self.0.display(), String::from_utf8_lossy(&output.stderr));
     }
@@ -264,6 +271,30 @@ async fn the_readme_of_the_wit_packages_leads_to_a_guest_without_the_sdk() {
 "#;
     let answers = follow(asked, &running, &visits.0).await;
     assert_eq!(answers[2..].iter().map(Answer::returned).collect::<Vec<_>>(), [1, 2]);
+}
+
+#[tokio::test]
+async fn the_readme_of_outgoing_http_leads_to_a_guest_that_fetches() {
+    let walk = between(HTTP, "## From an empty folder to a guest that fetches\n", "\n## ");
+    let fetch = Crate::new("fetch", "http", block(walk, "`Cargo.toml`, from `[dependencies]` on"));
+    fetch.write("src/main.rs", block(walk, "`src/main.rs`"));
+    fetch.build_for("wasm32-wasip2");
+    let data = TempDir::new().unwrap();
+    let running = Running::start(&mut program(data.path())).await;
+    // It asks a site that a test would have to go out for; here it is this machine's.
+    let wasm = std::fs::read(fetch.0.join("target/wasm32-wasip2/release/fetch.wasm")).unwrap();
+    let executor = Executor::builder().capability(Http::new()).build().unwrap();
+    let port = running.address.rsplit(':').next().unwrap();
+    let rule = format!(r#"{{"scheme": "http", "host": "127.0.0.1", "port": {port}, "addresses": ["127.0.0.1"]}}"#);
+    let rule: Value = serde_json::from_str(&rule).unwrap();
+    let grants = Grants::none().grant("http", json!({ "allow": [rule] }));
+    let guest = executor.load(&wasm, &grants).await.unwrap();
+    let command = guest.command().arg("fetch").arg(format!("{}/v1/modules", running.address));
+    let outcome = command.run().await.unwrap();
+    assert!(outcome.ending.is_returned(), "{:?}: {}", outcome.ending, String::from_utf8_lossy(&outcome.stderr));
+    assert!(serde_json::from_slice::<Value>(&outcome.stdout).is_ok(), "{}", String::from_utf8_lossy(&outcome.stdout));
+    let refused = guest.command().arg("fetch").arg("https://example.com/").run().await.unwrap();
+    assert!(!refused.ending.is_returned(), "it was lent no other");
 }
 
 #[tokio::test]
