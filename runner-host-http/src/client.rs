@@ -478,6 +478,11 @@ impl Outlet {
             (&place.turns, connections_per_host, "with the host"),
             (&self.turns, exchanges, "of the grant"),
         ] {
+            // Most need not wait, and no timer.
+            if let Ok(permit) = Arc::clone(turns).try_acquire_owned() {
+                permits.push(permit);
+                continue;
+            }
             let Ok(Ok(permit)) = timeout_at(until.min(times.ends), Arc::clone(turns).acquire_owned()).await else {
                 let message = || format!("{origin}: {max} exchanges {whose} are under way, the most there may be");
                 return Err(times.late(origin, || Error::new(ErrorKind::ConnectBusy, message())));

@@ -243,6 +243,10 @@ impl Line {
     /// A client for an exchange, which waits for its seat for as long as it may.
     pub(crate) async fn client(self: Arc<Self>, dial: &Dial, until: Instant) -> Result<InUse> {
         let (share, seats) = (&self.share, &self.share.seats);
+        // Most need not wait, and nobody to wake them.
+        if let Some(slot) = self.known() {
+            return Ok(InUse::new(&self, slot));
+        }
         loop {
             // Before it is seen that there is none, so that nothing is missed.
             let (mut mine, mut all) = (pin!(share.rested.notified()), pin!(seats.rested.notified()));
