@@ -149,7 +149,7 @@ impl Ticket {
     }
 
     /// The block from the directory, where it is there: it is in memory then too.
-    pub(crate) async fn from_disk(self, share: &Share) -> std::result::Result<Bytes, Self> {
+    pub(crate) async fn read_from_disk(self, share: &Share) -> std::result::Result<Bytes, Self> {
         let (version, block) = &self.key;
         let Some(disk) = &self.cache.disk else { return Err(self) };
         let Some(bytes) = disk.get(self.cache.name(&self.key), version.block_bytes(*block)).await else {

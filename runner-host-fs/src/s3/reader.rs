@@ -154,7 +154,7 @@ impl Reader {
         let (mut found, mut runs): (Vec<_>, Vec<Vec<Ticket>>) = (Vec::new(), Vec::new());
         for ticket in tickets {
             let block = ticket.block();
-            match (ticket.from_disk(&self.share).await, runs.last_mut()) {
+            match (ticket.read_from_disk(&self.share).await, runs.last_mut()) {
                 (Ok(bytes), _) => found.push((block, bytes, true)),
                 (Err(ticket), Some(run))
                     if run[0].block() + run.len() as u64 == block && (run.len() as u64) < RUN_MAX =>

@@ -270,7 +270,7 @@ impl<G: Ground> Inner<G> {
             linked?;
             tree.remove_file(&two).await
         });
-        checked.await.map(|()| ())
+        checked.await.copied()
     }
 }
 

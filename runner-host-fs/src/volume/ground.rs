@@ -277,7 +277,7 @@ impl Ground for VfsVolume {
             }
             Ok(())
         });
-        prepared.await.map(|()| ())
+        prepared.await.copied()
     }
 }
 

@@ -1,5 +1,8 @@
 //! Files: trees by themselves, and the faces that guests see of them.
 
+// What was tried, by how often it ended how, is told to whoever looks.
+#![allow(clippy::print_stdout)]
+
 mod backends; // the public suite, for each backend and each wrapper
 mod bill; // what a call is billed, and told to have changed
 mod commits; // what becomes of what a guest wrote
