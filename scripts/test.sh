@@ -33,6 +33,7 @@ setup() {
     debian chromium fonts-dejavu-core
     web_packages
     js_guests
+    python_programs
     own_targets
 }
 

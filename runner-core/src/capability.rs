@@ -22,7 +22,7 @@ use crate::host::{Host, Slot, Stop};
 use crate::limits::LimitKind;
 use crate::outcome::{CapabilityUsage, Ending};
 use crate::tally::Tally;
-use crate::wasi::StandardStreams;
+use crate::wasi::{GuestClocks, StandardStreams};
 
 /// Something that the host can lend.
 ///
@@ -112,6 +112,8 @@ pub struct CallContext {
     pub attempt: u32,
     /// The guest's standard streams; `None` where it imports nothing of WASI, and so has none.
     pub streams: Option<StandardStreams>,
+    /// The guest's clocks; `None` as with the streams.
+    pub clocks: Option<GuestClocks>,
     /// What the capability uses for this call outside its own host calls.
     pub account: Account,
 }

@@ -54,7 +54,7 @@ pub use self::outcome::{CapabilityUsage, Ending, Failure, Frame, Outcome, Trap, 
 pub use self::program::Program;
 pub use self::signature::{Export, ExportKind, Import, Kind, Signature};
 pub use self::types::{Type, schema};
-pub use self::wasi::{Deterministic, Listener, StandardInput, StandardOutput, StandardStreams};
+pub use self::wasi::{Deterministic, GuestClocks, Listener, StandardInput, StandardOutput, StandardStreams};
 
 /// For the `impl` of a [`Capability`].
 pub use async_trait::async_trait;

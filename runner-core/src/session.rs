@@ -137,6 +137,7 @@ impl Session {
             idempotency_key: idempotency_key.map(str::to_owned),
             attempt: attempt.unwrap_or(1),
             streams: self.store().data().wasi.as_ref().map(|wasi| wasi.streams.clone()),
+            clocks: self.store().data().wasi.as_ref().map(|wasi| wasi.clocks.clone()),
             account: Account::new(&self.tally),
         };
         let mut slots = Vec::with_capacity(self.program.loans().len());

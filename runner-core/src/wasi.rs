@@ -14,6 +14,7 @@ use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+use wasmtime_wasi::clocks::{MonotonicClock, WallClock};
 use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::p2::pipe::MemoryInputPipe;
 use wasmtime_wasi::p2::{InputStream, OutputStream, Pollable, StreamError, StreamResult};
@@ -68,6 +69,7 @@ const RANDOM_BYTES_MAX: u64 = 1 << 20;
 pub(crate) struct Wasi {
     face: Face,
     pub(crate) streams: StandardStreams,
+    pub(crate) clocks: GuestClocks,
 }
 
 enum Face {
@@ -83,10 +85,13 @@ impl Wasi {
             stdout: StandardOutput::new(tally),
             stderr: StandardOutput::new(tally),
         };
+        let clocks = GuestClocks::new(stdio.deterministic);
         let mut builder = WasiCtxBuilder::new();
         builder
             .args(&stdio.args)
             .envs(&stdio.env)
+            .wall_clock(clocks.clone())
+            .monotonic_clock(clocks.clone())
             .stdin(streams.stdin.0.clone())
             .stdout(streams.stdout.clone())
             .stderr(streams.stderr.clone())
@@ -94,13 +99,11 @@ impl Wasi {
             .allow_udp(false)
             .allow_ip_name_lookup(false)
             .max_random_size(RANDOM_BYTES_MAX);
-        if let Some(Deterministic { seed, start }) = stdio.deterministic {
+        if let Some(Deterministic { seed, .. }) = stdio.deterministic {
             builder
                 .secure_random(ChaCha12Rng::seed_from_u64(seed))
                 .insecure_random(ChaCha12Rng::seed_from_u64(seed.wrapping_add(1)))
-                .insecure_random_seed(u128::from(seed))
-                .wall_clock(CountingClock::starting(start))
-                .monotonic_clock(CountingClock::starting(Duration::ZERO));
+                .insecure_random_seed(u128::from(seed));
         }
         let face = match component {
             true => {
@@ -110,7 +113,7 @@ impl Wasi {
             }
             false => Face::P1(builder.build_p1()),
         };
-        Wasi { face, streams }
+        Wasi { face, streams, clocks }
     }
 }
 
@@ -216,36 +219,85 @@ impl WasiHttpHooks for ClosedHttp {
     }
 }
 
-/// A clock that advances by a microsecond at each reading.
-struct CountingClock(AtomicU64);
+/// The clocks of one guest, for a capability that waits in WASI's place. Clones are the same clocks.
+#[derive(Clone, Debug)]
+pub struct GuestClocks(Arc<Clocks>);
 
-impl CountingClock {
-    fn starting(at: Duration) -> Self {
-        CountingClock(AtomicU64::new(u64::try_from(at.as_nanos()).unwrap_or(u64::MAX)))
+enum Clocks {
+    Machine(MonotonicClock),
+    /// Each advances by a microsecond at each reading.
+    Counting {
+        wall: AtomicU64,
+        monotonic: AtomicU64,
+    },
+}
+
+/// By how much a reading advances a clock that counts them.
+const READING: Duration = Duration::from_micros(1);
+
+impl GuestClocks {
+    fn new(deterministic: Option<Deterministic>) -> Self {
+        GuestClocks(Arc::new(match deterministic {
+            None => Clocks::Machine(MonotonicClock::new()),
+            Some(Deterministic { start, .. }) => {
+                Clocks::Counting { wall: AtomicU64::new(nanos(start)), monotonic: AtomicU64::new(0) }
+            }
+        }))
     }
 
-    fn read(&self) -> u64 {
-        self.0.fetch_add(1_000, Ordering::Relaxed)
+    /// What the guest's wall clock says, in nanoseconds since 1970.
+    pub fn wall_ns(&self) -> u64 {
+        match &*self.0 {
+            Clocks::Machine(_) => nanos(WallClock.now()),
+            Clocks::Counting { wall, .. } => wall.fetch_add(nanos(READING), Ordering::Relaxed),
+        }
+    }
+
+    /// What the guest's monotonic clock says, in nanoseconds since a moment that is its own.
+    pub fn monotonic_ns(&self) -> u64 {
+        match &*self.0 {
+            Clocks::Machine(clock) => clock.now(),
+            Clocks::Counting { monotonic, .. } => monotonic.fetch_add(nanos(READING), Ordering::Relaxed),
+        }
     }
 }
 
-impl HostWallClock for CountingClock {
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+impl std::fmt::Debug for Clocks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Clocks::Machine(_) => "Machine",
+            Clocks::Counting { .. } => "Counting",
+        })
+    }
+}
+
+impl HostWallClock for GuestClocks {
     fn resolution(&self) -> Duration {
-        Duration::from_micros(1)
+        match &*self.0 {
+            Clocks::Machine(_) => WallClock.resolution(),
+            Clocks::Counting { .. } => READING,
+        }
     }
 
     fn now(&self) -> Duration {
-        Duration::from_nanos(self.read())
+        Duration::from_nanos(self.wall_ns())
     }
 }
 
-impl HostMonotonicClock for CountingClock {
+impl HostMonotonicClock for GuestClocks {
     fn resolution(&self) -> u64 {
-        1_000
+        match &*self.0 {
+            Clocks::Machine(clock) => clock.resolution(),
+            Clocks::Counting { .. } => nanos(READING),
+        }
     }
 
     fn now(&self) -> u64 {
-        self.read()
+        self.monotonic_ns()
     }
 }
 

@@ -3,10 +3,18 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use async_trait::async_trait;
+
 /// Tells a backend what time it is, so that a test can wind it by hand.
+#[async_trait]
 pub trait Clock: Send + Sync + 'static {
     /// Nanoseconds since 1970 began, UTC. It should not run backwards; where it does, so do the times of files.
     fn now_ns(&self) -> u64;
+
+    /// Waits for so long, within a runtime of tokio.
+    async fn sleep(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+    }
 }
 
 /// The machine's clock.
@@ -20,7 +28,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock for tests: it stands still until it is wound.
+/// A clock for tests: it stands still until it is wound, or somebody waits, which winds it and takes no time.
 #[derive(Debug, Default)]
 pub struct ManualClock(AtomicU64);
 
@@ -36,8 +44,14 @@ impl ManualClock {
     }
 }
 
+#[async_trait]
 impl Clock for ManualClock {
     fn now_ns(&self) -> u64 {
         self.0.load(Ordering::SeqCst)
+    }
+
+    async fn sleep(&self, time: Duration) {
+        self.advance(time);
+        tokio::task::yield_now().await;
     }
 }

@@ -1,4 +1,5 @@
-//! What every tree of files must do. A backend, or what wraps one, is done when [`all`] returns.
+//! What every tree of files must do. A backend, or what wraps one, is done when [`all`] returns; a volume, when
+//! [`volume`](volume()) does.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -10,11 +11,14 @@
 //! # }
 //! ```
 
+mod volume;
+
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+pub use self::volume::{VolumeCan, volume};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ext::VfsExt;
 use crate::path::VPath;

@@ -111,6 +111,10 @@ impl Error {
         Error::new(ErrorKind::IsDirectory, "a directory has no bytes: list it")
     }
 
+    pub(crate) fn prefix_link(prefix: impl fmt::Display) -> Self {
+        Error::new(ErrorKind::NotPermitted, format!("a symbolic link lies on the way to the prefix `{prefix}`"))
+    }
+
     pub(crate) fn busy_root() -> Self {
         Error::new(ErrorKind::Busy, "the root is neither removed nor renamed")
     }

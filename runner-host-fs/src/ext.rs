@@ -275,7 +275,7 @@ where
     }
 }
 
-async fn copy_bytes(reader: &Arc<dyn File>, writer: &Arc<dyn File>) -> Result<()> {
+pub(crate) async fn copy_bytes(reader: &Arc<dyn File>, writer: &Arc<dyn File>) -> Result<()> {
     let mut offset = 0;
     loop {
         let bytes = reader.read_at(offset, COPY_BYTES).await?;

@@ -34,6 +34,7 @@ mod clock;
 pub mod conformance;
 mod error;
 mod ext;
+mod grant;
 mod local;
 mod memory;
 mod mounts;
@@ -41,12 +42,17 @@ mod overlay;
 mod path;
 mod quota;
 mod read_only;
+#[cfg(feature = "s3")]
+mod s3;
 mod vfs;
+mod volume;
 mod walk;
+mod wasi;
 
 pub use self::clock::{Clock, ManualClock, SystemClock};
 pub use self::error::{Error, ErrorKind, Result};
 pub use self::ext::{Located, Tree, VfsExt};
+pub use self::grant::{Grant, Mount};
 pub use self::local::LocalFs;
 pub use self::memory::{MemoryFs, MemoryLimits};
 pub use self::mounts::Mounts;
@@ -54,10 +60,16 @@ pub use self::overlay::Overlay;
 pub use self::path::{NAME_BYTES_MAX, PATH_BYTES_MAX, VPath};
 pub use self::quota::{Quota, QuotaLimits, QuotaUsage};
 pub use self::read_only::ReadOnly;
+#[cfg(feature = "s3")]
+pub use self::s3::{S3Cache, S3Credentials, S3Draft, S3Fs, S3Retry, S3Settings};
 pub use self::vfs::{
     Entry, FILE_BYTES_MAX, File, Flush, Follow, HOPS_MAX, Kind, Open, Page, READ_BYTES_MAX, SetTime, SetTimes, Stat,
     TARGET_BYTES_MAX, Vfs, check_target, end_of,
 };
+pub use self::volume::{Changes, Mode, Session, VfsVolume, View, Volume};
+#[doc(hidden)]
+pub use self::wasi::Files;
+pub use self::wasi::HostFs;
 
 /// For the `impl` of a [`Vfs`] and a [`File`].
 pub use async_trait::async_trait;

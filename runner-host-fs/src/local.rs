@@ -1,6 +1,8 @@
 //! The tree that is a directory of this machine, held by a handle. What lies outside of it cannot be named: every path goes
 //! through cap-std, which asks the kernel to stay beneath the handle, or goes name by name where the kernel cannot.
 
+mod file;
+
 use std::collections::BinaryHeap;
 use std::io;
 use std::num::NonZeroU32;
@@ -8,20 +10,18 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use cap_fs_ext::{DirExt, FollowSymlinks, OpenOptionsFollowExt, OpenOptionsSyncExt, SystemTimeSpec};
-use cap_std::fs::{Dir, FileExt, FileType, Metadata, MetadataExt, OpenOptions, OpenOptionsExt};
+use cap_std::fs::{Dir, FileType, Metadata, MetadataExt, OpenOptions, OpenOptionsExt};
 use cap_std::time::{Duration, SystemTime};
-use rustix::fs::OFlags;
+use rustix::fs::{FlockOperation, OFlags};
 use rustix::io::Errno;
 use std::os::unix::fs::DirEntryExt;
 
+use self::file::LocalFile;
 use crate::error::{Error, ErrorKind, Result};
 use crate::path::VPath;
-use crate::vfs::{
-    Entry, FILE_BYTES_MAX, File, Flush, Follow, Kind, Open, Page, READ_BYTES_MAX, SetTime, SetTimes, Stat, Vfs,
-    check_target, end_of,
-};
+use crate::vfs::{Entry, File, Follow, Kind, Open, Page, SetTime, SetTimes, Stat, Vfs, check_target};
+use crate::volume::LocalHost;
 
 /// A directory of this machine, and what is below it. Clones are the same tree.
 ///
@@ -30,12 +30,33 @@ use crate::vfs::{
 /// readable for all as far as its umask allows.
 ///
 /// Times, inodes and [`NoSpace`](ErrorKind::NoSpace) are the machine's: a write that the disk has no room for may be done in
-/// part. Work that blocks is done on the runtime's threads for it.
+/// part. Work that may take long, such as a listing, a sync, and reads and writes of over 64 KiB, is done on the runtime's
+/// threads for it; what the machine does from its cache in microseconds is done in place: see [`aside`](LocalFs::aside).
 ///
 /// For Linux and other Unix systems, within a runtime of tokio.
 #[derive(Clone)]
 pub struct LocalFs {
     root: Arc<Dir>,
+    in_place: bool,
+    host: Arc<LocalHost>,
+}
+
+/// Bytes that are read or written in place: the machine copies them in some 10 us.
+const IN_PLACE_BYTES: usize = 64 << 10;
+
+/// How long it may take.
+#[derive(Clone, Copy)]
+enum Work {
+    /// Microseconds, where the machine has in its cache what is asked for.
+    Short,
+    /// Longer, or as long as a disk takes.
+    Long,
+}
+
+impl Work {
+    fn on(bytes: usize) -> Self {
+        if bytes <= IN_PLACE_BYTES { Work::Short } else { Work::Long }
+    }
 }
 
 impl LocalFs {
@@ -49,25 +70,138 @@ impl LocalFs {
         let directory = directory.as_ref();
         let root = cap_std::fs::Dir::open_ambient_dir(directory, cap_std::ambient_authority());
         let root = root.map_err(|error| told(error, directory.display()))?;
-        Ok(LocalFs { root: Arc::new(root) })
+        Ok(Self::of(root, true))
     }
 
-    /// Does what blocks elsewhere, and finishes it also where nobody waits any more.
-    async fn aside<T: Send + 'static>(
+    /// Has all work done on the runtime's threads for what blocks, for a slow disk or one at the other end of a network.
+    ///
+    /// Without it what is short is done on the thread that asks, which is one of the runtime's. Where the machine has the
+    /// file in its cache, a read of 4 KiB then takes a tenth of the time: the hop to another thread and back costs more than
+    /// the read. Where it has not, the thread waits for the disk.
+    #[must_use]
+    pub fn aside(self) -> Self {
+        LocalFs { in_place: false, ..self }
+    }
+
+    /// The directory at a prefix as a tree of its own, held by a handle: it cannot be left, and no link leads to it.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](ErrorKind::NotFound), [`NotDirectory`](ErrorKind::NotDirectory), [`Denied`](ErrorKind::Denied),
+    /// [`NotPermitted`](ErrorKind::NotPermitted) where a link lies on the way.
+    pub async fn below(&self, prefix: &VPath) -> Result<Self> {
+        if prefix.is_root() {
+            return Ok(self.clone());
+        }
+        let (root, named) = (self.root.clone(), prefix.clone());
+        let below = self.run(Work::Short, move || below(&root, &named)).await??;
+        Ok(Self::of(below, self.in_place))
+    }
+
+    fn of(root: Dir, in_place: bool) -> Self {
+        LocalFs { root: Arc::new(root), in_place, host: Arc::default() }
+    }
+
+    pub(crate) fn host(&self) -> &Arc<LocalHost> {
+        &self.host
+    }
+
+    /// Moves from one directory to another.
+    pub(crate) async fn shift(&self, from: &VPath, target: &LocalFs, to: &VPath) -> Result<()> {
+        let (root, named) = (target.root.clone(), to.clone());
+        let done = self.on(Work::Short, from, move |from_root, from| from_root.rename(from, &root, relative(&named)));
+        done.await.map_err(|error| between(error, from, to))
+    }
+
+    /// Gives a file of one directory a name in another.
+    pub(crate) async fn bind(&self, from: &VPath, target: &LocalFs, to: &VPath) -> Result<()> {
+        let (root, named) = (target.root.clone(), to.clone());
+        let done =
+            self.on(Work::Short, from, move |from_root, from| from_root.hard_link(from, &root, relative(&named)));
+        done.await.map_err(|error| between(error, from, to))
+    }
+
+    /// Gives a file of another directory the permissions of one of this.
+    pub(crate) async fn like(&self, path: &VPath, target: &LocalFs, to: &VPath) -> Result<()> {
+        let (root, named) = (target.root.clone(), to.clone());
+        self.on(Work::Short, path, move |from_root, path| {
+            let mode = from_root.symlink_metadata(path)?.permissions();
+            root.set_permissions(relative(&named), mode)
+        })
+        .await
+    }
+
+    /// Takes the lock that is on a file, which is made where it is not there, for as long as the answer is kept: none for
+    /// who would not wait. The lock is one between processes.
+    pub(crate) async fn flock(&self, path: &VPath, wait: bool) -> Result<Option<LocalLock>> {
+        self.on(if wait { Work::Long } else { Work::Short }, path, move |root, path| {
+            let mut options = OpenOptions::new();
+            options.read(true).write(true).create(true).follow(FollowSymlinks::No);
+            let file = root.open_with(path, &options)?;
+            let how = match wait {
+                true => FlockOperation::LockExclusive,
+                false => FlockOperation::NonBlockingLockExclusive,
+            };
+            loop {
+                match rustix::fs::flock(&file, how) {
+                    Ok(()) => return Ok(Some(LocalLock { _file: file })),
+                    Err(Errno::WOULDBLOCK) => return Ok(None),
+                    Err(Errno::INTR) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        })
+        .await
+    }
+
+    /// Does some work with the directory, and finishes it also where nobody waits any more.
+    async fn on<T: Send + 'static>(
         &self,
+        work: Work,
         path: &VPath,
-        work: impl FnOnce(&Dir, &Path) -> io::Result<T> + Send + 'static,
+        what: impl FnOnce(&Dir, &Path) -> io::Result<T> + Send + 'static,
     ) -> Result<T> {
-        let (root, named) = (self.root.clone(), path.clone());
-        let done = aside(move || work(&root, relative(&named))).await?;
+        let done = match (work, self.in_place) {
+            (Work::Short, true) => what(&self.root, relative(path)),
+            _ => {
+                let (root, named) = (self.root.clone(), path.clone());
+                aside(move || what(&root, relative(&named))).await?
+            }
+        };
         done.map_err(|error| told(error, path))
     }
+
+    async fn run<T: Send + 'static>(&self, work: Work, what: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+        match (work, self.in_place) {
+            (Work::Short, true) => Ok(what()),
+            _ => aside(what).await,
+        }
+    }
+}
+
+/// A lock on a file, held for as long as it is kept.
+pub(crate) struct LocalLock {
+    _file: cap_std::fs::File,
 }
 
 /// Does what blocks on a thread for it.
 async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
     let lost = |error| Error::new(ErrorKind::Io, "the thread for files is gone").caused_by(error);
     tokio::task::spawn_blocking(work).await.map_err(lost)
+}
+
+/// Goes down name by name, over no link: who writes below one prefix cannot make another one lead elsewhere.
+fn below(root: &Dir, prefix: &VPath) -> Result<Dir> {
+    let mut at: Option<Dir> = None;
+    for name in prefix.names() {
+        let directory = at.as_ref().unwrap_or(root);
+        let next = directory.open_dir_nofollow(name).map_err(|error| match directory.symlink_metadata(name) {
+            Ok(metadata) if metadata.is_symlink() => Error::prefix_link(prefix),
+            _ => told(error, prefix),
+        })?;
+        at = Some(next);
+    }
+    at.ok_or_else(Error::busy_root)
 }
 
 fn relative(path: &VPath) -> &Path {
@@ -81,13 +215,18 @@ impl Vfs for LocalFs {
         if path.is_root() {
             how.check_directory(path)?;
         }
-        let (root, named) = (self.root.clone(), path.clone());
-        let file = aside(move || open(&root, &named, how)).await??;
-        Ok(Arc::new(LocalFile { file: Arc::new(file), how }))
+        let file = match self.in_place {
+            true => open(&self.root, path, how)?,
+            false => {
+                let (root, named) = (self.root.clone(), path.clone());
+                aside(move || open(&root, &named, how)).await??
+            }
+        };
+        Ok(Arc::new(LocalFile { file: Arc::new(file), how, in_place: self.in_place }))
     }
 
     async fn stat(&self, path: &VPath, follow: Follow) -> Result<Stat> {
-        let metadata = self.aside(path, move |root, path| match follow {
+        let metadata = self.on(Work::Short, path, move |root, path| match follow {
             Follow::Yes => root.metadata(path),
             Follow::No => root.symlink_metadata(path),
         });
@@ -96,27 +235,27 @@ impl Vfs for LocalFs {
 
     async fn list(&self, path: &VPath, after: Option<&str>, limit: NonZeroU32) -> Result<Page> {
         let after = after.map(str::to_owned);
-        self.aside(path, move |root, path| list(root, path, after.as_deref(), limit)).await
+        self.on(Work::Long, path, move |root, path| list(root, path, after.as_deref(), limit)).await
     }
 
     async fn create_dir(&self, path: &VPath) -> Result<()> {
         match path.is_root() {
             true => Err(Error::exists(path)),
-            false => self.aside(path, |root, path| root.create_dir(path)).await,
+            false => self.on(Work::Short, path, |root, path| root.create_dir(path)).await,
         }
     }
 
     async fn remove_file(&self, path: &VPath) -> Result<()> {
         match path.is_root() {
             true => Err(Error::is_directory(path)),
-            false => self.aside(path, |root, path| root.remove_file(path)).await,
+            false => self.on(Work::Short, path, |root, path| root.remove_file(path)).await,
         }
     }
 
     async fn remove_dir(&self, path: &VPath) -> Result<()> {
         match path.is_root() {
             true => Err(Error::busy_root()),
-            false => self.aside(path, |root, path| root.remove_dir(path)).await,
+            false => self.on(Work::Short, path, |root, path| root.remove_dir(path)).await,
         }
     }
 
@@ -125,7 +264,7 @@ impl Vfs for LocalFs {
             return Err(Error::busy_root());
         }
         let target = to.clone();
-        let done = self.aside(from, move |root, from| root.rename(from, root, relative(&target))).await;
+        let done = self.on(Work::Short, from, move |root, from| root.rename(from, root, relative(&target))).await;
         done.map_err(|error| between(error, from, to))
     }
 
@@ -134,7 +273,7 @@ impl Vfs for LocalFs {
             return Err(Error::exists(to));
         }
         let target = to.clone();
-        let done = self.aside(from, move |root, from| {
+        let done = self.on(Work::Short, from, move |root, from| {
             // cap-std links what it is given, and follows nothing at the end of it.
             let real = match follow {
                 Follow::Yes => root.canonicalize(from)?,
@@ -151,21 +290,21 @@ impl Vfs for LocalFs {
             return Err(Error::exists(path));
         }
         let target = target.to_owned();
-        self.aside(path, move |root, path| root.symlink(target, path)).await
+        self.on(Work::Short, path, move |root, path| root.symlink(target, path)).await
     }
 
     async fn readlink(&self, path: &VPath) -> Result<String> {
         if path.is_root() {
             return Err(Error::new(ErrorKind::Invalid, "the root is no symbolic link"));
         }
-        let target = self.aside(path, |root, path| root.read_link_contents(path)).await?.into_os_string();
+        let target = self.on(Work::Short, path, |root, path| root.read_link_contents(path)).await?.into_os_string();
         let illegal = |_| Error::new(ErrorKind::IllegalName, format!("the target of `{path}` is not UTF-8"));
         target.into_string().map_err(illegal)
     }
 
     async fn set_times(&self, path: &VPath, follow: Follow, times: SetTimes) -> Result<()> {
         let (accessed, modified) = (spec(times.accessed), spec(times.modified));
-        self.aside(path, move |root, path| match follow {
+        self.on(Work::Short, path, move |root, path| match follow {
             Follow::Yes => root.set_times(path, accessed, modified),
             Follow::No => root.set_symlink_times(path, accessed, modified),
         })
@@ -246,133 +385,6 @@ impl PartialOrd for Named {
     }
 }
 
-/// A file of the machine that is open.
-struct LocalFile {
-    file: Arc<cap_std::fs::File>,
-    how: Open,
-}
-
-impl LocalFile {
-    async fn aside<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&cap_std::fs::File) -> io::Result<T> + Send + 'static,
-    ) -> Result<T> {
-        let file = self.file.clone();
-        aside(move || work(&file)).await?.map_err(|error| told(error, "the open file"))
-    }
-
-    fn writable(&self) -> Result<()> {
-        match self.how.write {
-            true => Ok(()),
-            false => Err(Error::not_opened_for("writing")),
-        }
-    }
-}
-
-#[async_trait]
-impl File for LocalFile {
-    async fn read_at(&self, offset: u64, bytes_max: usize) -> Result<Bytes> {
-        if !self.how.read {
-            return Err(Error::not_opened_for("reading"));
-        }
-        let bytes_max = bytes_max.min(READ_BYTES_MAX);
-        self.aside(move |file| {
-            let left = match file.metadata()? {
-                metadata if metadata.is_dir() => return Err(Errno::ISDIR.into()),
-                metadata => metadata.len().saturating_sub(offset),
-            };
-            let mut bytes = vec![0; usize::try_from(left).unwrap_or(usize::MAX).min(bytes_max)];
-            let mut read = 0;
-            // A signal may cut a read short, and so may somebody else who cuts the file off.
-            while read < bytes.len() {
-                match file.read_at(&mut bytes[read..], offset + read as u64) {
-                    Ok(0) => break,
-                    Ok(count) => read += count,
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Err(error) => return Err(error),
-                }
-            }
-            bytes.truncate(read);
-            Ok(bytes.into())
-        })
-        .await
-    }
-
-    async fn write_at(&self, offset: u64, bytes: Bytes) -> Result<()> {
-        self.writable()?;
-        if bytes.is_empty() {
-            return Ok(());
-        }
-        end_of(offset, bytes.len())?;
-        self.aside(move |file| file.write_all_at(&bytes, offset)).await
-    }
-
-    async fn append(&self, bytes: Bytes) -> Result<u64> {
-        self.writable()?;
-        self.aside(move |file| {
-            let mut left = &bytes[..];
-            while !left.is_empty() {
-                match append_some(file, left) {
-                    Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                    Ok(count) => left = &left[count..],
-                    Err(Errno::INTR) => {}
-                    Err(error) => return Err(error.into()),
-                }
-            }
-            Ok(file.metadata()?.len())
-        })
-        .await
-    }
-
-    async fn set_len(&self, bytes: u64) -> Result<()> {
-        self.writable()?;
-        if bytes > FILE_BYTES_MAX {
-            return Err(Error::too_large(bytes, FILE_BYTES_MAX));
-        }
-        self.aside(move |file| file.set_len(bytes)).await
-    }
-
-    async fn sync(&self, what: Flush) -> Result<()> {
-        self.aside(move |file| match what {
-            Flush::Data => file.sync_data(),
-            Flush::All => file.sync_all(),
-        })
-        .await
-    }
-
-    async fn stat(&self) -> Result<Stat> {
-        Ok(stat_of(&self.aside(|file| file.metadata()).await?))
-    }
-
-    async fn set_times(&self, times: SetTimes) -> Result<()> {
-        let stamp = |time| match time {
-            SetTime::Keep => rustix::fs::Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT },
-            SetTime::Now => rustix::fs::Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW },
-            SetTime::To(ns) => rustix::fs::Timespec {
-                tv_sec: (ns / 1_000_000_000).cast_signed(),
-                tv_nsec: (ns % 1_000_000_000).cast_signed() as _,
-            },
-        };
-        let times =
-            rustix::fs::Timestamps { last_access: stamp(times.accessed), last_modification: stamp(times.modified) };
-        self.aside(move |file| Ok(rustix::fs::futimens(file, &times)?)).await
-    }
-}
-
-/// Writes behind the end, wherever another process has put that.
-#[cfg(target_os = "linux")]
-fn append_some(file: &cap_std::fs::File, bytes: &[u8]) -> rustix::io::Result<usize> {
-    // Where the flag is given, the offset is not looked at; it must not be -1, which would move the file's own.
-    rustix::io::pwritev2(file, &[io::IoSlice::new(bytes)], 0, rustix::io::ReadWriteFlags::APPEND)
-}
-
-/// Writes behind the end, as it is now: another process may come in between.
-#[cfg(not(target_os = "linux"))]
-fn append_some(file: &cap_std::fs::File, bytes: &[u8]) -> rustix::io::Result<usize> {
-    let end = rustix::fs::fstat(file)?.st_size.cast_unsigned();
-    rustix::io::pwrite(file, bytes, end)
-}
-
 fn kind_of(kind: FileType) -> Kind {
     match kind {
         kind if kind.is_file() => Kind::File,
@@ -438,10 +450,18 @@ fn told(error: io::Error, what: impl std::fmt::Display) -> Error {
         None if error.kind() == io::ErrorKind::PermissionDenied => ErrorKind::NotPermitted,
         None => ErrorKind::Io,
     };
-    Error::new(kind, format!("`{what}`: {error}")).caused_by(error)
+    match kind {
+        ErrorKind::NotFound => Error::not_found(what).caused_by(error),
+        ErrorKind::Exists => Error::exists(what).caused_by(error),
+        ErrorKind::NotDirectory => Error::not_directory(what).caused_by(error),
+        ErrorKind::IsDirectory => Error::is_directory(what).caused_by(error),
+        ErrorKind::NotEmpty => Error::not_empty(what).caused_by(error),
+        // The machine's words are the message, and no cause beside it: who prints both would read them twice.
+        kind => Error::new(kind, format!("`{what}`: {error}")),
+    }
 }
 
 /// An error of two paths.
 fn between(error: Error, from: &VPath, to: &VPath) -> Error {
-    Error::new(error.kind(), format!("`{from}` to `{to}`: {error}")).caused_by(error)
+    Error::new(error.kind(), format!("`{from}` to `{to}`: {error}"))
 }

@@ -176,6 +176,21 @@ impl PartialOrd for VPath {
     }
 }
 
+/// As text, from the root on.
+impl serde::Serialize for VPath {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// From text, as [`VPath::new`] reads it.
+impl<'de> serde::Deserialize<'de> for VPath {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        VPath::new(&text).map_err(serde::de::Error::custom)
+    }
+}
+
 impl std::str::FromStr for VPath {
     type Err = Error;
 

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError, Weak};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -39,16 +39,23 @@ pub struct QuotaUsage {
 ///
 /// [`Quota`](ErrorKind::Quota) for bytes and files, [`TooLarge`](ErrorKind::TooLarge) for one file. A tree that holds more than
 /// it may can be made smaller. What the tree held before is counted when it is first changed, by a walk through all of it.
-pub struct Quota<V>(Arc<Inner<V>>);
+pub struct Quota<V> {
+    inner: Arc<Inner<V>>,
+    limits: QuotaLimits,
+}
+
+/// The same count, for as long as somebody else keeps it.
+pub(crate) struct WeakQuota<V>(Weak<Inner<V>>);
 
 struct Inner<V> {
     vfs: V,
-    limits: QuotaLimits,
     /// One change of names at a time. Whether the count is right: it is not before the first, nor after one that failed or
     /// was given up half way.
     counted: Mutex<bool>,
     bytes: AtomicU64,
     files: AtomicU64,
+    /// What of both is only promised, to drafts: no walk finds it. Held while a walk's result is set.
+    promised: StdMutex<QuotaUsage>,
     /// Whether a file was dropped whose size is not known: all is counted again.
     doubtful: AtomicBool,
     /// The files that are open for writing, by device and inode: their sizes are known without asking.
@@ -79,26 +86,102 @@ struct Handles {
 impl<V: Vfs> Quota<V> {
     /// Puts limits before a tree.
     pub fn new(inner: V, limits: QuotaLimits) -> Self {
-        Quota(Arc::new(Inner {
+        let inner = Inner {
             vfs: inner,
-            limits,
             counted: Mutex::new(false),
             bytes: AtomicU64::new(0),
             files: AtomicU64::new(0),
+            promised: StdMutex::default(),
             doubtful: AtomicBool::new(false),
             open: StdMutex::new(HashMap::new()),
-        }))
+        };
+        Quota { inner: Arc::new(inner), limits }
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakQuota<V> {
+        WeakQuota(Arc::downgrade(&self.inner))
+    }
+
+    /// Promises a draft what it will have when it is published, more or less: `more` is what it holds more than it did.
+    pub(crate) async fn promise(&self, more: QuotaUsage) -> Result<()> {
+        let mut counted = self.inner.counted.lock().await;
+        self.inner.count(&mut counted).await?;
+        let (files, allowed) = (self.inner.files.load(Ordering::SeqCst).saturating_add(more.files), self.limits.files);
+        if more.files > 0 && files > allowed {
+            return Err(over("files, directories and links", files, allowed));
+        }
+        let mut promised = self.inner.promised();
+        if more.bytes > 0 {
+            self.inner.reserve(more.bytes, self.limits.bytes)?;
+        }
+        self.inner.files.fetch_add(more.files, Ordering::SeqCst);
+        promised.bytes += more.bytes;
+        promised.files += more.files;
+        Ok(())
+    }
+
+    /// Takes back what was promised.
+    pub(crate) fn take_back(&self, less: QuotaUsage) {
+        let mut promised = self.inner.promised();
+        promised.bytes = promised.bytes.saturating_sub(less.bytes);
+        promised.files = promised.files.saturating_sub(less.files);
+        self.inner.release(less.bytes);
+        self.inner.release_files(less.files);
+    }
+
+    /// Publishes what was promised, with the count held: it is `bytes` and `files` more than before, or less.
+    pub(crate) async fn publish<T>(
+        &self,
+        promised: QuotaUsage,
+        (bytes, files): (i64, i64),
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let mut counted = self.inner.counted.lock().await;
+        let known = std::mem::replace(&mut *counted, false);
+        let done = work.await?;
+        let mut held = self.inner.promised();
+        held.bytes = held.bytes.saturating_sub(promised.bytes);
+        held.files = held.files.saturating_sub(promised.files);
+        let adjust = |count: &AtomicU64, by: i64, promised: u64| {
+            let new = |held: u64| Some(held.saturating_sub(promised).saturating_add_signed(by));
+            let _ = count.fetch_update(Ordering::SeqCst, Ordering::SeqCst, new);
+        };
+        adjust(&self.inner.bytes, bytes, promised.bytes);
+        adjust(&self.inner.files, files, promised.files);
+        *counted = known;
+        Ok(done)
     }
 
     /// What the tree holds.
     pub async fn usage(&self) -> Result<QuotaUsage> {
-        let mut counted = self.0.counted.lock().await;
-        self.0.count(&mut counted).await?;
-        Ok(QuotaUsage { bytes: self.0.bytes.load(Ordering::SeqCst), files: self.0.files.load(Ordering::SeqCst) })
+        let mut counted = self.inner.counted.lock().await;
+        self.inner.count(&mut counted).await?;
+        Ok(QuotaUsage {
+            bytes: self.inner.bytes.load(Ordering::SeqCst),
+            files: self.inner.files.load(Ordering::SeqCst),
+        })
+    }
+}
+
+impl<V> WeakQuota<V> {
+    /// The same tree and the same count, within other limits, where somebody has it.
+    pub(crate) fn within(&self, limits: QuotaLimits) -> Option<Quota<V>> {
+        Some(Quota { inner: self.0.upgrade()?, limits })
+    }
+
+    /// Somebody else has changed the tree.
+    pub(crate) fn doubt(&self) {
+        if let Some(inner) = self.0.upgrade() {
+            inner.doubtful.store(true, Ordering::SeqCst);
+        }
     }
 }
 
 impl<V: Vfs> Inner<V> {
+    fn promised(&self) -> MutexGuard<'_, QuotaUsage> {
+        self.promised.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn files(&self) -> MutexGuard<'_, HashMap<(u64, u64), Arc<Size>>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -140,15 +223,16 @@ impl<V: Vfs> Inner<V> {
                 bytes += known.bytes;
             }
         }
-        self.bytes.store(bytes, Ordering::SeqCst);
-        self.files.store(files, Ordering::SeqCst);
+        let promised = self.promised();
+        self.bytes.store(bytes + promised.bytes, Ordering::SeqCst);
+        self.files.store(files + promised.files, Ordering::SeqCst);
         *counted = true;
         Ok(())
     }
 
     /// Whether there is room for one name more.
-    fn room_for_a_file(&self) -> Result<()> {
-        let (found, allowed) = (self.files.load(Ordering::SeqCst) + 1, self.limits.files);
+    fn room_for_a_file(&self, allowed: u64) -> Result<()> {
+        let found = self.files.load(Ordering::SeqCst) + 1;
         match found > allowed {
             true => Err(over("files, directories and links", found, allowed)),
             false => Ok(()),
@@ -156,8 +240,7 @@ impl<V: Vfs> Inner<V> {
     }
 
     /// Takes bytes of the quota, if there are so many.
-    fn reserve(&self, more: u64) -> Result<()> {
-        let allowed = self.limits.bytes;
+    fn reserve(&self, more: u64, allowed: u64) -> Result<()> {
         let take = |held: u64| held.checked_add(more).filter(|found| *found <= allowed);
         match self.bytes.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take) {
             Ok(_) => Ok(()),
@@ -171,13 +254,18 @@ impl<V: Vfs> Inner<V> {
         let _ = self.bytes.fetch_update(Ordering::SeqCst, Ordering::SeqCst, give);
     }
 
-    /// A change of names, done with the count held.
-    async fn change<T>(&self, more_files: u64, work: impl Future<Output = Result<(T, Change)>>) -> Result<T> {
+    fn release_files(&self, less: u64) {
+        let give = |held: u64| Some(held.saturating_sub(less));
+        let _ = self.files.fetch_update(Ordering::SeqCst, Ordering::SeqCst, give);
+    }
+
+    /// A change of names, done with the count held; one that makes a name says how many there may be.
+    async fn change<T>(&self, files_max: Option<u64>, work: impl Future<Output = Result<(T, Change)>>) -> Result<T> {
         let mut counted = self.counted.lock().await;
         self.count(&mut counted).await?;
-        if more_files > 0 {
+        if let Some(allowed) = files_max {
             // A full quota is told first, also of what could not have been done.
-            self.room_for_a_file()?;
+            self.room_for_a_file(allowed)?;
         }
         *counted = false;
         let done = work.await;
@@ -188,7 +276,7 @@ impl<V: Vfs> Inner<V> {
         };
         let (value, change) = done?;
         self.files.fetch_add(change.files_more, Ordering::SeqCst);
-        self.files.fetch_sub(change.files_less, Ordering::SeqCst);
+        self.release_files(change.files_less);
         if let Some(gone) = change.gone {
             self.forget(&gone);
         }
@@ -247,15 +335,15 @@ impl<V: Vfs> Vfs for Quota<V> {
     async fn open(&self, path: &VPath, how: Open) -> Result<Arc<dyn File>> {
         how.check()?;
         if !how.changes() {
-            return self.0.vfs.open(path, how).await;
+            return self.inner.vfs.open(path, how).await;
         }
-        let inner = &self.0;
+        let inner = &self.inner;
         let mut counted = inner.counted.lock().await;
         inner.count(&mut counted).await?;
         let follow = if how.exclusive { Follow::No } else { how.follow };
         let new = how.create && canonical(&inner.vfs, path, follow).await?.node.is_none();
         if new {
-            inner.room_for_a_file()?;
+            inner.room_for_a_file(self.limits.files)?;
         }
         // Emptied below, where its size is known.
         let quiet = Open { truncate: false, ..how };
@@ -283,7 +371,7 @@ impl<V: Vfs> Vfs for Quota<V> {
             size.handles().open += 1;
             size.clone()
         };
-        let file = QuotaFile { inner: inner.clone(), file, id, size };
+        let file = QuotaFile { inner: inner.clone(), limits: self.limits, file, id, size };
         drop(counted);
         if how.truncate {
             file.set_len(0).await?;
@@ -292,35 +380,35 @@ impl<V: Vfs> Vfs for Quota<V> {
     }
 
     async fn stat(&self, path: &VPath, follow: Follow) -> Result<Stat> {
-        self.0.vfs.stat(path, follow).await
+        self.inner.vfs.stat(path, follow).await
     }
 
     async fn list(&self, path: &VPath, after: Option<&str>, limit: NonZeroU32) -> Result<Page> {
-        self.0.vfs.list(path, after, limit).await
+        self.inner.vfs.list(path, after, limit).await
     }
 
     async fn create_dir(&self, path: &VPath) -> Result<()> {
-        let made = async { self.0.vfs.create_dir(path).await.map(|()| ((), Change::made())) };
-        self.0.change(1, made).await
+        let made = async { self.inner.vfs.create_dir(path).await.map(|()| ((), Change::made())) };
+        self.inner.change(Some(self.limits.files), made).await
     }
 
     async fn remove_file(&self, path: &VPath) -> Result<()> {
         let removed = async {
-            let gone = self.0.last_name(path).await?;
-            self.0.vfs.remove_file(path).await?;
+            let gone = self.inner.last_name(path).await?;
+            self.inner.vfs.remove_file(path).await?;
             Ok(((), Change::removed(gone)))
         };
-        self.0.change(0, removed).await
+        self.inner.change(None, removed).await
     }
 
     async fn remove_dir(&self, path: &VPath) -> Result<()> {
-        let removed = async { self.0.vfs.remove_dir(path).await.map(|()| ((), Change::removed(None))) };
-        self.0.change(0, removed).await
+        let removed = async { self.inner.vfs.remove_dir(path).await.map(|()| ((), Change::removed(None))) };
+        self.inner.change(None, removed).await
     }
 
     async fn rename(&self, from: &VPath, to: &VPath) -> Result<()> {
         let renamed = async {
-            let vfs = &self.0.vfs;
+            let vfs = &self.inner.vfs;
             let over = match (vfs.stat(from, Follow::No).await, vfs.stat(to, Follow::No).await) {
                 (Ok(from), Ok(to)) if (from.device, from.inode) != (to.device, to.inode) => Some(to),
                 _ => None,
@@ -330,31 +418,32 @@ impl<V: Vfs> Vfs for Quota<V> {
             let gone = over.filter(|over| over.kind == Kind::File && over.links <= 1);
             Ok(((), Change { files_less, gone, ..Change::default() }))
         };
-        self.0.change(0, renamed).await
+        self.inner.change(None, renamed).await
     }
 
     async fn link(&self, from: &VPath, follow: Follow, to: &VPath) -> Result<()> {
-        let made = async { self.0.vfs.link(from, follow, to).await.map(|()| ((), Change::made())) };
-        self.0.change(1, made).await
+        let made = async { self.inner.vfs.link(from, follow, to).await.map(|()| ((), Change::made())) };
+        self.inner.change(Some(self.limits.files), made).await
     }
 
     async fn symlink(&self, target: &str, path: &VPath) -> Result<()> {
-        let made = async { self.0.vfs.symlink(target, path).await.map(|()| ((), Change::made())) };
-        self.0.change(1, made).await
+        let made = async { self.inner.vfs.symlink(target, path).await.map(|()| ((), Change::made())) };
+        self.inner.change(Some(self.limits.files), made).await
     }
 
     async fn readlink(&self, path: &VPath) -> Result<String> {
-        self.0.vfs.readlink(path).await
+        self.inner.vfs.readlink(path).await
     }
 
     async fn set_times(&self, path: &VPath, follow: Follow, times: SetTimes) -> Result<()> {
-        self.0.vfs.set_times(path, follow, times).await
+        self.inner.vfs.set_times(path, follow, times).await
     }
 }
 
 /// A file that is open for writing, and counted.
 struct QuotaFile<V: Vfs> {
     inner: Arc<Inner<V>>,
+    limits: QuotaLimits,
     file: Arc<dyn File>,
     id: (u64, u64),
     size: Arc<Size>,
@@ -377,10 +466,10 @@ impl<V: Vfs> QuotaFile<V> {
         }
         let (before, after) = (known.bytes, length(known.bytes)?);
         if after > before {
-            if after > self.inner.limits.file_bytes {
-                return Err(Error::too_large(after, self.inner.limits.file_bytes));
+            if after > self.limits.file_bytes {
+                return Err(Error::too_large(after, self.limits.file_bytes));
             }
-            self.inner.reserve(after - before)?;
+            self.inner.reserve(after - before, self.limits.bytes)?;
             known.bytes = after;
         }
         known.sure = false;

@@ -59,6 +59,11 @@ impl<T: Clone> Walk<T> {
         }
     }
 
+    /// Whether the name of [`next`](Walk::next) is the last one.
+    pub(crate) fn is_last(&self) -> bool {
+        self.ahead.is_empty()
+    }
+
     /// The path of a name in the directory where the walk is.
     pub(crate) fn path_of(&self, name: &str) -> Result<VPath> {
         let mut text = String::new();

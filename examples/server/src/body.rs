@@ -88,7 +88,7 @@ fn check_type(headers: &HeaderMap, types: &[&str]) -> Result<(), Problem> {
     }
 }
 
-fn check_encoding(headers: &HeaderMap) -> Result<(), Problem> {
+pub(crate) fn check_encoding(headers: &HeaderMap) -> Result<(), Problem> {
     match headers.get(header::CONTENT_ENCODING).filter(|found| !found.as_bytes().eq_ignore_ascii_case(b"identity")) {
         None => Ok(()),
         Some(found) => {

@@ -2,6 +2,7 @@
 
 use runner_core::Builder;
 use runner_host_config::Config;
+use runner_host_fs::HostFs;
 use runner_host_http::Http;
 use runner_host_kv::Kv;
 use runner_host_logging::Logging;
@@ -12,6 +13,8 @@ pub struct Lending {
     pub http: Http,
     /// Key-value stores.
     pub kv: Kv,
+    /// Files.
+    pub files: HostFs,
     /// Values that grants may name, beside those that they set.
     pub config: Config,
 }
@@ -19,7 +22,7 @@ pub struct Lending {
 impl Lending {
     /// Adds them to an executor. What modules log goes where this server's own lines go.
     pub fn to(self, builder: Builder) -> Builder {
-        let Lending { http, kv, config } = self;
-        builder.capability(http).capability(kv).capability(config).capability(Logging::new())
+        let Lending { http, kv, files, config } = self;
+        builder.capability(http).capability(kv).capability(files).capability(config).capability(Logging::new())
     }
 }

@@ -18,6 +18,7 @@ mod observe;
 mod openapi;
 mod page;
 mod patient;
+mod place;
 mod room;
 mod routes;
 mod serve;
@@ -29,6 +30,7 @@ mod surface;
 mod traces;
 
 pub use self::lend::Lending;
+pub use self::place::Place;
 pub use self::routes::app;
 pub use self::serve::serve;
 pub use self::server::Server;

@@ -6,6 +6,7 @@ use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -15,9 +16,10 @@ use clap::{Args, Parser, Subcommand};
 use http::HeaderValue;
 use runner_core::{Bounds, Builder, Compile, CompilerProcess, Executor, Limits, LocalStore};
 use runner_host_config::Config;
+use runner_host_fs::HostFs;
 use runner_host_http::{Http, Secrets};
 use runner_host_kv::{Kv, MemoryStore, SqliteStore};
-use runner_server::{Capacity, Lending, Server, Settings, Store, Token, Traces, app, bounds, limits_max, serve};
+use runner_server::{Capacity, Lending, Place, Server, Settings, Store, Token, Traces, app, bounds, limits_max, serve};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
@@ -65,6 +67,10 @@ struct Options {
     /// variable RUNNER_SECRET_NAME is the secret NAME, too
     #[arg(long, value_name = "FILE")]
     secrets: Option<PathBuf>,
+    /// Where the files of modules are kept: dir:PATH, a directory of this machine, or s3://BUCKET/PREFIX?endpoint=URL, a bucket,
+    /// with the credentials that other tools for S3 find [default: the directory `files` in the data directory]
+    #[arg(long, value_name = "WHERE")]
+    files: Option<Place>,
     /// A value that modules may be granted to read by its name. Repeatable
     #[arg(long, value_name = "NAME=VALUE", value_parser = value)]
     config: Vec<(String, String)>,
@@ -150,7 +156,15 @@ async fn run(options: Options) -> Result<()> {
     let kv = SqliteStore::open(&kv).with_context(|| format!("key-value stores in `{}`", kv.display()))?;
     let kv = Kv::new(kv).backend("memory", MemoryStore::new());
     let config = Config::new(options.config.iter().cloned());
-    let executor = Lending { http: Http::new().secrets(secrets), kv: kv.clone(), config }.to(builder).build()?;
+    let files = options.files.clone().unwrap_or_else(|| Place::Directory(data.join("files")));
+    if let Place::Directory(folder) = &files {
+        private(folder)?;
+    }
+    let kept_in = format!("files in `{files}`");
+    let files = files.open().await.context(kept_in)?;
+    let lent = HostFs::new().volume("files", Arc::clone(&files));
+    let executor =
+        Lending { http: Http::new().secrets(secrets), kv: kv.clone(), files: lent, config }.to(builder).build()?;
     let accounts = TaskTracker::new();
     let server = |settings| -> Result<Server> {
         Ok(Server {
@@ -160,6 +174,7 @@ async fn run(options: Options) -> Result<()> {
                 .with_context(|| format!("modules in `{}`", data.display()))?,
             kv,
             secrets: secret_names,
+            files: Some(files),
             page: options.page.clone().or_else(built_page).map(|dir| open(&dir)).transpose()?,
             guests: options.guests.as_deref().map(open).transpose()?,
             accounts: accounts.clone(),

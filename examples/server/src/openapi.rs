@@ -28,12 +28,14 @@ pub(crate) fn base() -> OpenApi {
         .build()
 }
 
-/// Adds a route that the router has in a form of its own.
-pub(crate) fn finish(mut api: OpenApi, (schemas, paths, _): UtoipaMethodRouter<Shared>) -> String {
-    for (path, item) in paths.paths {
-        api.paths.paths.insert(path, item);
+/// Adds routes that the router has in a form of its own.
+pub(crate) fn finish<const N: usize>(mut api: OpenApi, routes: [UtoipaMethodRouter<Shared>; N]) -> String {
+    for (schemas, paths, _) in routes {
+        for (path, item) in paths.paths {
+            api.paths.paths.insert(path, item);
+        }
+        api.components.get_or_insert_default().schemas.extend(schemas);
     }
-    api.components.get_or_insert_default().schemas.extend(schemas);
     // The shapes are plain: writing them does not fail, and a test reads them.
     api.to_json().unwrap_or_default()
 }

@@ -6,6 +6,7 @@ use cap_std::fs::Dir;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use runner_core::{Error, ErrorKind, Executor, Explanation, Grants, Metering, ModuleId, Need, Program, Service};
+use runner_host_fs::Volume;
 use runner_host_kv::Kv;
 use tokio_util::task::TaskTracker;
 
@@ -31,6 +32,8 @@ pub struct Server {
     pub kv: Kv,
     /// The names of the secrets that it fills in.
     pub secrets: Vec<String>,
+    /// The files that modules are granted, for the routes that list, read and write them.
+    pub files: Option<Arc<dyn Volume>>,
     /// The built page.
     pub page: Option<Dir>,
     /// Example modules that are built from Rust, each `NAME.wasm`.
@@ -95,6 +98,7 @@ pub(crate) struct Shared {
     programs: Arc<Cache<ReadyKey, Ready, ReadyWeight>>,
     pub(crate) kv: Kv,
     pub(crate) secrets: Arc<[String]>,
+    pub(crate) files: Option<Arc<dyn Volume>>,
     pub(crate) page: Option<Arc<Dir>>,
     pub(crate) guests: Option<Arc<Dir>>,
     pub(crate) accounts: TaskTracker,
@@ -108,6 +112,7 @@ impl From<Server> for Shared {
             store: server.store,
             kv: server.kv,
             secrets: server.secrets.into(),
+            files: server.files,
             metrics: Arc::new(Metrics::new()),
             bodies: Room::new(server.settings.held_bytes),
             modules: Room::new(server.settings.held_bytes),

@@ -1,7 +1,7 @@
 // Every main view, light and dark, wide and narrow: nothing that axe finds serious, nothing that sticks out, nothing on the
 // console. Each leaves its pictures in SCREENSHOTS, to be looked at.
 import { expect, test } from 'vitest';
-import { Visit } from './browser';
+import { SERVER, Visit } from './browser';
 import {
   COUNT,
   guest,
@@ -39,6 +39,10 @@ async function counter(visit: Visit, grants: string): Promise<void> {
   await visit.addNamed('e2e-view', guest('kv-counter.wasm'), 'add');
   await visit.page.getByLabel('Grants as JSON').fill(grants);
   await visit.page.getByRole('button', { name: 'Grant this' }).click();
+}
+
+async function write(path: string, text: string): Promise<void> {
+  expect((await fetch(`${SERVER}/v1/files/${path}`, { method: 'PUT', body: text })).ok).toBe(true);
 }
 
 const VIEWS: View[] = [
@@ -233,6 +237,56 @@ const VIEWS: View[] = [
     },
   },
   {
+    name: 'files',
+    provoked: REFUSED,
+    reach: async (visit) => {
+      await write('e2e-view/orders/1.txt', 'one');
+      await write(`e2e-view/${'a-long-name-'.repeat(20)}.txt`, 'long');
+      await write('e2e-view/photo.png', 'x'.repeat(123_456));
+      await visit.page.goto(`${SERVER}/#/files/e2e-view?photo.png`);
+      await visit.page.getByText('3 entries').waitFor();
+      await visit.drop({ name: 'photo.png', content: 'other' }, { name: 'orders', content: 'no folder' });
+      await visit.page.getByText('Something else is in the way').waitFor();
+      await visit.page.getByText('is there already').waitFor();
+      await visit.page.getByRole('button', { name: 'New folder' }).click();
+      await visit.page.getByLabel('Name of the folder').fill('a/b');
+      await visit.page.getByRole('button', { name: 'Delete orders' }).click();
+    },
+  },
+  {
+    name: 'files empty',
+    reach: async (visit) => {
+      await write('e2e-view/empty/', '');
+      await visit.page.goto(`${SERVER}/#/files/e2e-view/empty`);
+      await visit.page.getByText('Nothing is here yet.').waitFor();
+    },
+  },
+  {
+    name: 'files not there',
+    provoked: REFUSED,
+    reach: async (visit) => {
+      await visit.page.goto(`${SERVER}/#/files/nowhere/at/all`);
+      await visit.page.getByText('This folder cannot be shown').waitFor();
+    },
+  },
+  {
+    name: 'files changed',
+    reach: async (visit) => {
+      const ref = await visit.store('e2e-view', guest('files-p2.wasm'));
+      const body = JSON.stringify({ fs: { mounts: { '/data': { prefix: 'e2e-view' } } } });
+      await fetch(`${SERVER}/v1/modules/${ref}/grants`, { method: 'PUT', body });
+      await write('e2e-view/old', 'old');
+      await write('e2e-view/gone', 'gone');
+      await visit.page.goto(`${SERVER}/#/modules/${ref}`);
+      await visit.page.getByLabel('Exports').getByRole('link').first().click();
+      const many = Array.from({ length: 30 }, (_, at) => ['put', `/data/new-${at}`, 'x']);
+      const steps = [...many, ['put', '/data/old', 'new'], ['rm', '/data/gone']];
+      await visit.page.getByLabel('Standard input').fill(JSON.stringify(steps));
+      await called(visit, 'Returned');
+      await visit.page.getByRole('region', { name: 'Files' }).waitFor();
+    },
+  },
+  {
     name: 'server dialog',
     reach: async (visit) => {
       await visit.page.getByRole('button', { name: /^Server/ }).click();
@@ -255,4 +309,5 @@ test.each(VIEWS)('$name', async ({ name, reach, provoked = null }) => {
     }
   }
   await visit.close(provoked);
+  await fetch(`${SERVER}/v1/files/e2e-view?recursive=true`, { method: 'DELETE' });
 });

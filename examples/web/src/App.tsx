@@ -1,11 +1,12 @@
-// The whole page: one session with one server, the module in view, and what every view shares (header, live region,
+// The whole page: one session with one server, the module or the files in view, and what every view shares (header, live region,
 // drop target, settings).
 import { useEffect, useMemo, useRef, useState } from 'react';
 import type { Server } from './api/client';
-import { useRoute } from './route';
+import { useFolder, useRoute } from './route';
 import { Session, SessionContext, useSession, useStore } from './state/session';
 import { loadServer, saveServer } from './state/settings';
 import { DropAnywhere } from './view/DropAnywhere';
+import { FilesView } from './view/FilesView';
 import { Header } from './view/Header';
 import { ModuleView } from './view/ModuleView';
 import { ServerDialog } from './view/ServerDialog';
@@ -32,19 +33,22 @@ export function App() {
 
 function Page({ server, onServer }: { server: Server; onServer: (server: Server) => void }) {
   const { ref, fn } = useRoute();
+  const folder = useFolder();
   const session = useSession();
   const settings = useStore((state) => state.settings);
   const main = useRef<HTMLElement>(null);
   const known = useStore((state) => state.modules.length > 0);
   const said = useStore((state) => state.said);
-  const before = useRef(ref);
+  // A path begins with no `/`: no module has that name.
+  const place = folder === null ? ref : `/${folder.path}`;
+  const before = useRef(place);
   useEffect(() => {
-    if (before.current === ref) return;
-    before.current = ref;
+    if (before.current === place) return;
+    before.current = place;
     // What had the focus (an example's card, a delete button) is gone with the view it stood in.
     if (document.activeElement === document.body) main.current?.focus({ preventScroll: true });
-  }, [ref]);
-  const beside = ref !== null || known;
+  }, [place]);
+  const beside = place !== null || known;
   return (
     <>
       {/* biome-ignore lint/a11y/useValidAnchor: it goes to a place in the page; only the address stays */}
@@ -61,15 +65,26 @@ function Page({ server, onServer }: { server: Server; onServer: (server: Server)
       </a>
       <Header address={server.address} onServer={() => session.settings(true)} />
       <div className={beside ? 'page beside' : 'page'}>
-        {beside && <Sidebar current={ref} />}
+        {beside && <Sidebar current={ref} files={folder !== null} />}
         <main id="main" ref={main} tabIndex={-1}>
-          {ref === null ? <Welcome /> : <ModuleView route={{ ref, fn }} />}
+          {folder !== null ? (
+            <FilesView route={folder} />
+          ) : ref === null ? (
+            <Welcome />
+          ) : (
+            <ModuleView route={{ ref, fn }} />
+          )}
         </main>
       </div>
       <output className="hidden" aria-live="polite">
         {said}
       </output>
-      <DropAnywhere />
+      <DropAnywhere
+        text={folder === null ? 'Drop to add the modules' : 'Drop to put the files into this folder'}
+        onFiles={(files) =>
+          void (folder === null ? session.addFiles(files) : session.browsing.upload(folder.path, files))
+        }
+      />
       {settings && <ServerDialog server={server} onClose={() => session.settings(false)} onSave={onServer} />}
     </>
   );

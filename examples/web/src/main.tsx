@@ -11,6 +11,7 @@ import './style/welcome.css';
 import './style/module.css';
 import './style/grants.css';
 import './style/result.css';
+import './style/files.css';
 
 applyTheme(loadTheme());
 const root = document.getElementById('root');

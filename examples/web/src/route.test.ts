@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { hrefOf, parseRoute } from './route';
+import { folderHref, hrefOf, parseFolder, parseRoute } from './route';
 
 test('a route survives its way through the address', () => {
   const cases: [string | null, string | null][] = [
@@ -18,4 +18,25 @@ test('what is no route leads to the first view', () => {
     expect(parseRoute(hash)).toEqual({ ref: null, fn: null });
   }
   expect(parseRoute('#/modules/%E0%A4%A')).toEqual({ ref: '%E0%A4%A', fn: null });
+});
+
+test('a directory, and what is looked for in it, survive their way through the address', () => {
+  const cases: [string, string | null][] = [
+    ['', null],
+    ['', 'a.txt'],
+    ['shop', null],
+    ['shop/orders 100%/a?b#c', 'd?e#f%2F'],
+    ['日本', '...'],
+  ];
+  for (const [path, name] of cases) {
+    expect(parseFolder(folderHref(path, name))).toEqual({ path, name });
+    expect(parseRoute(folderHref(path, name))).toEqual({ ref: null, fn: null });
+  }
+});
+
+test('what is no directory is another view', () => {
+  for (const hash of ['', '#/', '#/modules/files', '#/filesystem', hrefOf('files')])
+    expect(parseFolder(hash)).toBe(null);
+  expect(parseFolder('#/files/')).toEqual({ path: '', name: null });
+  expect(parseFolder('#/files/a//b/')).toEqual({ path: 'a/b', name: null });
 });

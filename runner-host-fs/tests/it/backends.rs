@@ -72,7 +72,7 @@ async fn what_is_read_only_is_read_and_not_changed() {
 }
 
 /// A tree of somebody else's, in which a file has one name.
-struct OneName(MemoryFs);
+pub(crate) struct OneName(pub(crate) MemoryFs);
 
 #[async_trait]
 impl Vfs for OneName {

@@ -161,7 +161,7 @@ async fn writers_at_once_do_not_get_past_the_quota_together() {
 async fn writes_that_nobody_waits_for_do_not_get_past_the_quota() {
     let folder = tempfile::tempdir().expect("a folder");
     let limits = QuotaLimits { bytes: 1_000, files: 10, file_bytes: 10_000 };
-    let files = Quota::new(LocalFs::open(folder.path()).expect("it opens"), limits);
+    let files = Quota::new(LocalFs::open(folder.path()).expect("it opens").aside(), limits);
     let file = files.open(&at("file"), Open::creating()).await.expect("it opens");
     let mut given_up = 0;
     for number in 0..200 {

@@ -369,6 +369,12 @@ fn number(name: &str, otherwise: u64) -> u64 {
 
 /// Drives them all, and a directory by std where no link leads out of it.
 fn check(targets: Vec<&'static str>, with_std: bool) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().expect("a runtime");
+    run(step(targets), |steps| runtime.block_on(drive(&steps, with_std)));
+}
+
+/// Runs cases of random steps, as many and with the seed that the environment says.
+fn run(step: impl Strategy<Value = Step>, case: impl Fn(Vec<Step>) -> Result<(), TestCaseError>) {
     let config = ProptestConfig {
         cases: u32::try_from(number("RUNNER_FS_CASES", 400)).expect("a number of cases"),
         rng_seed: RngSeed::Fixed(number("RUNNER_FS_SEED", 4)),
@@ -376,9 +382,8 @@ fn check(targets: Vec<&'static str>, with_std: bool) {
         max_shrink_iters: 2_000,
         ..ProptestConfig::default()
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().expect("a runtime");
-    let strategy = prop::collection::vec(step(targets), 1..40);
-    let ran = TestRunner::new(config).run(&strategy, |steps| runtime.block_on(drive(&steps, with_std)));
+    let strategy = prop::collection::vec(step, 1..40);
+    let ran = TestRunner::new(config).run(&strategy, case);
     ran.unwrap_or_else(|error| panic!("{error}"));
 }
 
@@ -445,4 +450,104 @@ fn no_tree_differs_from_another_nor_from_what_std_does() {
 #[test]
 fn no_tree_differs_from_another_where_links_lead_upwards_and_out() {
     check([TARGETS.as_slice(), &TARGETS_UP].concat(), false);
+}
+
+/// A bucket, in both ways of publishing, against memory: each case below a prefix of its own.
+#[cfg(feature = "s3")]
+mod bucket {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use runner_host_fs::{Mode, S3Fs, Session, View, Volume};
+
+    use super::*;
+
+    struct Bucket {
+        _server: runner_s3::Server,
+        volume: S3Fs,
+        cases: AtomicU64,
+    }
+
+    fn session(volume: &S3Fs, prefix: &str, mode: Mode) -> Arc<dyn Session> {
+        let prefix = VPath::new(prefix).expect("a path");
+        volume.open(&View { prefix, mode, ..View::all() }).expect("such a view can be had")
+    }
+
+    impl Bucket {
+        async fn case(&self, steps: &[Step]) -> Result<(), TestCaseError> {
+            let number = self.cases.fetch_add(1, Ordering::SeqCst);
+            let modes = [("on success", Mode::OnSuccess), ("on sync", Mode::OnSync)];
+            let prefixes = modes.map(|(_, mode)| format!("case {number}/{mode:?}"));
+            let mut memory = Ours::new("memory", MemoryFs::default());
+            let files = FILES.map(|(path, text)| Step::Write(path, text.as_bytes().to_vec()));
+            for prefix in &prefixes {
+                // What is there before was written by another call.
+                let before = session(&self.volume, prefix, Mode::OnSuccess);
+                let mut ours = Ours::new("before", before.files());
+                for step in BEFORE.iter().chain(&files) {
+                    ours.step(step).await.expect("it can be made");
+                }
+                drop(ours);
+                before.commit().await.expect("nobody else is there");
+            }
+            for step in BEFORE.iter().chain(&files) {
+                memory.step(step).await.expect("it can be made");
+            }
+            let sessions = [0, 1].map(|at| session(&self.volume, &prefixes[at], modes[at].1));
+            let mut calls = [0, 1].map(|at| Ours::new(modes[at].0, sessions[at].files()));
+            for (number, step) in steps.iter().enumerate() {
+                let expected = memory.step(step).await;
+                for call in &mut calls {
+                    let found = call.step(step).await;
+                    prop_assert_eq!(
+                        &found,
+                        &expected,
+                        "{} and memory differ at step {}: {:?}",
+                        call.name,
+                        number,
+                        step
+                    );
+                }
+            }
+            memory.open = Default::default();
+            let expected = memory.tree().await;
+            for ((call, session), prefix) in calls.iter_mut().zip(&sessions).zip(&prefixes) {
+                call.open = Default::default();
+                prop_assert_eq!(call.tree().await, expected.clone(), "{} and memory differ in the end", call.name);
+                session.commit().await.expect("nobody else is there");
+                let next = Ours::new("next", super::bucket::session(&self.volume, prefix, Mode::ReadOnly).files());
+                prop_assert_eq!(
+                    next.tree().await,
+                    expected.clone(),
+                    "{}: the next call finds something else",
+                    call.name
+                );
+            }
+            Ok(())
+        }
+    }
+
+    fn check(targets: Vec<&'static str>) {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+        let server = runner_s3::Server::start();
+        let volume = S3Fs::connect(crate::s3::settings(&server.endpoint()));
+        let volume = runtime.block_on(volume).expect("the store is there");
+        let bucket = Bucket { _server: server, volume, cases: AtomicU64::new(0) };
+        // A file is one object: it has one name.
+        let step = step(targets).prop_map(|step| match step {
+            Step::Link(path, follow, _) => Step::Stat(path, follow),
+            step => step,
+        });
+        run(step, |steps| runtime.block_on(bucket.case(&steps)));
+    }
+
+    #[test]
+    fn no_bucket_differs_from_memory_and_the_next_call_finds_the_same() {
+        check(TARGETS.to_vec());
+    }
+
+    #[test]
+    fn no_bucket_differs_from_memory_where_links_lead_upwards_and_out() {
+        check([TARGETS.as_slice(), &TARGETS_UP].concat());
+    }
 }

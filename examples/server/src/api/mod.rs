@@ -1,6 +1,7 @@
 //! What goes over the wire: each shape once, as serde writes it and as OpenAPI describes it. Nothing here acts.
 
 mod example;
+mod file;
 mod grants;
 mod kv;
 mod limits;
@@ -11,6 +12,7 @@ mod problem;
 mod request;
 
 pub(crate) use self::example::{Example, Examples};
+pub(crate) use self::file::{Directory, Entry, kind};
 pub(crate) use self::grants::{GrantsOf, SecretNames, schema as grants_schema, tag as grants_tag};
 pub(crate) use self::kv::{Backend, Backends, NamespaceOf};
 pub(crate) use self::limits::LimitsRequest;

@@ -1,5 +1,7 @@
 //! What went wrong on the host's side, as RFC 9457 has it. The kind says what to do next, the detail what happened.
 
+use std::error::Error as _;
+
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use runner_core::ErrorKind;
@@ -138,6 +140,26 @@ impl From<store::Error> for Problem {
                 Problem::internal(detail)
             }
         }
+    }
+}
+
+impl From<runner_host_fs::Error> for Problem {
+    fn from(error: runner_host_fs::Error) -> Self {
+        use runner_host_fs::ErrorKind as Kind;
+        let (status, kind) = match error.kind() {
+            Kind::NotFound => (StatusCode::NOT_FOUND, "not_found"),
+            Kind::Exists | Kind::NotEmpty | Kind::NotDirectory | Kind::IsDirectory | Kind::Busy | Kind::Conflict => {
+                (StatusCode::CONFLICT, "conflict")
+            }
+            Kind::Denied | Kind::NotPermitted | Kind::ReadOnly => (StatusCode::FORBIDDEN, "denied"),
+            Kind::TooLarge | Kind::Quota | Kind::NoSpace => (StatusCode::PAYLOAD_TOO_LARGE, "exceeded"),
+            Kind::Io => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+            _ => (StatusCode::BAD_REQUEST, "invalid"),
+        };
+        if kind == "unavailable" {
+            tracing::error!(%error, cause = error.source(), "the files are not to be had");
+        }
+        Problem::new(status, kind, error.to_string())
     }
 }
 

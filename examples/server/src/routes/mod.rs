@@ -1,6 +1,7 @@
 //! The routes. Each is thin: what was asked, the part that does it, the answer.
 
 mod examples;
+mod files;
 mod grants;
 mod handler;
 mod invoke;
@@ -14,7 +15,7 @@ use std::sync::Arc;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::routing::any;
+use axum::routing::{any, get};
 use axum::{Extension, Router};
 use http::StatusCode;
 use utoipa_axum::router::OpenApiRouter;
@@ -45,12 +46,15 @@ pub fn app(server: Server) -> Router {
         .routes(routes!(service::metrics))
         .routes(routes!(service::openapi))
         .split_for_parts();
-    let api = openapi::finish(api, routes!(handler::http));
+    let api = openapi::finish(api, [routes!(handler::http), routes!(files::read, files::write, files::remove)]);
     router
         // Any method and any path below: more than the description has words for.
         .route("/v1/modules/{ref}/http", any(handler::http))
         .route("/v1/modules/{ref}/http/", any(handler::http))
         .route("/v1/modules/{ref}/http/{*path}", any(handler::http))
+        .route("/v1/files", get(files::read))
+        .route("/v1/files/", get(files::read))
+        .route("/v1/files/{*path}", get(files::read).put(files::write).delete(files::remove))
         .fallback(fallback)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(shared.clone())

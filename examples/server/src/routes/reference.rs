@@ -4,6 +4,7 @@ use std::error::Error;
 
 use axum::extract::{FromRequestParts, Query, RawPathParams};
 use http::request::Parts;
+use runner_host_fs::VPath;
 use runner_host_kv::Namespace;
 use serde::de::DeserializeOwned;
 
@@ -23,6 +24,12 @@ pub(super) struct File(pub(super) String);
 pub(super) struct Space {
     pub(super) backend: String,
     pub(super) namespace: Namespace,
+}
+
+/// A path among the server's files, and whether it can only be a directory: it ends in `/`.
+pub(super) struct FilePath {
+    pub(super) path: VPath,
+    pub(super) is_directory: bool,
 }
 
 /// The query, whose unknown and malformed fields are problems.
@@ -72,6 +79,27 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
             Problem::invalid(format!("the query: {cause}"))
         });
         query.map(|Query(asked)| Asked(asked))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for FilePath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let segments = RawPathParams::from_request_parts(parts, state).await;
+        let segments = segments.map_err(|rejection| Problem::invalid(rejection.body_text()))?;
+        // Without a segment it is the root.
+        let text = segments.iter().find(|(known, _)| *known == "path").map_or("", |(_, text)| text);
+        if text.is_empty() {
+            return Ok(FilePath { path: VPath::root(), is_directory: true });
+        }
+        let names = text.strip_suffix('/').unwrap_or(text);
+        // Whoever writes a URL means one file by it: what browsers and proxies read otherwise is refused.
+        if names.split('/').any(|name| matches!(name, "" | "." | "..")) {
+            let shown = text.escape_debug();
+            return Err(Problem::invalid(format!("path `{shown}`: a name is empty, `.` or `..`")));
+        }
+        Ok(FilePath { path: VPath::new(names)?, is_directory: names.len() < text.len() })
     }
 }
 

@@ -271,7 +271,7 @@ async fn what_is_no_grant_is_refused_and_changes_nothing() {
     for (grants, words) in [
         (
             json!({ "files": {} }),
-            "grant for `files`: no such capability, this executor has `http`, `kv`, `config`, `logging`",
+            "grant for `files`: no such capability, this executor has `http`, `kv`, `fs`, `config`, `logging`",
         ),
         (store(json!({ "mod": "read-only" })), "grant for `kv` does not fit its schema: unknown field `mod`"),
         (
@@ -298,7 +298,7 @@ async fn the_schema_of_grants_is_published_and_tells_good_from_bad() {
     let site = Site::new();
     let schema = site.get("/v1/grants/schema").await.json();
     let ids: Vec<_> = schema["properties"].as_object().unwrap().keys().collect();
-    assert_eq!(ids, ["http", "kv", "config", "logging"]);
+    assert_eq!(ids, ["http", "kv", "fs", "config", "logging"]);
     let validator = jsonschema::validator_for(&schema).expect("it is a schema");
     for id in ids {
         let example = &schema["properties"][id]["examples"][0];

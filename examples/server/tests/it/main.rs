@@ -8,6 +8,7 @@ mod bodies; // what may be sent, and how much
 mod calls; // stored modules, called
 mod compilers; // modules that are hard to compile, and the children that do it
 mod examples; // modules to try
+mod files; // what modules keep: listed, read, written, removed
 mod grants; // what modules may use, and who has to say so
 mod handlers; // a module's own HTTP handler
 mod kv; // what modules keep by key, seen and removed

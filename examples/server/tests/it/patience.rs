@@ -75,6 +75,10 @@ async fn a_body_that_stops_is_told_so_after_15_seconds() {
     let (said, took) = told(pieces, Duration::ZERO).await;
     is_too_slow(&said, "the body stopped for 15s");
     assert_eq!(took.as_secs(), 15);
+    let pieces = ["PUT /v1/files/a HTTP/1.1\r\nhost\r\ncontent-length: 100\r\n\r\n", "a half"];
+    let (said, took) = told(pieces, Duration::ZERO).await;
+    is_too_slow(&said, "the body stopped for 15s");
+    assert_eq!(took.as_secs(), 15);
 }
 
 #[tokio::test(start_paused = true)]
@@ -84,6 +88,12 @@ async fn a_body_that_never_stops_but_drips_is_told_so_after_5_minutes() {
     let (said, took) = told(dripping, Duration::from_secs(10)).await;
     is_too_slow(&said, "the body took longer than 300s");
     assert_eq!(took.as_secs(), 300);
+    // A file may take longer, but not for ever.
+    let head = "PUT /v1/files/a HTTP/1.1\r\nhost\r\ntransfer-encoding: chunked\r\n\r\n";
+    let dripping = std::iter::once(head).chain(std::iter::repeat_n("1\r\n \r\n", 31));
+    let (said, took) = told(dripping, Duration::from_secs(10)).await;
+    is_too_slow(&said, "the body came slower than 262144 bytes a second");
+    assert!((300..=320).contains(&took.as_secs()), "{took:?}");
 }
 
 #[tokio::test(start_paused = true)]

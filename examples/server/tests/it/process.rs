@@ -44,6 +44,12 @@ async fn a_command_line_that_cannot_be_meant_is_refused() {
         (&["--token", "two words"], "not visible ASCII"),
         (&["--page", "/nowhere/at/all"], "directory `/nowhere/at/all`"),
         (&["--config", "region"], "expected NAME=VALUE"),
+        (&["--files", "/data"], "expected dir:PATH or s3://BUCKET/PREFIX, found `/data`"),
+        (&["--files", "dir:"], "expected dir:PATH"),
+        (&["--files", "ftp://host/x"], "expected dir:PATH"),
+        (&["--files", "s3:photos"], "bucket `s3:photos`: expected `s3://bucket/prefix`"),
+        (&["--files", "s3:///photos"], "expected the name of a bucket behind `s3://`"),
+        (&["--files", "s3://photos?path=style"], "`path` is no setting"),
         (&["--calls", "0"], "bound `calls` is 0"),
         (&["--otlp", "https://example.com:4318"], "collector `https://example.com:4318`: expected http://HOST:PORT"),
         (&["--otlp", "127.0.0.1:4318"], "collector `127.0.0.1:4318`: expected http://HOST:PORT"),
@@ -78,6 +84,63 @@ async fn secrets_come_from_a_file_of_the_user_s_own_and_from_the_environment() {
     let running = Running::start(&mut with(0o600)).await;
     let told = running.client.get(running.url("/v1/secrets")).send().await.unwrap().text().await.unwrap();
     assert_eq!(told, r#"{"secrets":["API_KEY","B","TOKEN"]}"#);
+}
+
+#[tokio::test]
+async fn files_are_kept_where_the_command_line_says_else_in_the_data_directory() {
+    let (data, other) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let folder = other.path().join("new/folder");
+    let named = ["--files".to_owned(), format!("dir:{}", folder.display())];
+    for (args, folder) in [(&named[..], folder.clone()), (&[], data.path().join("files"))] {
+        let mut running = Running::start(program(data.path()).args(args)).await;
+        let put = running.client.put(running.url("/v1/files/shop/a.txt")).body("kept").send();
+        assert_eq!(put.await.unwrap().status(), StatusCode::CREATED);
+        assert_eq!(std::fs::read_to_string(folder.join("shop/a.txt")).unwrap(), "kept");
+        assert!(running.terminate().await.success());
+        let running = Running::start(program(data.path()).args(args)).await;
+        let told = running.client.get(running.url("/v1/files/shop/a.txt")).send().await.unwrap();
+        assert_eq!(told.text().await.unwrap(), "kept");
+    }
+}
+
+#[tokio::test]
+async fn files_are_kept_in_a_bucket_where_the_command_line_says() {
+    let (data, store) = (TempDir::new().unwrap(), runner_s3::Server::start());
+    let endpoint = store.endpoint();
+    let address = |bucket: &str| format!("s3://{bucket}/kept/here?endpoint={}", endpoint.url);
+    let with = |bucket: &str| {
+        let mut command = program(data.path());
+        command.args(["--files", &address(bucket)]).envs(endpoint.environment());
+        command
+    };
+    let refused = timeout(Duration::from_secs(60), with("no-such-bucket").output()).await.unwrap().unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains(&format!("files in `{}`", address("no-such-bucket"))), "{said}");
+
+    let mut running = Running::start(&mut with(&endpoint.bucket)).await;
+    let put = running.client.put(running.url("/v1/files/shop/in.txt")).body("kept").send();
+    assert_eq!(put.await.unwrap().status(), StatusCode::CREATED);
+    assert_eq!(store.get(&endpoint.bucket, "kept/here/shop/in.txt").unwrap().content.bytes(), "kept");
+
+    let guest = runner_guests::get("files-p2");
+    let put = running.client.put(running.url("/v1/modules/writer")).body(guest).send();
+    assert_eq!(put.await.unwrap().status(), StatusCode::CREATED);
+    let grants = json!({ "fs": { "mounts": { "/data": { "prefix": "shop" } } } });
+    let granted = running.client.put(running.url("/v1/modules/writer/grants")).body(grants.to_string()).send();
+    assert!(granted.await.unwrap().status().is_success());
+    let steps = json!([["get", "/data/in.txt"], ["put", "/data/out.txt", "written"]]).to_string();
+    let asked = json!({ "stdin": steps }).to_string();
+    let told = running.client.post(running.url("/v1/modules/writer/call")).body(asked).send().await.unwrap();
+    let outcome: Value = told.json().await.unwrap();
+    assert_eq!(outcome["stdout"], "\"kept\"\n\"ok\"\n", "{outcome}");
+    let usage = &outcome["usage"]["capabilities"]["fs"];
+    assert_eq!(usage["report"]["added"], json!(["/data/out.txt"]), "{outcome}");
+    assert_eq!(store.get(&endpoint.bucket, "kept/here/shop/out.txt").unwrap().content.bytes(), "written");
+    assert!(running.terminate().await.success());
+
+    let running = Running::start(&mut with(&endpoint.bucket)).await;
+    let told = running.client.get(running.url("/v1/files/shop/out.txt")).send().await.unwrap();
+    assert_eq!(told.text().await.unwrap(), "written");
 }
 
 #[tokio::test]
@@ -133,8 +196,9 @@ async fn told_twice_to_end_it_ends_at_once() {
 }
 
 #[tokio::test]
-async fn an_idle_server_holds_25_mib_at_most_before_and_after_a_thousand_calls() {
-    const KIB_MAX: u64 = 25 << 10;
+async fn an_idle_server_holds_28_mib_at_most_before_and_after_a_thousand_calls() {
+    // Of these 3 are pages of the program, which is a third larger by the client of Amazon's for buckets.
+    const KIB_MAX: u64 = 28 << 10;
     let data = TempDir::new().unwrap();
     let running = Running::start(&mut program(data.path())).await;
     let fresh = running.memory_kib("VmRSS");

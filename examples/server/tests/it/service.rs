@@ -152,6 +152,7 @@ async fn the_description_has_every_route_with_its_problems_and_every_shape_that_
         ("/v1/modules/{ref}/grants", &["get", "put", "delete"]),
         ("/v1/kv", &["get"]),
         ("/v1/kv/{backend}/{namespace}", &["delete"]),
+        ("/v1/files/{path}", &["get", "put", "delete"]),
         ("/v1/examples", &["get"]),
         ("/v1/examples/{file}", &["get"]),
         ("/healthz", &["get"]),
@@ -175,7 +176,7 @@ async fn the_description_has_every_route_with_its_problems_and_every_shape_that_
             }
         }
     }
-    assert_eq!(api["paths"].as_object().unwrap().len(), 15);
+    assert_eq!(api["paths"].as_object().unwrap().len(), 16);
     assert_eq!(api["components"]["securitySchemes"]["bearer"]["scheme"], "bearer");
     assert_eq!(api["security"], json!([{ "bearer": [] }]));
     check_references(&api, &api);

@@ -1,6 +1,7 @@
 //! A server without a port, requests to it, and answers that a test can read.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -12,6 +13,7 @@ use http::{HeaderMap, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use runner_core::{Executor, Limits, LocalStore};
 use runner_host_config::Config;
+use runner_host_fs::{HostFs, LocalFs, Volume};
 use runner_host_http::{Http, Secrets};
 use runner_host_kv::{Kv, MemoryStore, SqliteStore};
 use runner_server::{Capacity, Lending, Server, Settings, Store, app, bounds};
@@ -85,20 +87,24 @@ impl Site {
             .local_store(LocalStore::open(data.path().join("code")).unwrap().bytes_max(wants.code_bytes));
         let kv =
             Kv::new(SqliteStore::open(data.path().join("kv.sqlite")).unwrap()).backend("memory", MemoryStore::new());
-        let secrets = Secrets::new(wants.secrets.iter().copied()).unwrap();
-        let config = Config::new(wants.config.iter().copied());
-        let lending = Lending { http: Http::new().secrets(secrets), kv: kv.clone(), config };
-        let executor = lending.to(builder).build().unwrap();
-        let modules = data.path().join("modules");
-        if !modules.exists() {
-            std::fs::create_dir(&modules).unwrap();
+        for folder in ["modules", "files"] {
+            std::fs::create_dir_all(data.path().join(folder)).unwrap();
         }
+        let files: Arc<dyn Volume> = Arc::new(LocalFs::open(data.path().join("files")).unwrap());
+        let lending = Lending {
+            http: Http::new().secrets(Secrets::new(wants.secrets.iter().copied()).unwrap()),
+            kv: kv.clone(),
+            files: HostFs::new().volume("files", Arc::clone(&files)),
+            config: Config::new(wants.config.iter().copied()),
+        };
+        let executor = lending.to(builder).build().unwrap();
         let app = app(Server {
             settings: wants.settings,
             executor,
-            store: Store::open(dir(&modules), wants.capacity).unwrap(),
+            store: Store::open(dir(&data.path().join("modules")), wants.capacity).unwrap(),
             kv,
             secrets: wants.secrets.iter().map(|(name, _)| (*name).to_owned()).collect(),
+            files: Some(files),
             page: wants.page,
             guests: wants.guests,
             accounts: TaskTracker::new(),

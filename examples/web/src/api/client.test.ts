@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { Client } from './client';
-import { ApiError, type Problem } from './problem';
+import { ApiError, aboutFile, type Problem } from './problem';
 
 interface Sent {
   url: string;
@@ -85,6 +85,54 @@ describe('grants', () => {
     expect(new URL(sent[0]?.url ?? '').searchParams.get('after')).toBe('shop@4294967295');
     answer = () => listed('shop-2');
     expect(await client.newest('shop')).toBe(null);
+  });
+});
+
+describe('files', () => {
+  const place = () =>
+    sent.map(({ url, init }) => [init.method ?? 'GET', url.replace('http://server.test', '')]);
+
+  test('a directory is asked for as one, page by page', async () => {
+    answer = () =>
+      json(
+        '{"path": "/", "entries": [{"name": "a", "kind": "file", "size": 5, "modified_ms": 7}, {"name": "b", "kind": "socket"}], "next": "b"}',
+      );
+    expect(await client.folder('', null)).toEqual({
+      entries: [
+        { name: 'a', kind: 'file', size: 5, modified_ms: 7 },
+        { name: 'b', kind: 'other', size: null, modified_ms: 0 },
+      ],
+      next: 'b',
+    });
+    await client.folder('shop/a?b', 'x&y');
+    expect(place()).toEqual([
+      ['GET', '/v1/files/?limit=200'],
+      ['GET', '/v1/files/shop/a%3Fb/?limit=200&after=x%26y'],
+    ]);
+    expect(header('authorization')).toBe('Bearer secret');
+  });
+
+  test('names stay names, whatever is in them', async () => {
+    answer = () => new Response(null, { status: 204 });
+    await client.putFile('shop/a b#c%2F', new Blob(['x']));
+    await client.makeFolder('shop/日本');
+    await client.removeFile('shop/...');
+    expect(place()).toEqual([
+      ['PUT', '/v1/files/shop/a%20b%23c%252F'],
+      ['PUT', '/v1/files/shop/%E6%97%A5%E6%9C%AC/'],
+      ['DELETE', '/v1/files/shop/...?recursive=true'],
+    ]);
+  });
+
+  test('a file comes as its bytes, and a refusal as the server’s words', async () => {
+    answer = () => new Response(new Uint8Array([0, 255]));
+    expect([...new Uint8Array(await (await client.file('a')).arrayBuffer())]).toEqual([0, 255]);
+    answer = () => json('{"kind": "not_found", "title": "Not Found", "detail": "`/a` is not there"}', 404);
+    const problem = aboutFile(await problemOf(client.file('a')));
+    expect([problem.detail, problem.advice]).toEqual([
+      '`/a` is not there',
+      'It may have been removed. Look at the folder that it was in.',
+    ]);
   });
 });
 

@@ -4,6 +4,7 @@ import { isObject, type Json, type JsonObject, parseJson, printFlat } from '../j
 import {
   DecodeError,
   decodeExamples,
+  decodeFolder,
   decodeGranted,
   decodeHealth,
   decodeModule,
@@ -22,9 +23,9 @@ import {
   unreachable,
 } from './problem';
 import type {
-  BodyEnd,
   CallRequest,
   Example,
+  FolderPage,
   Granted,
   HandlerRequest,
   HandlerResponse,
@@ -34,10 +35,12 @@ import type {
   ModuleSummary,
   Outcome,
 } from './types';
+import { encodeFile, encodePath, encodeRef, isAbort, readAtMost } from './wire';
 
 // A handler may answer without end; more than this nobody reads in a page.
 const HANDLER_BODY_BYTES_MAX = 4 << 20;
 const MODULES_PER_PAGE = 50;
+const FILES_PER_PAGE = 200;
 // Versions are numbers of 32 bits.
 const VERSION_MAX = 0xffff_ffff;
 
@@ -112,6 +115,33 @@ export class Client {
       this.json(decodeSecrets, '/v1/secrets'),
     ]);
     return { capabilities, secrets };
+  }
+
+  /** A page of a directory; its path is that of the server's files, without a `/` before it. */
+  folder(path: string, after: string | null): Promise<FolderPage> {
+    const query = new URLSearchParams({ limit: String(FILES_PER_PAGE) });
+    if (after !== null) query.set('after', after);
+    // With a `/` behind it, it is no file: that would be sent as its bytes.
+    return this.json(decodeFolder, `/v1/files/${encodeFile(path)}${path === '' ? '' : '/'}?${query}`);
+  }
+
+  async file(path: string): Promise<Blob> {
+    const response = await this.send(`/v1/files/${encodeFile(path)}`);
+    return this.whole(() => response.blob());
+  }
+
+  async putFile(path: string, body: Blob): Promise<void> {
+    const headers = { 'content-type': 'application/octet-stream' };
+    await this.send(`/v1/files/${encodeFile(path)}`, { method: 'PUT', headers, body });
+  }
+
+  async makeFolder(path: string): Promise<void> {
+    await this.send(`/v1/files/${encodeFile(path)}/`, { method: 'PUT' });
+  }
+
+  /** Removes a file, or a directory with all that is in it. */
+  async removeFile(path: string): Promise<void> {
+    await this.send(`/v1/files/${encodeFile(path)}?recursive=true`, { method: 'DELETE' });
   }
 
   async deleteModule(ref: string): Promise<void> {
@@ -217,10 +247,6 @@ function upload(method: string, body: Uint8Array<ArrayBuffer>, isText: boolean):
   return { method, headers: { 'content-type': isText ? 'text/plain' : 'application/wasm' }, body };
 }
 
-function isAbort(error: unknown): boolean {
-  return error instanceof DOMException && error.name === 'AbortError';
-}
-
 function requestJson(request: CallRequest): JsonObject {
   const fields = Object.entries(request).filter((field): field is [string, Json] => field[1] !== undefined);
   return Object.fromEntries(fields);
@@ -242,46 +268,4 @@ function withOutcome(problem: Problem, json: Json | undefined): Problem {
   } catch {
     return problem;
   }
-}
-
-async function readAtMost(response: Response, bytesMax: number): Promise<{ body: Uint8Array; end: BodyEnd }> {
-  const reader = response.body?.getReader();
-  const chunks: Uint8Array[] = [];
-  let length = 0;
-  let end: BodyEnd = 'whole';
-  while (reader) {
-    const part = await reader.read().catch((error: unknown) => {
-      if (isAbort(error)) throw error;
-      return null;
-    });
-    if (part === null) end = 'broken';
-    if (part === null || part.done) break;
-    chunks.push(part.value);
-    length += part.value.length;
-    if (length > bytesMax) {
-      end = 'cut';
-      await reader.cancel();
-      break;
-    }
-  }
-  const body = new Uint8Array(length);
-  let at = 0;
-  for (const chunk of chunks) {
-    body.set(chunk, at);
-    at += chunk.length;
-  }
-  return { body, end };
-}
-
-/** A path and query as typed: the characters with which a browser would end the path, or begin another segment, stay text. */
-function encodePath(path: string): string {
-  return path
-    .replace(/^\/+/, '')
-    .replaceAll('#', '%23')
-    .replace(/^[^?]*/, (own) => own.replaceAll('\\', '%5C'));
-}
-
-/** `:` and `@` may stand in a path as they are, and read better in a log. */
-function encodeRef(ref: string): string {
-  return encodeURIComponent(ref).replaceAll('%3A', ':').replaceAll('%40', '@');
 }

@@ -161,7 +161,23 @@ test('an outcome has the call’s number, and its usage keeps the numbers it kno
   expect(usage).toEqual({
     numbers: { wall_us: 12, new_us: 3 },
     capabilities: { kv: { calls: 1, bytes_in: 2, bytes_out: 3 } },
+    changes: null,
   });
+});
+
+test('a capability’s own counts stand beside the common ones, and files say what was changed', () => {
+  const fs = `{"calls": 9, "bytes_in": 0, "bytes_out": 3, "counts": {"committed_bytes": 3},
+    "report": {"added": ["/data/a", 7], "removed": ["/data/b"], "unnamed": 2}}`;
+  const { usage } = decodeOutcome(
+    parseJson(`{"ending": {"kind": "returned"}, "usage": {"capabilities": {"fs": ${fs}}}}`),
+  );
+  expect(usage.capabilities).toEqual({ fs: { calls: 9, bytes_in: 0, bytes_out: 3, committed_bytes: 3 } });
+  expect(usage.changes).toEqual({ added: ['/data/a'], changed: [], removed: ['/data/b'], unnamed: 2 });
+  const kv = '{"calls": 1, "report": {"added": ["/a"]}}';
+  const other = decodeOutcome(
+    parseJson(`{"ending": {"kind": "returned"}, "usage": {"capabilities": {"kv": ${kv}}}}`),
+  );
+  expect(other.usage.changes).toBe(null);
 });
 
 test('an answer of another form says which part is not there', () => {

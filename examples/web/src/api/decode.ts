@@ -5,6 +5,9 @@ import type {
   Ending,
   Example,
   Export,
+  FileChanges,
+  FileEntry,
+  FolderPage,
   Frame,
   Granted,
   Health,
@@ -74,6 +77,22 @@ export function decodeModule(json: Json): Module {
     exports: list(from, 'exports').map(decodeExport),
     imports: list(from, 'imports').map(decodeImport),
     schemas_left_out: maybeNumber(from, 'schemas_left_out') ?? 0,
+  };
+}
+
+export function decodeFolder(json: Json): FolderPage {
+  const from = object(json, 'directory');
+  return { entries: list(from, 'entries').map(decodeEntry), next: maybeText(from, 'next') };
+}
+
+function decodeEntry(json: Json): FileEntry {
+  const from = object(json, 'entry');
+  const kind = text(from, 'kind');
+  return {
+    name: text(from, 'name'),
+    kind: kind === 'file' || kind === 'directory' || kind === 'symlink' ? kind : 'other',
+    size: maybeNumber(from, 'size'),
+    modified_ms: maybeNumber(from, 'modified_ms') ?? 0,
   };
 }
 
@@ -180,9 +199,29 @@ function decodeUsage(from: JsonObject): Usage {
   const capabilities = isObject(from.capabilities) ? Object.entries(from.capabilities) : [];
   return {
     numbers,
-    capabilities: Object.fromEntries(
-      capabilities.map(([id, used]) => [id, isObject(used) ? numbersIn(used) : {}]),
-    ),
+    capabilities: Object.fromEntries(capabilities.map(([id, used]) => [id, usedBy(used)])),
+    changes: isObject(from.capabilities) ? decodeChanges(from.capabilities.fs) : null,
+  };
+}
+
+/** What every capability counts, and what one counts by its own names. */
+function usedBy(used: Json): Record<string, number> {
+  if (!isObject(used)) return {};
+  return { ...numbersIn(used), ...(isObject(used.counts) ? numbersIn(used.counts) : {}) };
+}
+
+function decodeChanges(used: Json | undefined): FileChanges | null {
+  if (!isObject(used) || !isObject(used.report)) return null;
+  const { report } = used;
+  const texts = (key: string) => {
+    const items = report[key];
+    return Array.isArray(items) ? textsIn(items) : [];
+  };
+  return {
+    added: texts('added'),
+    changed: texts('changed'),
+    removed: texts('removed'),
+    unnamed: maybeNumber(report, 'unnamed') ?? 0,
   };
 }
 

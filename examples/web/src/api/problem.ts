@@ -142,6 +142,22 @@ export function unreadable(error: unknown): ApiError {
   return new ApiError({ title: 'It cannot be read', detail, advice, status: null, kind: 'unreadable' });
 }
 
+/** A problem with a file: what the server's kinds say of modules is no help there. */
+export function aboutFile(problem: Problem): Problem {
+  const words = FILE_KINDS[problem.kind];
+  return words === undefined ? problem : { ...problem, ...words };
+}
+
+const FILE_KINDS: Record<string, Partial<Problem>> = {
+  not_found: { advice: 'It may have been removed. Look at the folder that it was in.' },
+  denied: { title: 'Nobody may do this', advice: '' },
+  conflict: {
+    title: 'Something else is in the way',
+    advice: 'Somebody may have changed the same thing. Look again, then try again.',
+  },
+  exceeded: { advice: 'There is no room for it where the server keeps its files.' },
+};
+
 export function asProblem(error: unknown): Problem {
   if (error instanceof ApiError) return error.problem;
   const detail = error instanceof Error ? error.message : String(error);

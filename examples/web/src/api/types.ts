@@ -129,6 +129,16 @@ export interface Usage {
   /** Every number of the usage by its name: `guest_us`, `memory_peak_bytes`, .. ; new ones may come. */
   numbers: Record<string, number>;
   capabilities: Record<string, Record<string, number>>;
+  /** What the call changed in its files, by the paths that the module knows; null where nothing. */
+  changes: FileChanges | null;
+}
+
+export interface FileChanges {
+  added: string[];
+  changed: string[];
+  removed: string[];
+  /** How many more there are, which are not named. */
+  unnamed: number;
 }
 
 export interface Outcome {
@@ -159,6 +169,20 @@ export interface HandlerResponse {
 
 /** How a body ended: `cut` where it was longer than this page reads, `broken` where the guest stopped in the middle. */
 export type BodyEnd = 'whole' | 'cut' | 'broken';
+
+export interface FolderPage {
+  entries: FileEntry[];
+  next: string | null;
+}
+
+export interface FileEntry {
+  name: string;
+  kind: 'file' | 'directory' | 'symlink' | 'other';
+  /** Bytes; null where it has none. */
+  size: number | null;
+  /** Milliseconds since 1970. */
+  modified_ms: number;
+}
 
 export interface Health {
   status: string;

@@ -42,7 +42,7 @@ export function clock(time: number): string {
 }
 
 /** A moment of the server's, in the visitor's own words and zone; what is no moment is left out. */
-export function day(time: string): string {
+export function day(time: string | number): string {
   const date = new Date(time);
   return Number.isNaN(date.getTime())
     ? ''

@@ -25,7 +25,7 @@ const run = (result: Result): Run => ({
 const ended = (ending: Ending): Run => {
   const outcome: Outcome = {
     ending,
-    usage: { numbers: { wall_us: 12 }, capabilities: {} },
+    usage: { numbers: { wall_us: 12 }, capabilities: {}, changes: null },
     call: 1,
     stdout: '',
     stderr: '',

@@ -6,6 +6,7 @@ import { asProblem, type Problem } from '../api/problem';
 import type { Example, Export, Module } from '../api/types';
 import { plural } from '../format/units';
 import { go, hrefOf } from '../route';
+import { Browsing } from './browsing';
 import { blankDraft, type CallDraft, callRequestOf, draftFaults, handlerRequestOf, nextId } from './draft';
 import { Granting } from './granting';
 import { loadLabels } from './labels';
@@ -20,6 +21,7 @@ export class Session {
   readonly store: Store;
   readonly granting: Granting;
   readonly uploading: Uploading;
+  readonly browsing: Browsing;
   private readonly client: Client;
   private readonly running = new Map<number, AbortController>();
 
@@ -30,6 +32,7 @@ export class Session {
       problemOf: (error: unknown) => this.problemOf(error),
       say: (text: string) => this.say(text),
     };
+    this.browsing = new Browsing(this.client, this.store, around);
     this.granting = new Granting(this.client, this.store, around);
     this.uploading = new Uploading(this.client, this.store, around, () => this.heard());
   }
@@ -56,10 +59,8 @@ export class Session {
   async loadExamples(): Promise<void> {
     this.store.send({ type: 'examples', examples: { state: 'loading' } });
     try {
-      this.store.send({
-        type: 'examples',
-        examples: { state: 'ready', value: await this.client.examples() },
-      });
+      const value = await this.client.examples();
+      this.store.send({ type: 'examples', examples: { state: 'ready', value } });
     } catch (error) {
       this.store.send({ type: 'examples', examples: { state: 'failed', problem: this.problemOf(error) } });
     }
@@ -81,11 +82,8 @@ export class Session {
     if (this.store.get().details[ref]?.state === 'ready') return;
     this.store.send({ type: 'detail', ref, detail: { state: 'loading' } });
     try {
-      this.store.send({
-        type: 'detail',
-        ref,
-        detail: { state: 'ready', value: await this.client.module(ref) },
-      });
+      const value = await this.client.module(ref);
+      this.store.send({ type: 'detail', ref, detail: { state: 'ready', value } });
     } catch (error) {
       this.store.send({ type: 'detail', ref, detail: { state: 'failed', problem: this.problemOf(error) } });
     }

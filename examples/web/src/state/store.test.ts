@@ -158,3 +158,14 @@ test('bytes that are given a name stand once in the list, and keep what was type
   expect(state.drafts['shop@1\nsum']).toEqual(state.drafts['a\nsum']);
   expect(labelOf(state, module('a', 'shop', 1))).toBe('shop@1');
 });
+
+test('what is under way with a file is told once, and gone when it is over', () => {
+  const work = { id: 1, folder: 'shop', name: 'a', state: 'sending' as const, problem: null };
+  const state = after(
+    { type: 'file-work', work },
+    { type: 'file-work', work: { ...work, id: 2 } },
+    { type: 'file-work', work: { ...work, state: 'asking' } },
+    { type: 'file-work-over', id: 2 },
+  );
+  expect(state.fileWorks).toEqual([{ ...work, state: 'asking' }]);
+});

@@ -4,6 +4,7 @@ import type { Problem } from '../api/problem';
 import type { Example, Granted, Health, Lending, Module, ModuleSummary } from '../api/types';
 import { shortId } from '../format/units';
 import type { CallDraft } from './draft';
+import type { FileWork, Folder } from './files';
 import type { GrantDraft } from './grants';
 import type { Result, Run } from './run';
 
@@ -33,6 +34,9 @@ export interface State {
   grantDrafts: Record<string, GrantDraft>;
   /** What the server can lend; null until somebody looks. */
   lending: Loaded<Lending> | null;
+  /** The directory of the server's files in view; null until one is. */
+  folder: Folder | null;
+  fileWorks: FileWork[];
   /** Newest first. */
   runs: Run[];
   /** The run chosen from the history; null: the newest of the function in view. */
@@ -58,6 +62,9 @@ export type Event =
   | { type: 'regranted'; module: Module; granted: Granted; keepDraft: boolean }
   | { type: 'grant-draft'; ref: string; draft: GrantDraft | null }
   | { type: 'lending'; lending: Loaded<Lending> }
+  | { type: 'folder'; folder: Folder }
+  | { type: 'file-work'; work: FileWork }
+  | { type: 'file-work-over'; id: number }
   | { type: 'run'; run: Run }
   | { type: 'run-over'; id: number; result: Result; endedAt: number }
   | { type: 'choose'; id: number | null }
@@ -79,6 +86,8 @@ export const initialState: State = {
   granted: {},
   grantDrafts: {},
   lending: null,
+  folder: null,
+  fileWorks: [],
   runs: [],
   chosen: null,
   settings: false,
@@ -138,6 +147,14 @@ export function reduce(state: State, event: Event): State {
     }
     case 'lending':
       return { ...state, lending: event.lending };
+    case 'folder':
+      return { ...state, folder: event.folder };
+    case 'file-work': {
+      const others = state.fileWorks.filter(({ id }) => id !== event.work.id);
+      return { ...state, fileWorks: [...others, event.work] };
+    }
+    case 'file-work-over':
+      return { ...state, fileWorks: state.fileWorks.filter(({ id }) => id !== event.id) };
     case 'run':
       return { ...state, runs: [event.run, ...state.runs].slice(0, RUNS_MAX), chosen: event.run.id };
     case 'run-over': {

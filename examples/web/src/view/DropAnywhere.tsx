@@ -1,10 +1,17 @@
 // Files may be dropped on any part of the page; while they are dragged over it, the page says so.
-import { useEffect, useState } from 'react';
-import { useSession } from '../state/session';
+import { useEffect, useRef, useState } from 'react';
 
-export function DropAnywhere() {
-  const session = useSession();
+interface Props {
+  /** What becomes of them. */
+  text: string;
+  onFiles: (files: File[]) => void;
+}
+
+export function DropAnywhere({ text, onFiles }: Props) {
   const [over, setOver] = useState(false);
+  // What becomes of them may change while something is dragged.
+  const take = useRef(onFiles);
+  take.current = onFiles;
 
   useEffect(() => {
     // `dragleave` also comes when the pointer moves from one element to the next: count them.
@@ -27,7 +34,7 @@ export function DropAnywhere() {
       event.preventDefault();
       depth = 0;
       setOver(false);
-      void session.addFiles([...(event.dataTransfer?.files ?? [])]);
+      take.current([...(event.dataTransfer?.files ?? [])]);
     };
     addEventListener('dragenter', enter);
     addEventListener('dragleave', leave);
@@ -39,11 +46,11 @@ export function DropAnywhere() {
       removeEventListener('dragover', hover);
       removeEventListener('drop', drop);
     };
-  }, [session]);
+  }, []);
 
   return over ? (
     <div className="drop-over" aria-hidden="true">
-      <p>Drop to add the modules</p>
+      <p>{text}</p>
     </div>
   ) : null;
 }

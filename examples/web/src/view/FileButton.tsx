@@ -1,4 +1,4 @@
-// Chooses modules from the disk; looks like a button, is the browser's own file field.
+// Chooses files from the disk, modules where nobody says otherwise; looks like a button, is the browser's own file field.
 import type { ChangeEvent } from 'react';
 import { useSession } from '../state/session';
 
@@ -7,9 +7,11 @@ interface Props {
   className: string;
   /** Takes one file, for a purpose of its own; without it any number of them is added. */
   onFiles?: (files: File[]) => void;
+  /** Any files, as many as one likes. */
+  any?: boolean;
 }
 
-export function FileButton({ children, className, onFiles }: Props) {
+export function FileButton({ children, className, onFiles, any = false }: Props) {
   const session = useSession();
   const choose = (event: ChangeEvent<HTMLInputElement>) => {
     const files = [...(event.target.files ?? [])];
@@ -23,8 +25,8 @@ export function FileButton({ children, className, onFiles }: Props) {
       {children}
       <input
         type="file"
-        multiple={onFiles === undefined}
-        accept=".wasm,.wat,application/wasm"
+        multiple={any || onFiles === undefined}
+        accept={any ? undefined : '.wasm,.wat,application/wasm'}
         className="hidden"
         onChange={choose}
       />

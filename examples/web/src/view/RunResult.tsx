@@ -5,6 +5,7 @@ import { clock, duration } from '../format/units';
 import { needsGrant } from '../state/grants';
 import { callText, type Run, verdictOf, wallOf } from '../state/run';
 import { firstCallable, useSession } from '../state/session';
+import { ChangedFiles } from './ChangedFiles';
 import { comeTo } from './comeTo';
 import { EndingView } from './EndingView';
 import { unfold } from './Fold';
@@ -108,7 +109,7 @@ function Body({ run, module }: Pick<Props, 'module'> & { run: Run }) {
           <ProblemNote problem={result.problem}>
             {result.problem.kind === 'denied' && module !== null && <ToGrants module={module} />}
           </ProblemNote>
-          {result.problem.outcome && <OutputAndCost outcome={result.problem.outcome} />}
+          {result.problem.outcome && <OutputAndCost outcome={result.problem.outcome} run={run} />}
         </>
       );
     case 'response':
@@ -120,7 +121,7 @@ function Body({ run, module }: Pick<Props, 'module'> & { run: Run }) {
             <p>The handler gave no answer: whoever asks it gets a problem from the server instead.</p>
           )}
           <EndingView outcome={result.outcome} target={run.target.kind} />
-          <OutputAndCost outcome={result.outcome} />
+          <OutputAndCost outcome={result.outcome} run={run} />
         </>
       );
   }
@@ -141,11 +142,13 @@ function ToGrants({ module }: { module: Module }) {
   );
 }
 
-function OutputAndCost({ outcome: { call, stdout, stderr, usage } }: { outcome: Outcome }) {
+function OutputAndCost({ outcome, run }: { outcome: Outcome; run: Run }) {
+  const { call, stdout, stderr, usage } = outcome;
   return (
     <>
       {stdout !== '' && <TextBlock title="Standard output" text={stdout} />}
       {stderr !== '' && <TextBlock title="Standard error" text={stderr} />}
+      {usage.changes !== null && <ChangedFiles changes={usage.changes} moduleRef={run.ref} />}
       <UsageTable usage={usage} />
       {call !== null && (
         <p className="quiet call-number">

@@ -1,23 +1,38 @@
-// The modules that the server has, newest of this visit first, and the examples. Links: which one is in view stands in
-// the address.
+// The modules that the server has, newest of this visit first, the examples, and the way to its files. Links: which one is in
+// view stands in the address.
 import { bytes, shortId } from '../format/units';
-import { hrefOf } from '../route';
+import { folderHref, hrefOf } from '../route';
 import { useSession, useStore } from '../state/session';
 import { labelOf, refOf } from '../state/store';
 import { FileButton } from './FileButton';
 import { ProblemNote } from './ProblemNote';
 import { Uploads } from './Uploads';
 
-export function Sidebar({ current }: { current: string | null }) {
+interface Props {
+  /** The module in view. */
+  current: string | null;
+  /** The server's files are. */
+  files: boolean;
+}
+
+export function Sidebar({ current, files }: Props) {
+  // The first view has them itself.
+  const elsewhere = current !== null || files;
   return (
     <nav className="side" aria-label="Modules">
       <div className="side-head">
         <h2>Modules</h2>
         <FileButton className="small">Add files</FileButton>
       </div>
-      {current !== null && <Uploads />}
+      {elsewhere && <Uploads />}
       <ModuleLinks current={current} />
-      {current !== null && <ExampleButtons />}
+      {elsewhere && <ExampleButtons />}
+      <div className="links">
+        <a className="side-files" href={folderHref('')} aria-current={files ? 'page' : undefined}>
+          <span className="link-name">Files</span>
+          <span className="link-about">what modules keep</span>
+        </a>
+      </div>
     </nav>
   );
 }

@@ -2,6 +2,7 @@
 import type { Example } from '../api/types';
 import { Prose } from '../format/Prose';
 import { printFlat } from '../json/json';
+import { folderHref } from '../route';
 import { useSession, useStore } from '../state/session';
 import { FileButton } from './FileButton';
 import { ProblemNote } from './ProblemNote';
@@ -25,6 +26,10 @@ export function Welcome() {
       </div>
       <Uploads />
       <Examples />
+      <p className="quiet">
+        Modules that are granted files keep them on the server: <a href={folderHref('')}>look at the files</a>
+        .
+      </p>
     </div>
   );
 }

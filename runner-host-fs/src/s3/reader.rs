@@ -1,0 +1,267 @@
+//! Reads of object versions through the cache: what is missing is fetched in ranges, and a file that is read on and on is
+//! fetched ahead of its reader, in parallel, by a window that doubles.
+
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::{Bytes, BytesMut};
+use futures::future::try_join_all;
+use tokio::task::JoinSet;
+
+use super::bucket::Bucket;
+use super::cache::{BLOCK_BYTES, Cache, Claim, Share, Ticket, Version};
+use super::tally::Count;
+use super::trouble::Trouble;
+use crate::error::{Error, ErrorKind, Result};
+
+/// Blocks that one request fetches at most: 4 MiB, from where on a longer one is hardly faster.
+const RUN_MAX: u64 = 16;
+
+/// Blocks that the first read of a file from its beginning fetches: a file of 1 MiB is one request.
+const FIRST: u64 = 4;
+
+/// Reads for one call.
+#[derive(Clone)]
+pub(crate) struct Reader {
+    bucket: Bucket,
+    cache: Arc<Cache>,
+    share: Share,
+    /// What is fetched ahead: it ends with the call.
+    tasks: Arc<Mutex<JoinSet<()>>>,
+}
+
+/// Where one open file is read, to see what comes next.
+#[derive(Default)]
+pub(crate) struct Ahead(Mutex<Track>);
+
+#[derive(Default)]
+struct Track {
+    /// The place behind the last read.
+    at: u64,
+    /// The block up to which was fetched, the window, in blocks: 0 before the first read.
+    until: u64,
+    window: u64,
+}
+
+/// What to fetch for a read: what it waits for, and what not.
+struct Fetches {
+    now: Range<u64>,
+    ahead: Range<u64>,
+}
+
+impl Reader {
+    pub(crate) fn new(bucket: Bucket, cache: Arc<Cache>, share: Share) -> Self {
+        Reader { bucket, cache, share, tasks: Arc::default() }
+    }
+
+    /// Adds bytes of a version, which has so many, to a buffer.
+    pub(crate) async fn read(
+        &self,
+        version: &Version,
+        ahead: &Ahead,
+        range: Range<u64>,
+        into: &mut BytesMut,
+    ) -> Result<()> {
+        if range.is_empty() {
+            return Ok(());
+        }
+        let wanted = range.start / BLOCK_BYTES..range.end.div_ceil(BLOCK_BYTES);
+        let fetches = ahead.next(&range, &wanted, version.blocks(), self.cache.window_max);
+        self.fetch_ahead(version, fetches.ahead);
+        let blocks = self.blocks(version, wanted.clone(), fetches.now).await?;
+        for (block, (bytes, cached)) in wanted.clone().zip(blocks) {
+            let start = range.start.saturating_sub(block * BLOCK_BYTES) as usize;
+            let end = (range.end - block * BLOCK_BYTES).min(BLOCK_BYTES) as usize;
+            let part = bytes.get(start..end).ok_or_else(|| lost(version))?;
+            into.extend_from_slice(part);
+            if cached {
+                self.bucket.tally().add(Count::CacheBytes, part.len() as u64);
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps a version that was just written, where it is one block: whoever reads it next need not ask.
+    pub(crate) fn keep(&self, version: &Version, bytes: &Bytes) {
+        if version.blocks() == 1 {
+            self.cache.keep(version, bytes.clone(), &self.share);
+        }
+    }
+
+    /// Fetches blocks that will be wanted; nobody waits, and nobody is told where it fails.
+    pub(crate) fn fetch_ahead(&self, version: &Version, blocks: Range<u64>) {
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        while tasks.try_join_next().is_some() {}
+        let mut start = blocks.start;
+        while start < blocks.end {
+            let run = start..blocks.end.min(start + RUN_MAX);
+            start = run.end;
+            // From now on they are on their way, for whoever wants them.
+            let tickets: Vec<_> = run.filter_map(|block| self.ticket(version, block)).collect();
+            if tickets.is_empty() {
+                continue;
+            }
+            let (reader, version) = (Reader { tasks: Arc::default(), ..self.clone() }, version.clone());
+            tasks.spawn(async move {
+                // Never more of them than there are: a run is not longer than the window.
+                let places = (tickets.len() as u32).min(reader.cache.window_max as u32);
+                let Ok(_places) = reader.cache.ahead.clone().acquire_many_owned(places).await else { return };
+                let _ = reader.fetch(&version, tickets).await;
+            });
+        }
+    }
+
+    fn ticket(&self, version: &Version, block: u64) -> Option<Ticket> {
+        match self.cache.claim(version, block) {
+            Claim::Yours(ticket) => Some(ticket),
+            Claim::Here(_) | Claim::There(_) => None,
+        }
+    }
+
+    /// The blocks that are wanted, each with whether it was here; fetched where they are not, together with others that are
+    /// likely to be wanted.
+    async fn blocks(&self, version: &Version, wanted: Range<u64>, fetched: Range<u64>) -> Result<Vec<(Bytes, bool)>> {
+        let mut found: Vec<Option<(Bytes, bool)>> = vec![None; (wanted.end - wanted.start) as usize];
+        // Twice where somebody else gave up what was waited for; it is ours then.
+        loop {
+            let (mut tickets, mut waits) = (Vec::new(), Vec::new());
+            for (at, place) in found.iter_mut().enumerate().filter(|(_, place)| place.is_none()) {
+                match self.cache.claim(version, wanted.start + at as u64) {
+                    Claim::Here(bytes) => *place = Some((bytes, true)),
+                    Claim::There(flight) => waits.push((at, flight)),
+                    Claim::Yours(ticket) => tickets.push(ticket),
+                }
+            }
+            if !tickets.is_empty() {
+                let others = fetched.clone().filter(|block| !wanted.contains(block));
+                tickets.extend(others.filter_map(|block| self.ticket(version, block)));
+            }
+            for (block, bytes, cached) in self.fetch(version, tickets).await? {
+                let place = block.checked_sub(wanted.start).and_then(|at| found.get_mut(at as usize));
+                place.into_iter().for_each(|place| *place = Some((bytes.clone(), cached)));
+            }
+            for (at, flight) in waits {
+                found[at] = flight.landed().await.map(|bytes| (bytes, false));
+            }
+            if found.iter().all(Option::is_some) {
+                return Ok(found.into_iter().flatten().collect());
+            }
+        }
+    }
+
+    /// Fetches blocks, each with whether it was on this machine: those that follow each other by one request.
+    async fn fetch(&self, version: &Version, tickets: Vec<Ticket>) -> Result<Vec<(u64, Bytes, bool)>> {
+        let (mut found, mut runs): (Vec<_>, Vec<Vec<Ticket>>) = (Vec::new(), Vec::new());
+        for ticket in tickets {
+            let block = ticket.block();
+            match (ticket.read_from_disk(&self.share).await, runs.last_mut()) {
+                (Ok(bytes), _) => found.push((block, bytes, true)),
+                (Err(ticket), Some(run))
+                    if run[0].block() + run.len() as u64 == block && (run.len() as u64) < RUN_MAX =>
+                {
+                    run.push(ticket);
+                }
+                (Err(ticket), _) => runs.push(vec![ticket]),
+            }
+        }
+        let fetched = runs.into_iter().map(|run| self.run(version, run[0].block(), run));
+        for (first, blocks) in try_join_all(fetched).await? {
+            found.extend((first..).zip(blocks).map(|(block, bytes)| (block, bytes, false)));
+        }
+        Ok(found)
+    }
+
+    /// Fetches blocks that follow each other.
+    async fn run(&self, version: &Version, first: u64, tickets: Vec<Ticket>) -> Result<(u64, Vec<Bytes>)> {
+        let start = first * BLOCK_BYTES;
+        let end = version.size.min(start + tickets.len() as u64 * BLOCK_BYTES);
+        let got = self.bucket.get(&version.key, &version.etag, start..end, BLOCK_BYTES as usize).await;
+        let blocks = got.map_err(|trouble| changed(trouble, version))?;
+        for (ticket, bytes) in tickets.into_iter().zip(&blocks) {
+            ticket.fulfil(bytes.clone(), &self.share);
+        }
+        Ok((first, blocks))
+    }
+}
+
+impl Ahead {
+    fn next(&self, range: &Range<u64>, wanted: &Range<u64>, end: u64, window_max: u64) -> Fetches {
+        let mut track = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let on = track.at == range.start;
+        track.at = range.end;
+        if !on {
+            *track = Track { at: range.end, until: wanted.end, window: 1 };
+            return Fetches { now: wanted.clone(), ahead: 0..0 };
+        }
+        if track.window == 0 {
+            let until = end.min(wanted.end.max(wanted.start + FIRST.min(window_max)));
+            (track.until, track.window) = (until, 2 * FIRST);
+            return Fetches { now: wanted.start..until, ahead: 0..0 };
+        }
+        let window = track.window.min(window_max);
+        if track.until >= end || track.until >= wanted.end + window.div_ceil(2) {
+            return Fetches { now: wanted.clone(), ahead: 0..0 };
+        }
+        let start = track.until.max(wanted.end);
+        track.until = end.min(start + window);
+        track.window = window * 2;
+        Fetches { now: wanted.clone(), ahead: start..track.until }
+    }
+}
+
+/// What a reader is told whose file is another one by now.
+pub(crate) fn changed(trouble: Trouble, version: &Version) -> Error {
+    let Version { key, etag, .. } = version;
+    match trouble {
+        Trouble::Refused | Trouble::Missing => {
+            let message = format!("object `{key}` was changed by somebody else: what was seen has ETag {etag}");
+            Error::new(ErrorKind::Conflict, message)
+        }
+        trouble => trouble.told("a read", key),
+    }
+}
+
+fn lost(version: &Version) -> Error {
+    Error::new(ErrorKind::Io, format!("object `{}` has fewer bytes than the bucket said", version.key))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is fetched for reads of so many bytes each, one behind the other.
+    fn fetches(size: u64, bytes: u64) -> Vec<(Range<u64>, Range<u64>)> {
+        let (ahead, mut at, mut all) = (Ahead::default(), 0, Vec::new());
+        let mut fetched = 0;
+        while at < size {
+            let range = at..size.min(at + bytes);
+            let wanted = range.start / BLOCK_BYTES..range.end.div_ceil(BLOCK_BYTES);
+            let Fetches { now, ahead } = ahead.next(&range, &wanted, size.div_ceil(BLOCK_BYTES), 32);
+            if now.end > fetched || !ahead.is_empty() {
+                all.push((now.clone(), ahead.clone()));
+                fetched = fetched.max(now.end).max(ahead.end);
+            }
+            at = range.end;
+        }
+        all
+    }
+
+    #[test]
+    fn a_small_file_is_one_fetch_and_a_large_one_is_fetched_ahead_by_a_window_that_doubles() {
+        assert_eq!(fetches(1 << 20, 4_096), [(0..4, 0..0)]);
+        let large = fetches(40 << 20, 64 << 10);
+        let ahead: Vec<_> = large.iter().skip(1).map(|(_, ahead)| ahead.clone()).collect();
+        assert_eq!(large[0], (0..4, 0..0));
+        assert_eq!(ahead, [4..12, 12..28, 28..60, 60..92, 92..124, 124..156, 156..160]);
+    }
+
+    #[test]
+    fn a_reader_that_jumps_is_not_run_ahead_of() {
+        let ahead = Ahead::default();
+        for block in [7, 3, 100, 0] {
+            let start = block * BLOCK_BYTES + 5;
+            let fetches = ahead.next(&(start..start + 10), &(block..block + 1), 1_000, 32);
+            assert_eq!((fetches.now, fetches.ahead), (block..block + 1, 0..0));
+        }
+    }
+}

@@ -1,0 +1,344 @@
+//! How a draft is published: what it relies on is looked at again, a record of all steps is written down, and then each is done. A
+//! record that is found is of a process that did not come to its end: its steps are done again, each of which may have been
+//! done before.
+
+mod plan;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use self::plan::{Check, Plan, Prepared};
+use super::draft::{Belief, Inner, Names, Print};
+use super::ground::Ground;
+use super::held::Outcome;
+use crate::error::{Error, ErrorKind, Result};
+use crate::ext::VfsExt;
+use crate::path::VPath;
+use crate::vfs::{Flush, Follow, Kind, Open, SetTime, SetTimes, Stat, Vfs};
+use bytes::Bytes;
+use std::sync::atomic::Ordering;
+
+/// The record of a commit that is under way: where it is, the commit will be there whole.
+pub(super) const RECORD: &str = "commit";
+
+/// The record while it is written.
+pub(super) const DRAFT: &str = "commit.new";
+
+/// Bytes that a record is read with: 100,000 steps with two paths of 4 KiB each, and their escapes.
+const RECORD_BYTES_MAX: u64 = 4 << 30;
+
+/// What a record says.
+#[derive(Serialize, Deserialize)]
+struct Record {
+    /// Of this layout; one of another is refused.
+    version: u32,
+    prefix: VPath,
+    stage: String,
+    /// Whether the bytes were to reach the disk.
+    synced: bool,
+    steps: Vec<Step>,
+}
+
+/// Of [`Record`].
+const VERSION: u32 = 1;
+
+/// One step. Paths are below the prefix, names in the stage. What is moved or removed is told by its inode from what may
+/// have come to its place.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+enum Step {
+    Dir { path: VPath },
+    Put { name: VPath, path: VPath },
+    Take { path: VPath, inode: u64, name: VPath },
+    Move { path: VPath, inode: u64, to: VPath },
+    Remove { path: VPath, inode: u64, directory: bool },
+    Times { path: VPath, accessed_ns: u64, modified_ns: u64 },
+}
+
+impl Step {
+    fn path(&self) -> &VPath {
+        match self {
+            Step::Dir { path }
+            | Step::Put { path, .. }
+            | Step::Take { path, .. }
+            | Step::Move { to: path, .. }
+            | Step::Remove { path, .. }
+            | Step::Times { path, .. } => path,
+        }
+    }
+}
+
+/// Publishes a draft that nobody writes to any more.
+pub(super) async fn publish<G: Ground>(
+    draft: &Inner<G>,
+    names: &Names,
+    beliefs: &BTreeMap<VPath, Belief>,
+) -> Result<Outcome> {
+    let plan = Plan::of(names, beliefs, || draft.number())?;
+    if plan.is_empty() {
+        return Ok(Outcome::default());
+    }
+    let ground = draft.lower.ground();
+    let keeper = ground.keeper();
+    let stage = draft.stage().await?;
+    let done = draft.ledger.publish(async {
+        let _ours = keeper.committing.lock().await;
+        let _lock = ground.lock().await?;
+        let view = draft.lower.make().await?;
+        let device = match G::DISKS {
+            true => Some(stage.tree.stat(&VPath::root(), Follow::No).await?.device),
+            false => None,
+        };
+        for check in &plan.checks {
+            look_again(view, check, device).await?;
+        }
+        let steps = prepare(ground, view, &stage.tree, &plan).await?;
+        let synced = draft.synced.load(Ordering::SeqCst);
+        if synced {
+            for step in &steps {
+                if let Step::Put { name, .. } = step {
+                    flush(&stage.tree, name).await?;
+                }
+            }
+        }
+        // One step is done or not; several need a record to be done together.
+        let records = match steps.len() {
+            0 | 1 => None,
+            _ => ground.records().await?,
+        };
+        if let Some(records) = &records {
+            let (prefix, stage) = (draft.lower.prefix().clone(), stage.name.clone());
+            let record = Record { version: VERSION, prefix, stage, synced, steps: steps.clone() };
+            if let Err(error) = write(records, &record).await {
+                // It may be there all the same, and must not be found.
+                let _ = records.remove_file(&self::record()?).await;
+                return Err(error);
+            }
+            // From here on it is done, by us or by whoever comes next.
+        }
+        let done = run(ground, view, &stage.tree, &steps, synced, false).await;
+        if let (Err(error), Some(_)) = (&done, &records) {
+            stage.kept_for_recovery();
+            let message = format!("{error}; what is missing will be published when the volume is next used");
+            return Err(Error::new(error.kind(), message));
+        }
+        let refused = done?;
+        if let Some(records) = &records {
+            records.remove_file(&record()?).await?;
+        }
+        match refused {
+            None => Ok(()),
+            Some(error) if steps.len() == 1 => Err(error),
+            Some(error) => {
+                let message = format!("{error}; all else that the call wrote was published");
+                Err(Error::new(error.kind(), message).caused_by(error))
+            }
+        }
+    });
+    done.await?;
+    keeper.quotas.doubt(draft.lower.prefix(), draft.ledger.counts());
+    Ok(plan.outcome)
+}
+
+/// Finishes what a record says, where there is one. Who calls holds the lock.
+pub(super) async fn recover<G: Ground>(ground: &G, records: &G::Tree) -> Result<()> {
+    let bytes = match records.read(&record()?, RECORD_BYTES_MAX).await {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        bytes => bytes?,
+    };
+    let Ok(found) = serde_json::from_slice::<Record>(&bytes) else {
+        // It was written whole before it had its name: the machine itself has lost it, and then all may be lost that was
+        // not synced.
+        return records.remove_file(&record()?).await;
+    };
+    if found.version != VERSION {
+        let message = format!("the record `.runner/{RECORD}`: expected version {VERSION}, found {}", found.version);
+        return Err(Error::new(ErrorKind::Io, message));
+    }
+    let view = ground.below(&found.prefix, true).await?.ok_or_else(|| Error::not_found(&found.prefix))?;
+    if let Some(stage) = ground.restage(&found.stage).await? {
+        run(ground, &view, &stage, &found.steps, found.synced, true).await?;
+    }
+    records.remove_file(&record()?).await?;
+    ground.unstage(&found.stage).await
+}
+
+fn record() -> Result<VPath> {
+    VPath::root().child(RECORD)
+}
+
+async fn write<T: Vfs>(records: &T, record_: &Record) -> Result<()> {
+    let told = |error| Error::new(ErrorKind::Io, "the record of the commit cannot be written").caused_by(error);
+    let bytes: Bytes = serde_json::to_vec(record_).map_err(told)?.into();
+    let new = VPath::root().child(DRAFT)?;
+    records.write(&new, bytes).await?;
+    if record_.synced {
+        flush(records, &new).await?;
+    }
+    records.rename(&new, &record()?).await?;
+    if record_.synced {
+        flush(records, &VPath::root()).await?;
+    }
+    Ok(())
+}
+
+/// Waits until what lies at a path is on disk.
+async fn flush<T: Vfs>(tree: &T, path: &VPath) -> Result<()> {
+    match tree.open(path, Open::reading().no_follow()).await {
+        Ok(file) => file.sync(Flush::All).await,
+        // A link has no bytes, and what is gone none that matter.
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Loop) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+async fn there<T: Vfs>(tree: &T, path: &VPath) -> Result<Option<Stat>> {
+    match tree.stat(path, Follow::No).await {
+        Ok(stat) => Ok(Some(stat)),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotDirectory) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn conflict(path: &VPath, what: &str) -> Error {
+    let message = format!("`{path}` {what} while this call ran: nothing of it was published");
+    Error::new(ErrorKind::Conflict, message)
+}
+
+/// Whether what the draft relies on is still so.
+async fn look_again<T: Vfs>(view: &T, check: &Check, disk: Option<u64>) -> Result<()> {
+    match check {
+        Check::Same { path, belief, merges } => {
+            let found = there(view, path).await?;
+            match (belief, &found) {
+                (Belief::Absent, None) => Ok(()),
+                (Belief::Absent, Some(stat)) if *merges && stat.kind == Kind::Directory => Ok(()),
+                (Belief::Absent, Some(_)) => Err(conflict(path, "was made by somebody else")),
+                (Belief::There(_), None) => Err(conflict(path, "was removed by somebody else")),
+                (Belief::There(print), Some(stat)) if Print::of(stat) == *print => Ok(()),
+                (Belief::There(_), Some(_)) => Err(conflict(path, "was changed by somebody else")),
+            }
+        }
+        Check::Directory { path } => match there(view, path).await? {
+            Some(stat) if stat.kind == Kind::Directory && disk.is_some_and(|disk| stat.device != disk) => {
+                let message = format!("`{path}` lies on another disk than `.runner`: nothing was published");
+                Err(Error::new(ErrorKind::CrossDevice, message))
+            }
+            Some(stat) if stat.kind == Kind::Directory => Ok(()),
+            _ => Err(conflict(path, "was removed by somebody else")),
+        },
+        Check::Only { path, known } => {
+            for entry in view.list_all(path).await? {
+                if !known.contains(&entry.name) {
+                    return Err(conflict(&path.child(&entry.name)?, "was made by somebody else"));
+                }
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Makes in the stage what the steps need, and puts them into their order.
+async fn prepare<G: Ground>(ground: &G, view: &G::Tree, stage: &G::Tree, plan: &Plan) -> Result<Vec<Step>> {
+    let mut first = plan.first.clone();
+    for prepared in &plan.prepared {
+        match prepared {
+            Prepared::Second { of, name } => stage.link(of, Follow::No, name).await?,
+            Prepared::Symlink { target, name, times } => {
+                stage.symlink(target, name).await?;
+                if let Some((accessed_ns, modified_ns)) = *times {
+                    stage.set_times(name, Follow::No, to(accessed_ns, modified_ns)).await?;
+                }
+            }
+            Prepared::Bound { home, inode, name, only } => match ground.bind(view, home, stage, name).await {
+                Ok(()) => {}
+                // Where no second name is to be had, the file is out of sight for a moment.
+                Err(_) if *only => {
+                    let take = Step::Take { path: home.clone(), inode: *inode, name: name.clone() };
+                    let depth = |step: &Step| step.path().names().count();
+                    let at = first.partition_point(|step| depth(step) > depth(&take));
+                    first.insert(at, take);
+                }
+                Err(error) => return Err(error),
+            },
+        }
+    }
+    Ok(first.into_iter().chain(plan.rest.iter().cloned()).collect())
+}
+
+fn to(accessed_ns: u64, modified_ns: u64) -> SetTimes {
+    SetTimes { accessed: SetTime::To(accessed_ns), modified: SetTime::To(modified_ns) }
+}
+
+/// Whether a step may succeed later that has failed.
+fn passes(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Io | ErrorKind::NoSpace | ErrorKind::Quota | ErrorKind::Busy)
+}
+
+/// Does the steps; those that were done before are told by what they have left, where that may be. A step that the owner of the
+/// files refuses keeps none of the others from being done, lest nobody can ever commit again: the first such is answered.
+async fn run<G: Ground>(
+    ground: &G,
+    view: &G::Tree,
+    stage: &G::Tree,
+    steps: &[Step],
+    synced: bool,
+    again: bool,
+) -> Result<Option<Error>> {
+    let mut refused = None;
+    for step in steps {
+        if let Err(error) = one(ground, view, stage, step, again).await {
+            let message = format!("`{}` could not be published: {error}", step.path());
+            let told = Error::new(error.kind(), message).caused_by(error);
+            if passes(&told) {
+                return Err(told);
+            }
+            refused.get_or_insert(told);
+        }
+    }
+    if synced {
+        let parents: std::collections::BTreeSet<_> = steps.iter().filter_map(|step| step.path().parent()).collect();
+        for parent in parents {
+            flush(view, &parent).await?;
+        }
+    }
+    Ok(refused)
+}
+
+async fn one<G: Ground>(ground: &G, view: &G::Tree, stage: &G::Tree, step: &Step, again: bool) -> Result<()> {
+    let is = async |path: &VPath, inode: u64| Ok(there(view, path).await?.is_some_and(|stat| stat.inode == inode));
+    match step {
+        Step::Dir { path } => match view.create_dir(path).await {
+            Err(error) if error.kind() == ErrorKind::Exists => match there(view, path).await? {
+                Some(stat) if stat.kind == Kind::Directory => Ok(()),
+                _ => Err(error),
+            },
+            made => made,
+        },
+        Step::Put { name, .. } if again && there(stage, name).await?.is_none() => Ok(()),
+        Step::Put { name, path } => ground.shift(stage, name, view, path).await,
+        Step::Take { path, inode, name } => match is(path, *inode).await? {
+            true => ground.shift(view, path, stage, name).await,
+            false => Ok(()),
+        },
+        Step::Move { path, inode, to } => match is(path, *inode).await? {
+            true => view.rename(path, to).await,
+            false => Ok(()),
+        },
+        Step::Remove { path, inode, directory } => match (is(path, *inode).await?, directory) {
+            (false, _) => Ok(()),
+            (true, false) => view.remove_file(path).await,
+            (true, true) => match view.remove_dir(path).await {
+                // Somebody has put something into it since it was looked at, and keeps it.
+                Err(error) if error.kind() == ErrorKind::NotEmpty => Ok(()),
+                removed => removed,
+            },
+        },
+        Step::Times { path, accessed_ns, modified_ns } => {
+            match view.set_times(path, Follow::No, to(*accessed_ns, *modified_ns)).await {
+                Err(error) if again && error.kind() == ErrorKind::NotFound => Ok(()),
+                set => set,
+            }
+        }
+    }
+}
