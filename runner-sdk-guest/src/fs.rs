@@ -34,9 +34,9 @@
 //! fails, nothing; in the mode `on-sync` when a file is synced or closed, at the latest. A file is closed when it is dropped,
 //! which tells nobody of an error: the call ends as one then, and where that is too late there is [`File::sync_all`].
 //!
-//! A write that the grant has no room for is refused, and leaves the file as it was; but what has several pieces of [`PIECE_BYTES`]
-//! is several writes, of which the first ones may be there. To have a file whole or not at all, [`write()`] another and
-//! [`rename`] it.
+//! A write that the grant has no room for is refused whole. But [`write()`] has emptied the file before, and what has several
+//! pieces of [`PIECE_BYTES`] is several writes, of which the first ones may be there. To have a file old or new, and nothing
+//! between, [`write()`] another and [`rename`] it.
 //!
 //! # Errors
 //!
@@ -143,15 +143,19 @@ pub fn remove_file(path: impl AsRef<Path>) -> Result<()> {
     at.directory.unlink_file_at(at.rest).map_err(|code| at.told(code))
 }
 
-/// Removes a directory that is empty; [`ErrorKind::NotEmpty`] where it is not.
+/// Removes a directory that is empty; [`ErrorKind::NotEmpty`] where it is not, [`ErrorKind::Busy`] where it is the place of a
+/// mount.
 pub fn remove_dir(path: impl AsRef<Path>) -> Result<()> {
     let at = At::new("remove the directory", path.as_ref())?;
+    if at.is_mount() {
+        return Err(at.no(ErrorKind::Busy, "it is the place of a mount"));
+    }
     at.directory.remove_directory_at(at.rest).map_err(|code| at.told(code))
 }
 
 /// Removes a directory with all that is in it. Links are removed, and not followed. What was removed before an error stays so.
 ///
-/// The place of a mount stays, empty: [`ErrorKind::Busy`] says so.
+/// [`ErrorKind::Busy`] where it is the place of a mount, or one lies in it: a mount is not emptied.
 pub fn remove_dir_all(path: impl AsRef<Path>) -> Result<()> {
     let path = path.as_ref();
     if symlink_metadata(path)?.is_symlink() {
@@ -160,6 +164,10 @@ pub fn remove_dir_all(path: impl AsRef<Path>) -> Result<()> {
     // One directory is open at a time, however deep it is: each is looked at anew after one in it has been removed.
     let mut ahead = vec![path.to_owned()];
     while let Some(directory) = ahead.last() {
+        let at = At::new("remove the directory", directory)?;
+        if at.is_mount() {
+            return Err(at.no(ErrorKind::Busy, "it is the place of a mount"));
+        }
         let mut deeper = None;
         for entry in read_dir(directory)? {
             let entry = entry?;
@@ -211,7 +219,7 @@ pub fn create_dir_all(path: impl AsRef<Path>) -> Result<()> {
 }
 
 fn is_mount(path: &Path) -> bool {
-    At::new("look at", path).is_ok_and(|at| at.rest == place::HERE)
+    At::new("look at", path).is_ok_and(|at| at.is_mount())
 }
 
 fn is_dir(path: &Path) -> bool {

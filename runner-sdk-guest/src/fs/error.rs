@@ -109,7 +109,7 @@ fn meant(code: ErrorCode) -> (ErrorKind, &'static str) {
     match code {
         ErrorCode::NoEntry => (ErrorKind::NotFound, "there is nothing of this name"),
         ErrorCode::Exist => (ErrorKind::AlreadyExists, "there is something of this name already"),
-        ErrorCode::NotPermitted => (ErrorKind::NotPermitted, "nobody may, such as leave the mount"),
+        ErrorCode::NotPermitted => (ErrorKind::NotPermitted, "nobody may do that, such as leave the mount"),
         ErrorCode::Access => (ErrorKind::NotPermitted, "the owner of the files does not allow it"),
         ErrorCode::ReadOnly => (ErrorKind::ReadOnly, "the mount is granted for reading only"),
         ErrorCode::IsDirectory => (ErrorKind::IsDirectory, "it is a directory"),

@@ -43,6 +43,7 @@ pub struct File {
     end: Option<OutputStream>,
     descriptor: Descriptor,
     path: Box<str>,
+    writes: bool,
     appends: bool,
     /// The position; `None` is the end, wherever that is by now.
     at: Option<u64>,
@@ -97,6 +98,9 @@ impl File {
     /// Makes the file so long: what is behind is gone, what is new is zeros. The position stays. The file must be open for
     /// writing.
     pub fn set_len(&self, bytes: u64) -> Result<()> {
+        if !self.writes {
+            return Err(self.told("set the length of", ErrorCode::BadDescriptor));
+        }
         self.descriptor.set_size(bytes).map_err(|code| self.told("set the length of", code))
     }
 
@@ -355,7 +359,8 @@ impl OpenOptions {
         // A link in the place of a new file is something that has the name.
         let follow = if self.create_new { PathFlags::empty() } else { PathFlags::SYMLINK_FOLLOW };
         let descriptor = at.directory.open_at(follow, at.rest, how, flags).map_err(|code| at.told(code))?;
-        Ok(File { end: None, descriptor, path: at.path.into(), appends: self.append, at: Some(0) })
+        let (writes, appends) = (self.write || self.append, self.append);
+        Ok(File { end: None, descriptor, path: at.path.into(), writes, appends, at: Some(0) })
     }
 
     /// As std has it.

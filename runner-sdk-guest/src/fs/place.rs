@@ -9,7 +9,7 @@ use wasip2::filesystem::types::{Descriptor, ErrorCode};
 use super::error::{Error, ErrorKind, Result};
 
 /// The place of a mount, as the host takes it.
-pub(super) const HERE: &str = ".";
+const HERE: &str = ".";
 
 /// What is to be done, and where.
 pub(super) struct At<'p> {
@@ -35,6 +35,11 @@ impl<'p> At<'p> {
             Some((directory, rest)) => Ok(At { doing, path: text, directory, rest }),
             None => Err(no(ErrorKind::NoMount, &in_none(all.iter().map(|(_, place)| place.as_str())))),
         }
+    }
+
+    /// Whether it is the place of a mount, which is neither made nor removed.
+    pub(super) fn is_mount(&self) -> bool {
+        self.rest == HERE
     }
 
     pub(super) fn told(&self, code: ErrorCode) -> Error {
@@ -99,11 +104,14 @@ fn first(mut path: &str) -> Option<(&str, &str)> {
 }
 
 fn in_none<'a>(places: impl Iterator<Item = &'a str>) -> String {
-    let mut places: Vec<_> = places.map(|place| format!("`{place}`")).collect();
+    let mut places: Vec<_> = places.collect();
     places.sort_unstable();
     match places.is_empty() {
         true => "there is no mount: whoever runs the module grants some with `fs`".to_owned(),
-        false => format!("it lies in no mount, there are {}", places.join(", ")),
+        false => format!(
+            "it lies in none of the mounts: {}",
+            places.iter().map(|place| format!("`{place}`")).collect::<Vec<_>>().join(", ")
+        ),
     }
 }
 
@@ -138,7 +146,10 @@ mod tests {
     #[test]
     fn a_path_of_no_mount_is_told_which_there_are() {
         assert_eq!(find("/etc/passwd", [((), "/data"), ((), "etc")].into_iter()), None);
-        assert_eq!(in_none(["/in", "/data"].into_iter()), "it lies in no mount, there are `/data`, `/in`");
+        assert_eq!(
+            in_none(["/in", "/data/in", "/data"].into_iter()),
+            "it lies in none of the mounts: `/data`, `/data/in`, `/in`"
+        );
         assert_eq!(in_none([].into_iter()), "there is no mount: whoever runs the module grants some with `fs`");
     }
 
