@@ -231,9 +231,9 @@ async fn an_open_file_has_a_place() {
             steps ["/data/f", "rw", [{ "set-len": 4 }, "look", "sync-all", "sync-data", "rest", { "set-len": 6 }, "rest"]] => [null, { "bytes": 4, "names": 1 }, null, null, "0123", null, "__"]
             steps ["/data/f", "wt", ["look"]] => [{ "bytes": 0, "names": 1 }]
             steps ["/data/f", "ra", [{ "write": "012" }, { "seek-current": 0 }, "rest", { "seek-start": 1 }, { "read": 1 }, { "write": "34" }, { "read": 1 }, { "write-at": ["Z", 0] }, { "seek-start": 0 }, "rest"]] => [3, 3, "", 1, "1", 2, "", 1, 0, "Z1234"]
-            steps ["/data/f", "r", [{ "write": "x" }]] => no fs-not-opened: cannot write `/data/f`: it was not opened for this
-            steps ["/data/f", "r", [{ "set-len": 1 }]] => no fs-not-opened: cannot set the length of `/data/f`: it was not opened for this
-            steps ["/data/f", "w", [{ "read": 1 }]] => no fs-not-opened: cannot read `/data/f`: it was not opened for this
+            steps ["/data/f", "r", [{ "write": "x" }]] => no fs-not-opened: cannot write `/data/f`: it is not open for this
+            steps ["/data/f", "r", [{ "set-len": 1 }]] => no fs-not-opened: cannot set the length of `/data/f`: it is not open for this
+            steps ["/data/f", "w", [{ "read": 1 }]] => no fs-not-opened: cannot read `/data/f`: it is not open for this
             steps ["/data/f", "r", [{ "seek-current": -1 }]] => no fs-invalid: cannot seek in `/data/f`: -1 from 0 is no place
             steps ["/data/f", "", []] => no fs-invalid: cannot open `/data/f`: expected it to be opened for reading, writing or appending
             steps ["/data/f", "rt", []] => no fs-invalid: cannot open `/data/f`: what is made or emptied must be opened for writing

@@ -45,7 +45,7 @@ pub enum ErrorKind {
     Full,
     /// The two paths lie in different mounts: copy, then remove.
     OtherMount,
-    /// The file was not opened for this: open it again.
+    /// The file is not open for this, or was closed with its call: open it again.
     NotOpened,
     /// It is in use, such as the place of a mount.
     Busy,
@@ -119,7 +119,7 @@ fn meant(code: ErrorCode) -> (ErrorKind, &'static str) {
         ErrorCode::Quota => (ErrorKind::Full, "what was granted is used up"),
         ErrorCode::InsufficientSpace => (ErrorKind::Full, "there is no room left"),
         ErrorCode::CrossDevice => (ErrorKind::OtherMount, "the two lie in different mounts"),
-        ErrorCode::BadDescriptor => (ErrorKind::NotOpened, "it was not opened for this"),
+        ErrorCode::BadDescriptor => (ErrorKind::NotOpened, "it is not open for this"),
         ErrorCode::Busy | ErrorCode::TextFileBusy | ErrorCode::Deadlock => (ErrorKind::Busy, "it is in use"),
         ErrorCode::Loop => (ErrorKind::Invalid, "there are more links on the way than are followed"),
         ErrorCode::NameTooLong => (ErrorKind::Invalid, "the path or a name in it is too long"),

@@ -15,7 +15,7 @@ use super::place::At;
 
 /// Bytes that are read or written at once: 1 MiB.
 ///
-/// Who asks for more gets this many, as the traits of `std::io` have it. What goes to the host is in memory twice meanwhile.
+/// Who asks for more gets this many, as the traits of `std::io` have it. What is read so is in memory twice meanwhile.
 pub const PIECE_BYTES: usize = 1 << 20;
 
 /// A file that is open, with a position. It is closed when it is dropped.
