@@ -450,10 +450,18 @@ fn told(error: io::Error, what: impl std::fmt::Display) -> Error {
         None if error.kind() == io::ErrorKind::PermissionDenied => ErrorKind::NotPermitted,
         None => ErrorKind::Io,
     };
-    Error::new(kind, format!("`{what}`: {error}")).caused_by(error)
+    match kind {
+        ErrorKind::NotFound => Error::not_found(what).caused_by(error),
+        ErrorKind::Exists => Error::exists(what).caused_by(error),
+        ErrorKind::NotDirectory => Error::not_directory(what).caused_by(error),
+        ErrorKind::IsDirectory => Error::is_directory(what).caused_by(error),
+        ErrorKind::NotEmpty => Error::not_empty(what).caused_by(error),
+        // The machine's words are the message, and no cause beside it: who prints both would read them twice.
+        kind => Error::new(kind, format!("`{what}`: {error}")),
+    }
 }
 
 /// An error of two paths.
 fn between(error: Error, from: &VPath, to: &VPath) -> Error {
-    Error::new(error.kind(), format!("`{from}` to `{to}`: {error}")).caused_by(error)
+    Error::new(error.kind(), format!("`{from}` to `{to}`: {error}"))
 }

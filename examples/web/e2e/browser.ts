@@ -98,7 +98,7 @@ export class Visit {
   /** Stores a module under a name, as a build would, and opens that version. */
   async addNamed(name: string, bytes: Uint8Array<ArrayBuffer>, fn = ''): Promise<string> {
     const ref = await this.store(name, bytes);
-    await this.page.goto(`${SERVER}/#/modules/${ref}/${fn}`);
+    await this.page.goto(`${SERVER}/#/modules/${ref}/${encodeURIComponent(fn)}`);
     await this.page.getByRole('heading', { level: 1, name: ref }).waitFor();
     return ref;
   }

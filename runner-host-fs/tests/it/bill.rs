@@ -4,7 +4,7 @@ use runner_core::{CapabilityUsage, Ending, Executor, Limits, Outcome};
 use runner_host_fs::{HostFs, MemoryFs, Mode, VPath, VfsExt, View, Volume};
 use serde_json::{Value, json};
 
-use crate::support::{Lent, STD};
+use crate::support::{Lent, STD, rows};
 
 async fn lent(volume: impl Volume, mounts: Value) -> Lent {
     let executor = Executor::builder().capability(HostFs::new().volume("tree", volume)).build().expect("it starts");
@@ -34,7 +34,7 @@ async fn what_a_call_changed_is_told_by_the_paths_that_the_guest_knows() {
     let mounts =
         json!({ "/data": { "prefix": "shop" }, "/deep/in/": { "prefix": "other" }, "/read": { "mode": "read-only" } });
     let lent = lent(tree, mounts).await;
-    let steps = json!([
+    let steps = rows!([
         ["put", "/data/kept", "after"],
         ["rm", "/data/gone"],
         ["get", "/data/same"],

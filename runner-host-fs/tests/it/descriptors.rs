@@ -10,7 +10,7 @@ use runner_host_fs::{
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-use crate::support::{Lent, RAW, Tree, check, check_in};
+use crate::support::{Lent, RAW, Tree, check, check_in, rows};
 
 fn no(code: &str) -> Value {
     json!({ "err": code })
@@ -24,7 +24,7 @@ fn failed(code: &str) -> Value {
 async fn a_descriptor_may_do_what_it_was_opened_for() {
     check(
         RAW,
-        json!([
+        rows!([
             [["flags", "/data"], "rm"],
             [["type", "/data"], "directory"],
             [["open", "rw", "/data", "f", "", "c", "rw"], "ok"],
@@ -68,7 +68,7 @@ async fn a_descriptor_may_do_what_it_was_opened_for() {
 async fn a_directory_is_none_of_bytes_and_a_file_none_of_names() {
     check(
         RAW,
-        json!([
+        rows!([
             [["mkdir", "/data", "d"], "ok"],
             [["open", "d", "/data", "d", "", "d", "rm"], "ok"],
             [["flags", "d"], "rm"],
@@ -103,7 +103,7 @@ async fn a_directory_is_none_of_bytes_and_a_file_none_of_names() {
 async fn no_path_leads_out_of_a_directory() {
     check(
         RAW,
-        json!([
+        rows!([
             [["mkdir", "/data", "d"], "ok"],
             [["mkdir", "/data", "d/e"], "ok"],
             [["open", "d", "/data", "d", "", "d", "rm"], "ok"],
@@ -131,7 +131,7 @@ async fn no_path_leads_out_of_a_directory() {
 async fn links_are_followed_where_that_is_asked_for() {
     check(
         RAW,
-        json!([
+        rows!([
             [["open", "f", "/data", "f", "", "c", "rw"], "ok"],
             [["write", "f", "12345", 0], 5],
             [["mkdir", "/data", "d"], "ok"],
@@ -173,7 +173,7 @@ async fn links_are_followed_where_that_is_asked_for() {
 async fn names_end_in_what_can_be_named() {
     check(
         RAW,
-        json!([
+        rows!([
             [["mkdir", "/data", "d/"], "ok"],
             [["mkdir", "/data", "."], no("exist")],
             [["rmdir", "/data", "."], no("invalid")],
@@ -200,7 +200,7 @@ async fn names_end_in_what_can_be_named() {
 async fn who_has_a_directory_open_keeps_it_where_it_is_moved() {
     check(
         RAW,
-        json!([
+        rows!([
             [["mkdir", "/data", "a"], "ok"],
             [["mkdir", "/data", "a/b"], "ok"],
             [["open", "b", "/data", "a/b", "", "d", "rm"], "ok"],
@@ -221,7 +221,7 @@ async fn who_has_a_directory_open_keeps_it_where_it_is_moved() {
 async fn a_directory_is_read_page_by_page_while_it_changes() {
     check(
         RAW,
-        json!([
+        rows!([
             [["mkdir", "/data", "d"], "ok"],
             [["open", "d", "/data", "d", "", "d", "rm"], "ok"],
             [["list", "none", "d"], "ok"],
@@ -257,7 +257,7 @@ async fn the_place_of_a_mount_stays() {
     let lent = Lent::new(RAW, &tree, json!({ "/": {}, "/a/deep": { "mode": "read-only" } })).await;
     check_in(
         &lent,
-        json!([
+        rows!([
             [["stat-at", "/", "", "a/deep"], ["directory"]],
             [["rmdir", "/", "a/deep"], no("busy")],
             [["rename", "/", "a", "/", "b"], no("busy")],
@@ -278,7 +278,7 @@ async fn the_place_of_a_mount_stays() {
 async fn times_are_what_they_are_set_to() {
     check(
         RAW,
-        json!([
+        rows!([
             [["open", "f", "/data", "f", "", "c", "rw"], "ok"],
             [["set-times", "f", [1, 2], [3, 4]], "ok"],
             [["times", "f"], [[1, 2], [3, 4]]],
@@ -302,7 +302,7 @@ async fn times_are_what_they_are_set_to() {
 async fn a_reader_reads_on_from_its_place() {
     check(
         RAW,
-        json!([
+        rows!([
             [["open", "f", "/data", "f", "", "c", "rw"], "ok"],
             [["write", "f", "0123456789", 0], 10],
             [["reader", "s", "f", 2], "ok"],
@@ -336,7 +336,7 @@ async fn a_reader_reads_on_from_its_place() {
 async fn a_writer_writes_on_from_its_place() {
     check(
         RAW,
-        json!([
+        rows!([
             [["open", "f", "/data", "f", "", "c", "rw"], "ok"],
             [["writer", "s", "f", 3], "ok"],
             [["out-check", "s"], 65_536],
@@ -399,7 +399,7 @@ async fn a_stream_under_way_says_so() {
     let tree = Tree::new(gate.clone());
     let lent = Lent::new(RAW, &tree, json!({ "/data": { "mode": "on-sync" } })).await;
     gate.close();
-    let steps = json!([
+    let steps = rows!([
         ["open", "f", "/data", "f", "", "c", "rw"],
         ["writer", "s", "f", 0],
         ["out-write", "s", "abc"],
@@ -420,7 +420,7 @@ async fn whoever_does_not_ask_whether_it_may_write_is_stopped() {
     let tree = Tree::new(gate.clone());
     let lent = Lent::new(RAW, &tree, json!({ "/data": { "mode": "on-sync" } })).await;
     gate.close();
-    let steps = json!([
+    let steps = rows!([
         ["open", "f", "/data", "f", "", "c", "rw"],
         ["writer", "s", "f", 0],
         ["out-write", "s", "abc"],
@@ -438,7 +438,7 @@ async fn a_stream_tells_why_it_failed_once() {
     let lent = Lent::new(RAW, &tree, json!({ "/data": { "file_bytes": 10 } })).await;
     check_in(
         &lent,
-        json!([
+        rows!([
             [["open", "f", "/data", "f", "", "c", "rw"], "ok"],
             [["writer", "s", "f", 0], "ok"],
             [["out-blocking-write", "s", "0123456789"], "ok"],
@@ -508,7 +508,7 @@ async fn each_code_reaches_the_guest_by_each_way() {
         let lent = Lent::new(RAW, &tree, json!({ "/data": { "mode": "on-sync" } })).await;
         tree.put("f", "0123").await;
         gate.fail(Some(kind));
-        let rows = json!([
+        let rows = rows!([
             [["open", "f", "/data", "f", "", "", "rw"], "ok"],
             [["read", "f", 1, 0], no(code)],
             [["write", "f", "x", 0], no(code)],
@@ -534,7 +534,7 @@ async fn a_descriptor_that_asks_for_safety_waits_for_it() {
         let tree = Tree::new(gate.clone());
         let lent = Lent::new(RAW, &tree, json!({ "/data": { "mode": "on-sync" } })).await;
         let flags = format!("rw{letter}");
-        let rows = json!([
+        let rows = rows!([
             [["open", "f", "/data", "f", "", "c", flags], "ok"],
             [["flags", "f"], flags],
             [["write", "f", "x", 0], 1],
@@ -566,7 +566,7 @@ async fn what_is_held_of_writes_has_a_bound() {
         Ending::Trapped(trap) => assert!(trap.message.contains("than `check-write` allows"), "{trap}"),
         other => panic!("{other:?}"),
     }
-    let once = json!([
+    let once = rows!([
         ["open", "f", "/data", "f", "", "c", "w"],
         ["writer", "s", "f", 0],
         ["out-write", "s", "x", 20_000_000],

@@ -1,8 +1,5 @@
 //! Files: trees by themselves, and the faces that guests see of them.
 
-// Tables of steps are long, and `json!` goes deeper with each row.
-#![recursion_limit = "1024"]
-
 mod backends; // the public suite, for each backend and each wrapper
 mod bill; // what a call is billed, and told to have changed
 mod commits; // what becomes of what a guest wrote

@@ -3,7 +3,7 @@
 use runner_core::{Ending, LimitKind, Limits};
 use serde_json::{Value, json};
 
-use crate::support::{Lent, STD, Tree, check, check_in, lines, stat};
+use crate::support::{Lent, STD, Tree, check, check_in, lines, rows, stat};
 
 fn no(code: &str) -> Value {
     json!({ "err": code })
@@ -13,7 +13,7 @@ fn no(code: &str) -> Value {
 async fn files_are_written_read_and_removed() {
     check(
         STD,
-        json!([
+        rows!([
             [["exists", "/data/a"], false],
             [["put", "/data/a", "hello"], "ok"],
             [["get", "/data/a"], "hello"],
@@ -41,7 +41,7 @@ async fn files_are_written_read_and_removed() {
 async fn directories_are_made_listed_moved_and_removed() {
     check(
         STD,
-        json!([
+        rows!([
             [["mkdir", "/data/d"], "ok"],
             [["mkdirs", "/data/d/e/f/g"], "ok"],
             [["mkdirs", "/data/d/e/f/g"], "ok"],
@@ -64,7 +64,7 @@ async fn directories_are_made_listed_moved_and_removed() {
 async fn an_open_file_has_a_place() {
     check(
         STD,
-        json!([
+        rows!([
             [["open", "f", "/data/f", "rwc"], "ok"],
             [["write", "f", "0123456789"], "ok"],
             [["seek", "f", "start", 2], 2],
@@ -99,7 +99,7 @@ async fn an_open_file_has_a_place() {
 async fn what_is_appended_goes_behind_what_others_wrote() {
     check(
         STD,
-        json!([
+        rows!([
             [["open", "one", "/data/log", "ac"], "ok"],
             [["open", "other", "/data/log", "ar"], "ok"],
             [["write", "one", "a"], "ok"],
@@ -109,7 +109,8 @@ async fn what_is_appended_goes_behind_what_others_wrote() {
             // The library counts what it wrote by itself, and does not know where the end is.
             [["read", "other", 9], "bc"],
             [["seek", "other", "start", 1], 1],
-            [["rest", "other"], "bc"],
+            // It goes on with the stream that has ended: on wasmtime's own files as well, see `stock.rs`.
+            [["rest", "other"], ""],
             [["write", "other", "d"], "ok"],
             [["get", "/data/log"], "abcd"],
         ]),
@@ -121,7 +122,7 @@ async fn what_is_appended_goes_behind_what_others_wrote() {
 async fn an_open_file_outlives_its_name() {
     check(
         STD,
-        json!([
+        rows!([
             [["open", "f", "/data/f", "rwc"], "ok"],
             [["write", "f", "still here"], "ok"],
             [["rm", "/data/f"], "ok"],
@@ -141,7 +142,7 @@ async fn an_open_file_outlives_its_name() {
 async fn times_are_set_and_told() {
     check(
         STD,
-        json!([
+        rows!([
             [["open", "f", "/data/f", "rwc"], "ok"],
             [["set-times", "f", 1_000_000_000_123_u64, 1_500_000_000_456_u64], "ok"],
             [["ftimes", "f"], [1_000_000_000_123_u64, 1_500_000_000_456_u64]],
@@ -156,7 +157,7 @@ async fn each_no_has_its_code() {
     let long = "n".repeat(256);
     check(
         STD,
-        json!([
+        rows!([
             [["put", "/data/file", "x"], "ok"],
             [["mkdirs", "/data/full/of"], "ok"],
             [["get", "/data/absent"], no("noent")],
@@ -197,7 +198,7 @@ async fn a_mount_that_may_only_be_read_is_read() {
     let lent = Lent::new(STD, &tree, json!({ "/data": { "mode": "read-only" } })).await;
     check_in(
         &lent,
-        json!([
+        rows!([
             [["get", "/data/in/file"], "to be read"],
             [["ls", "/data/in"], ["file"]],
             [["put", "/data/in/file", "x"], no("rofs")],
@@ -221,7 +222,7 @@ async fn mounts_lie_beside_and_in_each_other() {
     let lent = Lent::new(STD, &tree, json!({ "/": {}, "/data/deep": { "mode": "read-only" } })).await;
     check_in(
         &lent,
-        json!([
+        rows!([
             [["ls", "/"], ["data/", "file"]],
             [["ls", "/data"], ["deep/"]],
             [["get", "/data/deep/file"], "below"],
@@ -245,7 +246,7 @@ async fn a_quota_ends_what_is_written_and_nothing_else() {
     let lent = Lent::new(STD, &tree, mount).await;
     check_in(
         &lent,
-        json!([
+        rows!([
             [["open", "f", "/data/f", "rwc"], "ok"],
             [["fill", "f", "x", 60_000], "ok"],
             // `descriptors.rs` has the codes: the library in the guest has one word for whatever a stream says no with.
@@ -267,7 +268,7 @@ async fn a_quota_ends_what_is_written_and_nothing_else() {
 #[tokio::test]
 async fn bytes_are_charged_both_ways_and_end_a_guest_at_its_limit() {
     let lent = Lent::at_data(STD, &Tree::memory()).await;
-    let steps = json!([
+    let steps = rows!([
         ["open", "f", "/data/f", "rwc"],
         ["fill", "f", "x", 300_000],
         ["seek", "f", "start", 0],
@@ -307,7 +308,7 @@ async fn whoever_opens_for_ever_is_ended() {
 async fn a_large_file_goes_both_ways() {
     let lent = Lent::at_data(STD, &Tree::memory()).await;
     let came = lent
-        .came(&json!([
+        .came(&rows!([
             ["open", "f", "/data/f", "rwc"],
             ["fill", "f", "a", 3_000_000],
             ["fill", "f", "b", 2_000_001],

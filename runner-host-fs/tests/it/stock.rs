@@ -12,7 +12,7 @@ use wasmtime_wasi::p2::bindings::Command;
 use wasmtime_wasi::p2::pipe::{MemoryInputPipe, MemoryOutputPipe};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
-use crate::support::{Lent, RAW, STD, Tree};
+use crate::support::{Lent, RAW, STD, Tree, rows};
 
 struct Stock {
     ctx: WasiCtx,
@@ -95,7 +95,7 @@ fn no(code: &str) -> Value {
 async fn programs_find_what_they_find_elsewhere() {
     let long = "n".repeat(256);
     let deep = vec!["d"; 100].join("/");
-    let steps = json!([
+    let steps = rows!([
         ["ls", "/data"],
         ["put", "/data/a", "hello"],
         ["get", "/data/a"],
@@ -251,7 +251,7 @@ async fn programs_find_what_they_find_elsewhere() {
 
 #[tokio::test]
 async fn each_function_answers_as_elsewhere() {
-    let steps = json!([
+    let steps = rows!([
         ["type", "/data"],
         ["open", "f", "/data", "f", "", "c", "rw"],
         ["flags", "f"],

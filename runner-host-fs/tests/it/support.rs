@@ -10,6 +10,21 @@ use runner_host_fs::{
 };
 use serde_json::{Value, json};
 
+/// A table as `json!` writes it, row by row: all of it in one function takes the optimiser minutes.
+macro_rules! rows {
+    ([ $( [ $($row:tt)* ] ),* $(,)? ]) => {{
+        let mut rows = Vec::new();
+        $( $crate::support::add(&mut rows, || serde_json::json!([ $($row)* ])); )*
+        serde_json::Value::Array(rows)
+    }};
+}
+pub(crate) use rows;
+
+#[inline(never)]
+pub(crate) fn add(rows: &mut Vec<Value>, row: impl FnOnce() -> Value) {
+    rows.push(row());
+}
+
 /// The guest that uses `std::fs`.
 pub(crate) const STD: &str = "files-p2";
 /// The guest that uses `wasi:filesystem` function by function.

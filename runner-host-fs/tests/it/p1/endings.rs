@@ -4,7 +4,7 @@ use runner_core::{Ending, Limits};
 use serde_json::{Value, json};
 
 use super::door::stock_command;
-use crate::support::{Lent, Tree, check, lines, table};
+use crate::support::{Lent, Tree, check, lines, rows, table};
 
 const STD: &str = "files-p1";
 
@@ -14,7 +14,7 @@ fn no(code: &str) -> Value {
 
 /// Steps of an ordinary program, with what comes of each.
 fn ordinary() -> Value {
-    json!([
+    rows!([
         [["exists", "/data/a"], false],
         [["put", "/data/a", "hello"], "ok"],
         [["get", "/data/a"], "hello"],
