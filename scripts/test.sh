@@ -33,7 +33,7 @@ setup() {
     debian chromium fonts-dejavu-core
     web_packages
     js_guests
-    python_programs
+    guest_programs
     own_targets
 }
 
