@@ -19,6 +19,7 @@ use crate::client::{Turn, check_headers};
 use crate::clock::{after, is_past};
 use crate::error::{Error, ErrorKind, Result};
 use crate::grant::Caps;
+use crate::seats::lock;
 use crate::secrets::Redactor;
 use crate::target::Origin;
 
@@ -94,10 +95,41 @@ pub(crate) struct Outgoing {
     allowed: u64,
     header_bytes: u64,
     call: Ended,
+    /// When the whole exchange ends, and what waits for it where the guest lets the body wait.
+    ends: Instant,
+    late: Option<Pin<Box<Sleep>>>,
     meter: Arc<dyn Meter>,
     sent: Arc<Sent>,
     /// Whoever answers before all is sent has not ended the exchange.
     _turn: Arc<Turn>,
+}
+
+/// The body of a request that has none: it holds the turn for as long as the client has the request.
+pub(crate) struct Held {
+    _turn: Arc<Turn>,
+}
+
+impl Held {
+    pub(crate) fn new(turn: &Arc<Turn>) -> Self {
+        Held { _turn: Arc::clone(turn) }
+    }
+}
+
+impl HttpBody for Held {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        Poll::Ready(None)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        true
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(0)
+    }
 }
 
 /// The end of a call, as a body looks out for it: waited for only where the body has to wait itself.
@@ -149,11 +181,27 @@ impl Drop for Outgoing {
 }
 
 impl Outgoing {
-    pub(crate) fn new(inner: RequestBody, caps: &Caps, call: &Call, sent: Arc<Sent>, turn: &Arc<Turn>) -> Self {
+    pub(crate) fn new(
+        inner: RequestBody,
+        caps: &Caps,
+        (call, ends): (&Call, Instant),
+        sent: Arc<Sent>,
+        turn: &Arc<Turn>,
+    ) -> Self {
         let Caps { request_bytes: allowed, header_bytes, .. } = *caps;
         let meter = Arc::clone(&call.meter);
         let (inner, call, _turn) = (Mutex::new(inner), Ended::of(call), Arc::clone(turn));
-        Outgoing { inner, left: allowed, allowed, header_bytes, call, meter, sent, _turn }
+        Outgoing { inner, left: allowed, allowed, header_bytes, call, ends, late: None, meter, sent, _turn }
+    }
+
+    /// Why it cannot go on, where it cannot; otherwise, whoever polls is woken when it is so.
+    fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
+        if self.call.poll(cx).is_ready() {
+            return Poll::Ready(Error::ended());
+        }
+        let ends = self.ends;
+        ready!(self.late.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(ends))).as_mut().poll(cx));
+        Poll::Ready(Error::new(ErrorKind::ResponseTimeout, "the request's body did not end in time"))
     }
 
     fn account(&mut self, frame: &Frame<Bytes>) -> Result<()> {
@@ -189,10 +237,7 @@ impl HttpBody for Outgoing {
         } else {
             let inner = this.inner.get_mut().unwrap_or_else(PoisonError::into_inner);
             match Pin::new(inner).poll_frame(cx) {
-                Poll::Pending => {
-                    ready!(this.call.poll(cx));
-                    Err(Error::ended())
-                }
+                Poll::Pending => Err(ready!(this.poll_over(cx))),
                 Poll::Ready(None) => {
                     this.sent.ended.store(true, Ordering::Release);
                     return Poll::Ready(None);
@@ -210,20 +255,21 @@ impl HttpBody for Outgoing {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner).is_end_stream()
+        lock(&self.inner).is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner).size_hint()
+        lock(&self.inner).size_hint()
     }
 }
 
 /// A response's body, piece by piece as it comes, its trailers at the end.
 ///
-/// It reads no further than its reader; dropping it closes the connection, or the stream within one.
+/// It reads no further than its reader; dropping it closes the connection, or the stream within one, unless the request's
+/// body is still sent.
 pub struct Body {
     /// `None` once it is over.
-    inner: Option<reqwest::Body>,
+    open: Option<Arc<Mutex<Open>>>,
     left: u64,
     allowed: u64,
     header_bytes: u64,
@@ -236,8 +282,15 @@ pub struct Body {
     meter: Arc<dyn Meter>,
     redactor: Redactor,
     origin: Origin,
-    /// Given back with the last byte.
-    turn: Option<Arc<Turn>>,
+}
+
+/// What of it lasts until its last byte, or its time.
+#[derive(Default)]
+struct Open {
+    /// `None` once its time is over.
+    body: Option<reqwest::Body>,
+    /// Given back after it.
+    _turn: Option<Arc<Turn>>,
 }
 
 /// What a [`Body`] is made of, beside the client's own.
@@ -254,7 +307,7 @@ impl Body {
     pub(crate) fn new(inner: reqwest::Body, terms: Terms, ends: Instant, call: &Call) -> Self {
         let turn = (!inner.is_end_stream()).then_some(terms.turn);
         Body {
-            inner: Some(inner),
+            open: Some(Arc::new(Mutex::new(Open { body: Some(inner), _turn: turn }))),
             left: terms.allowed,
             allowed: terms.allowed,
             header_bytes: terms.header_bytes,
@@ -265,7 +318,17 @@ impl Body {
             meter: Arc::clone(&call.meter),
             redactor: terms.redactor,
             origin: terms.origin,
-            turn,
+        }
+    }
+
+    /// Ends it when its time is over, also where nobody reads it.
+    pub(crate) fn watch(&self) -> impl Future<Output = ()> + use<> {
+        let (open, ends) = (self.open.as_ref().map(Arc::downgrade), self.ends);
+        async move {
+            let Some(open) = open else { return };
+            tokio::time::sleep_until(ends).await;
+            let over = open.upgrade().map(|open| std::mem::take(&mut *lock(&open)));
+            drop(over);
         }
     }
 
@@ -305,8 +368,12 @@ impl Body {
         if is_past(self.ends) {
             return Poll::Ready(Some(Err(self.late())));
         }
-        let Some(inner) = &mut self.inner else { return Poll::Ready(None) };
-        match Pin::new(inner).poll_frame(cx) {
+        let Some(open) = &self.open else { return Poll::Ready(None) };
+        let mut open = lock(open);
+        let Some(body) = &mut open.body else { return Poll::Ready(Some(Err(self.late()))) };
+        let polled = Pin::new(body).poll_frame(cx);
+        drop(open);
+        match polled {
             Poll::Ready(None) => Poll::Ready(None),
             Poll::Ready(Some(Ok(frame))) => {
                 self.pause = None;
@@ -352,24 +419,25 @@ impl HttpBody for Body {
     type Error = Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>>>> {
-        if self.inner.is_none() {
+        if self.open.is_none() {
             return Poll::Ready(None);
         }
         let next = ready!(self.poll_next(cx));
         if !matches!(next, Some(Ok(_))) {
             // Whatever is left of it is of no use to anybody.
-            self.inner = None;
-            self.turn = None;
+            self.open = None;
         }
         Poll::Ready(next)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.as_ref().is_none_or(HttpBody::is_end_stream)
+        let Some(open) = &self.open else { return true };
+        lock(open).body.as_ref().is_some_and(HttpBody::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), HttpBody::size_hint)
+        let Some(open) = &self.open else { return SizeHint::with_exact(0) };
+        lock(open).body.as_ref().map(HttpBody::size_hint).unwrap_or_default()
     }
 }
 

@@ -4,13 +4,12 @@
 //! nothing twice, and to resolve names by [`Checked`].
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, LOCATION, TE, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response};
 use http_body::Body as _;
-use quick_cache::sync::Cache;
 use rustls::client::Resumption;
 use rustls::crypto::ring;
 use rustls::pki_types::CertificateDer;
@@ -18,21 +17,21 @@ use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
-use tokio_util::sync::CancellationToken;
 
 use crate::address::Range;
-use crate::body::{Body, Call, Outgoing, RequestBody, Sent, Terms, header_bytes, over_account, over_body};
+use crate::body::{Body, Call, Held, Outgoing, RequestBody, Sent, Terms, header_bytes, over_account, over_body};
 use crate::clock::{after, is_past};
-use crate::connections::{Dial, HEADERS_MAX, InUse, Place, Seats, Share, WANTED, Wanted, permits};
+use crate::connections::{Dial, HEADERS_MAX, Place, WANTED, Wanted, permits};
 use crate::error::{Error, ErrorKind, Result};
 use crate::grant::{Caps, Grant};
 use crate::policy::Policy;
 use crate::redirect;
 use crate::resolve::{Checked, LOOKUPS_EACH_MAX, LOOKUPS_MAX, Resolve, SystemResolver};
+use crate::seats::{InUse, Seats, Share, lock};
 use crate::secrets::{Redactor, Secrets, has_placeholder};
 use crate::target::{Origin, Scheme, Target};
 
-/// Grants whose connections are kept; beyond it, those that were not used for longest are closed.
+/// Grants whose connections are kept, though no call has them.
 const OUTLETS_MAX: usize = 256;
 
 /// Connections of all grants together, where nobody says otherwise: half the files that a process usually may have open.
@@ -49,7 +48,14 @@ pub struct Client {
     lookups: Arc<Semaphore>,
     tls: OnceLock<Result<ClientConfig>>,
     /// By the grant as JSON: equal grants share connections, others never do.
-    outlets: Cache<String, Arc<Outlet>>,
+    outlets: Mutex<Outlets>,
+}
+
+/// What was asked for, and when: by the count of all that was.
+#[derive(Default)]
+struct Outlets {
+    by_grant: HashMap<String, (u64, Arc<Outlet>)>,
+    count: u64,
 }
 
 impl Client {
@@ -64,7 +70,7 @@ impl Client {
             seats: Seats::new(CONNECTIONS_MAX),
             lookups: Arc::new(Semaphore::new(LOOKUPS_MAX)),
             tls: OnceLock::new(),
-            outlets: Cache::new(OUTLETS_MAX),
+            outlets: Mutex::default(),
         }
     }
 
@@ -95,9 +101,14 @@ impl Client {
     /// Connections that are open at once, those of all grants together, used or not. Default 512.
     ///
     /// [`Caps::connections`] is the part that one grant may have. Where as many are there, the one that rested longest is
-    /// closed for the one that is wanted; where all are in use, it waits. One that is closing while the next is made may be
-    /// open beside them, for a moment. A connection holds up to 408 KiB that nobody has read: 204 MiB in all, where every
-    /// server sends as much as it can.
+    /// closed for the one that is wanted; where all are in use, it waits its turn. One that is closing while the next is made
+    /// may be open beside them, for a moment. Over HTTP/1.1 a connection holds up to 408 KiB that nobody has read, over HTTP/2
+    /// up to 4 MiB: 2 GiB in all, where every server sends as much as it can.
+    ///
+    /// A connection stays in use until both bodies of its exchange are over. Where a server has answered, and takes no more of a
+    /// body over HTTP/2 that is still being sent, that is for as long as the server likes, also when the call has ended:
+    /// reqwest ends no stream that it waits with. Such a grant has the fewer connections left, and so has the host; a grant
+    /// to servers and guests that nobody trusts should have a small [`Caps::connections`].
     #[must_use]
     pub fn connections(self, max: u32) -> Self {
         Client { seats: Seats::new(max), ..self }
@@ -132,27 +143,45 @@ impl Client {
     pub fn outlet(&self, grant: &Grant) -> Result<Arc<Outlet>> {
         let key = serde_json::to_string(grant)
             .map_err(|error| Error::new(ErrorKind::Internal, format!("the grant cannot be written: {error}")))?;
-        self.outlets.get_or_insert_with(&key, || {
-            let mut tls = self.tls.get_or_init(|| self.make_tls()).clone()?;
-            // A session that was begun under one grant is not resumed under another.
-            tls.resumption = Resumption::in_memory_sessions(SESSIONS_MAX);
-            let policy = Arc::new(Policy::new(grant.clone(), &self.caps).refuse(Arc::clone(&self.refused)));
-            let redactor = self.secrets.redactor(policy.secrets().map(|secret| secret.name.as_str()));
-            let caps = policy.caps().clone();
-            let resolver = Checked {
-                resolver: Arc::clone(&self.resolver),
-                policy: Arc::clone(&policy),
-                granted: Arc::default(),
-                lookups: [Arc::new(Semaphore::new(LOOKUPS_EACH_MAX)), Arc::clone(&self.lookups)],
-            };
-            Ok(Arc::new(Outlet {
-                policy,
-                redactor,
-                secrets: self.secrets.clone(),
-                turns: permits(caps.exchanges),
-                dial: Dial { share: Share::new(&self.seats, caps.connections), resolver, tls, caps },
-                places: Mutex::default(),
-            }))
+        let mut outlets = lock(&self.outlets);
+        outlets.count += 1;
+        let now = outlets.count;
+        if let Some((used, outlet)) = outlets.by_grant.get_mut(&key) {
+            *used = now;
+            return Ok(Arc::clone(outlet));
+        }
+        let outlet = Arc::new(self.make_outlet(grant)?);
+        // One that a call has is kept: made again, it would have its numbers twice.
+        let unused = outlets.by_grant.iter().filter(|(_, (_, outlet))| Arc::strong_count(outlet) == 1);
+        let oldest = unused.min_by_key(|(_, (used, _))| *used).map(|(key, _)| key.clone());
+        let is_full = outlets.by_grant.len() >= OUTLETS_MAX;
+        let forgotten = oldest.filter(|_| is_full).and_then(|oldest| outlets.by_grant.remove(&oldest));
+        outlets.by_grant.insert(key, (now, Arc::clone(&outlet)));
+        drop(outlets);
+        drop(forgotten);
+        Ok(outlet)
+    }
+
+    fn make_outlet(&self, grant: &Grant) -> Result<Outlet> {
+        let mut tls = self.tls.get_or_init(|| self.make_tls()).clone()?;
+        // A session that was begun under one grant is not resumed under another.
+        tls.resumption = Resumption::in_memory_sessions(SESSIONS_MAX);
+        let policy = Arc::new(Policy::new(grant.clone(), &self.caps).refuse(Arc::clone(&self.refused)));
+        let redactor = self.secrets.redactor(policy.secrets().map(|secret| secret.name.as_str()));
+        let caps = policy.caps().clone();
+        let resolver = Checked {
+            resolver: Arc::clone(&self.resolver),
+            policy: Arc::clone(&policy),
+            granted: Arc::default(),
+            lookups: [Arc::new(Semaphore::new(LOOKUPS_EACH_MAX)), Arc::clone(&self.lookups)],
+        };
+        Ok(Outlet {
+            policy,
+            redactor,
+            secrets: self.secrets.clone(),
+            turns: permits(caps.exchanges),
+            dial: Dial { share: Share::new(&self.seats, caps.connections), resolver, tls, caps },
+            places: Mutex::default(),
         })
     }
 
@@ -248,7 +277,7 @@ struct Answered {
 /// both bodies.
 pub(crate) struct Turn {
     client: InUse,
-    _permits: Vec<OwnedSemaphorePermit>,
+    _permits: [OwnedSemaphorePermit; 3],
 }
 
 /// What lives for a whole exchange.
@@ -382,7 +411,7 @@ impl Outlet {
         let granted = self.policy.allow(&method, &target)?;
         let caps = self.policy.caps();
         // As the guest has written them: how long a secret is stands on no bill.
-        let asked_bytes = target.to_string().len() as u64 + header_bytes(&headers);
+        let asked_bytes = length_of(&target) + header_bytes(&headers);
         let allow = |name: &str| self.policy.allow_secret(name, origin);
         self.secrets.fill_headers(&mut headers, &allow)?;
         let filled = match (&target.query, own_query) {
@@ -415,12 +444,13 @@ impl Outlet {
         *request.headers_mut() = headers;
         *request.body_mut() = body
             .zip(sent.clone())
-            .map(|(body, sent)| reqwest::Body::wrap(Outgoing::new(body, caps, call, sent, &turn)));
+            .map(|(body, sent)| reqwest::Body::wrap(Outgoing::new(body, caps, (call, times.ends), sent, &turn)))
+            // Over HTTP/2 a request may lie in the connection, unsent, when nobody waits for it any more.
+            .or_else(|| (origin.scheme == Scheme::Https).then(|| reqwest::Body::wrap(Held::new(&turn))));
         // Not the path: where a server has sent us, it may hold a secret.
         tracing::debug!(method = %request.method(), %origin, "request");
-        let no_more = CancellationToken::new();
-        let _given_up = no_more.clone().drop_guard();
-        let answer = WANTED.scope(Wanted { until: connected, no_more }, turn.client.client.execute(request));
+        let wanted = Wanted { until: connected, slot: Arc::downgrade(turn.client.slot()) };
+        let answer = WANTED.scope(wanted, turn.client.client().execute(request));
         // One timer for both: most exchanges end long before either.
         let answered = timeout_at(after(times.first_byte).min(times.ends), answer).await.map_err(|_| {
             let message = || format!("{origin}: no response within {:?}", times.first_byte);
@@ -447,13 +477,17 @@ impl Outlet {
     fn place(&self, origin: &Origin) -> Result<Arc<Place>> {
         /// Origins that are kept, though nobody asks them.
         const ORIGINS_MAX: usize = 1_024;
-        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        // Their connections are closed once others may look.
+        let mut forgotten = Vec::new();
+        let mut places = lock(&self.places);
         if let Some(place) = places.get(origin) {
             return Ok(Arc::clone(place));
         }
         if places.len() >= ORIGINS_MAX {
             // A permit holds the count alone.
-            places.retain(|_, place| Arc::strong_count(place) > 1 || Arc::strong_count(&place.turns) > 1);
+            forgotten.extend(
+                places.extract_if(|_, place| Arc::strong_count(place) == 1 && Arc::strong_count(&place.turns) == 1),
+            );
         }
         let redactor = self.secrets.redactor(self.policy.secrets_of(&origin.host));
         let place = Place::new(origin.url()?, self.policy.caps().connections_per_host, redactor);
@@ -470,27 +504,42 @@ impl Outlet {
         until: Instant,
         times: &Times,
         call: &Call,
-    ) -> Result<Vec<OwnedSemaphorePermit>> {
+    ) -> Result<[OwnedSemaphorePermit; 3]> {
         let Caps { exchanges, exchanges_per_call, connections_per_host, .. } = *self.policy.caps();
-        let mut permits = Vec::with_capacity(3);
-        for (turns, max, whose) in [
-            (call.turns(exchanges_per_call), exchanges_per_call, "of the call"),
-            (&place.turns, connections_per_host, "with the host"),
-            (&self.turns, exchanges, "of the grant"),
-        ] {
+        let permit = async |turns: &Arc<Semaphore>, max: u32, whose: &str| {
             // Most need not wait, and no timer.
             if let Ok(permit) = Arc::clone(turns).try_acquire_owned() {
-                permits.push(permit);
-                continue;
+                return Ok(permit);
             }
-            let Ok(Ok(permit)) = timeout_at(until.min(times.ends), Arc::clone(turns).acquire_owned()).await else {
-                let message = || format!("{origin}: {max} exchanges {whose} are under way, the most there may be");
-                return Err(times.late(origin, || Error::new(ErrorKind::ConnectBusy, message())));
-            };
-            permits.push(permit);
-        }
-        Ok(permits)
+            match timeout_at(until.min(times.ends), Arc::clone(turns).acquire_owned()).await {
+                Ok(Ok(permit)) => Ok(permit),
+                _ => {
+                    let message = || format!("{origin}: {max} exchanges {whose} are under way, the most there may be");
+                    Err(times.late(origin, || Error::new(ErrorKind::ConnectBusy, message())))
+                }
+            }
+        };
+        Ok([
+            permit(call.turns(exchanges_per_call), exchanges_per_call, "of the call").await?,
+            permit(&place.turns, connections_per_host, "with the host").await?,
+            permit(&self.turns, exchanges, "of the grant").await?,
+        ])
     }
+}
+
+/// The bytes of a text that is nowhere written.
+fn length_of(text: &dyn std::fmt::Display) -> u64 {
+    struct Count(u64);
+    impl std::fmt::Write for Count {
+        fn write_str(&mut self, text: &str) -> std::fmt::Result {
+            self.0 += text.len() as u64;
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    // It fails where the count does, which does not.
+    let _ = std::fmt::write(&mut count, format_args!("{text}"));
+    count.0
 }
 
 impl std::fmt::Debug for Outlet {

@@ -1,28 +1,23 @@
-//! Connections: how many there are and whose, so that no grant has them all.
+//! Connections: ways to origins, and the clients that dial.
 //!
-//! They belong to reqwest, which tells of none when it closes. So each has a client to itself, in a seat of its grant's and of
-//! the host's: whoever drops the client closes the connection. A client is in use for as long as its exchange is, and rests
-//! between two; where all seats are taken, the one that rested longest is dropped for the next. Exchanges over HTTP/2 share
-//! one.
+//! They belong to reqwest, which tells of none when it closes. So each has a client to itself, in a seat (`seats.rs`): whoever
+//! drops the client has the connection closed. A client is in use for as long as its exchange is, and rests between two.
+//! Exchanges over HTTP/2 share one, once its first answer says that it speaks it.
 //!
-//! For a moment a client has two connections: one that is closing, or on its way back, and the one that is made meanwhile.
+//! For a moment there are two to a seat: one that is closing, or on its way back, and the one that is made meanwhile.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::Version;
 use reqwest::Client;
 use reqwest::redirect::Policy as Redirects;
 use reqwest::retry;
 use rustls::ClientConfig;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, sleep_until, timeout_at};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout_at};
 use tower::{Layer, Service};
 use url::Url;
 
@@ -31,6 +26,7 @@ use crate::body::BoxError;
 use crate::error::{Error, ErrorKind, Result};
 use crate::grant::Caps;
 use crate::resolve::Checked;
+use crate::seats::{Given, InUse, Share, Slot, lock};
 use crate::secrets::Redactor;
 
 /// Bytes of a response that the other side may send before a guest reads them, over HTTP/2.
@@ -52,136 +48,8 @@ const LINES_MAX: usize = 16;
 /// Lines of headers in one response: five times what is usual among servers, and 64 KiB while they are read.
 pub(crate) const HEADERS_MAX: usize = 512;
 
-/// Locks what no panic leaves half done.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 pub(crate) fn permits(count: u32) -> Arc<Semaphore> {
     Arc::new(Semaphore::new((count as usize).min(Semaphore::MAX_PERMITS)))
-}
-
-/// The seats of a host, for the connections of all grants.
-pub(crate) struct Seats {
-    free: Arc<Semaphore>,
-    max: u32,
-    /// Rings for one who waits when a client came to rest, or went.
-    rested: Notify,
-    /// Guards the clients that nobody uses.
-    resting: Mutex<Resting>,
-    /// Numbers shares and lines.
-    count: AtomicU64,
-}
-
-#[derive(Default)]
-struct Resting {
-    /// In the order in which they came to rest.
-    slots: BTreeMap<u64, Rested>,
-    by_line: HashMap<u64, VecDeque<u64>>,
-    count: u64,
-}
-
-struct Rested {
-    slot: Slot,
-    line: u64,
-    share: u64,
-}
-
-impl Resting {
-    fn put(&mut self, line: &Line, slot: Slot) {
-        self.count += 1;
-        self.slots.insert(self.count, Rested { slot, line: line.id, share: line.share.id });
-        self.by_line.entry(line.id).or_default().push_back(self.count);
-    }
-
-    fn remove(&mut self, line: u64, take: impl FnOnce(&mut VecDeque<u64>) -> Option<u64>) -> Option<Slot> {
-        let numbers = self.by_line.get_mut(&line)?;
-        let number = take(numbers);
-        if numbers.is_empty() {
-            self.by_line.remove(&line);
-        }
-        self.slots.remove(&number?).map(|rested| rested.slot)
-    }
-
-    /// The one of a line that was used last.
-    fn last_of(&mut self, line: u64) -> Option<Slot> {
-        self.remove(line, VecDeque::pop_back)
-    }
-
-    /// The one that rested longest, of one share or of all.
-    fn oldest(&mut self, share: Option<u64>) -> Option<Slot> {
-        let line = self.slots.values().find(|rested| share.is_none_or(|share| rested.share == share))?.line;
-        self.remove(line, VecDeque::pop_front)
-    }
-}
-
-impl Seats {
-    pub(crate) fn new(max: u32) -> Arc<Self> {
-        let (rested, resting) = (Notify::new(), Mutex::default());
-        Arc::new(Seats { free: permits(max), max, rested, resting, count: AtomicU64::new(0) })
-    }
-
-    fn next(&self) -> u64 {
-        self.count.fetch_add(1, Ordering::Relaxed)
-    }
-}
-
-/// The part of the seats that one grant may have.
-pub(crate) struct Share {
-    seats: Arc<Seats>,
-    id: u64,
-    free: Arc<Semaphore>,
-    max: u32,
-    rested: Notify,
-}
-
-/// Why there is no seat.
-enum Full {
-    Grant,
-    Host,
-}
-
-impl Share {
-    pub(crate) fn new(seats: &Arc<Seats>, max: u32) -> Arc<Self> {
-        Arc::new(Share { id: seats.next(), seats: Arc::clone(seats), free: permits(max), max, rested: Notify::new() })
-    }
-
-    fn seat(&self) -> Result<Seat, Full> {
-        let mine = Arc::clone(&self.free).try_acquire_owned().map_err(|_| Full::Grant)?;
-        let all = Arc::clone(&self.seats.free).try_acquire_owned().map_err(|_| Full::Host)?;
-        Ok(Seat { _mine: mine, _all: all })
-    }
-
-    /// Drops a client that nobody uses, for another of this share; whether there was one.
-    fn make_room(&self, full: &Full) -> bool {
-        let share = matches!(full, Full::Grant).then_some(self.id);
-        let oldest = lock(&self.seats.resting).oldest(share);
-        oldest.is_some()
-    }
-
-    fn busy(&self, full: &Full) -> Error {
-        let (max, whose) = match full {
-            Full::Grant => (self.max, "of the grant"),
-            Full::Host => (self.seats.max, "of the host"),
-        };
-        let message = format!("{max} connections {whose} are open and in use, the most there may be");
-        Error::new(ErrorKind::ConnectBusy, message)
-    }
-}
-
-/// A connection's place among those of its grant, and of all.
-struct Seat {
-    _mine: OwnedSemaphorePermit,
-    _all: OwnedSemaphorePermit,
-}
-
-/// A client, and the connection that it has or will have.
-struct Slot {
-    client: Client,
-    /// Whether its last answer came over HTTP/2, so that others may use it at the same time.
-    is_shared: AtomicBool,
-    /// After the client, so that the connection is closed before its seat is given back.
-    _seat: Seat,
 }
 
 /// What all exchanges with one origin have in common.
@@ -192,7 +60,7 @@ pub(crate) struct Place {
     pub(crate) base: Url,
     /// What is taken out of its answers: the secrets that may go there.
     pub(crate) redactor: Redactor,
-    /// Guards the ways to it, those that were used last at the end.
+    /// Guards the ways to it, the one that was used last at the end.
     lines: Mutex<Vec<Arc<Line>>>,
 }
 
@@ -204,14 +72,12 @@ impl Place {
     /// The way whose resolver gives public addresses and these.
     pub(crate) fn line(&self, granted: &[Range], share: &Arc<Share>) -> Arc<Line> {
         let mut lines = lock(&self.lines);
+        if let Some(last) = lines.last().filter(|line| line.granted == granted) {
+            return Arc::clone(last);
+        }
         let line = match lines.iter().position(|line| line.granted == granted) {
             Some(at) => lines.remove(at),
-            None => Arc::new(Line {
-                id: share.seats.next(),
-                share: Arc::clone(share),
-                granted: granted.to_vec(),
-                shared: Mutex::default(),
-            }),
+            None => Arc::new(Line { id: share.seats.next(), share: Arc::clone(share), granted: granted.to_vec() }),
         };
         let forgotten = (lines.len() >= LINES_MAX).then(|| lines.remove(0));
         lines.push(Arc::clone(&line));
@@ -223,106 +89,24 @@ impl Place {
 
 /// A way to one origin, at addresses of one set of ranges. Once nobody knows it, its clients are dropped with their exchanges.
 pub(crate) struct Line {
-    id: u64,
-    share: Arc<Share>,
+    pub(crate) id: u64,
+    pub(crate) share: Arc<Share>,
     granted: Vec<Range>,
-    /// Guards the client whose connection speaks HTTP/2, while somebody uses it.
-    shared: Mutex<Weak<Slot>>,
 }
 
 impl Drop for Line {
     fn drop(&mut self) {
-        let resting = || lock(&self.share.seats.resting).last_of(self.id);
-        while let Some(slot) = resting() {
-            drop(slot);
-        }
+        self.share.seats.forget(self.id);
     }
 }
 
 impl Line {
     /// A client for an exchange, which waits for its seat for as long as it may.
     pub(crate) async fn client(self: Arc<Self>, dial: &Dial, until: Instant) -> Result<InUse> {
-        let (share, seats) = (&self.share, &self.share.seats);
-        // Most need not wait, and nobody to wake them.
-        if let Some(slot) = self.known() {
-            return Ok(InUse::new(&self, slot));
+        match self.share.given(Some(&self), until).await? {
+            Given::Client(in_use) => Ok(in_use),
+            Given::Seat(seat) => Ok(InUse::of(&self, dial.client(&self.granted)?, seat)),
         }
-        loop {
-            // Before it is seen that there is none, so that nothing is missed.
-            let (mut mine, mut all) = (pin!(share.rested.notified()), pin!(seats.rested.notified()));
-            mine.as_mut().enable();
-            all.as_mut().enable();
-            if let Some(slot) = self.known() {
-                return Ok(InUse::new(&self, slot));
-            }
-            let full = match share.seat() {
-                Ok(seat) => {
-                    let client = dial.client(&self.granted)?;
-                    let slot = Arc::new(Slot { client, is_shared: AtomicBool::new(false), _seat: seat });
-                    return Ok(InUse::new(&self, slot));
-                }
-                Err(full) => full,
-            };
-            if share.make_room(&full) {
-                continue;
-            }
-            tokio::select! {
-                () = mine => {}
-                () = all => {}
-                () = sleep_until(until) => return Err(share.busy(&full)),
-            }
-        }
-    }
-
-    /// One that may be used, if there is any.
-    fn known(&self) -> Option<Arc<Slot>> {
-        let mut shared = lock(&self.shared);
-        if let Some(slot) = shared.upgrade() {
-            return Some(slot);
-        }
-        let slot = Arc::new(lock(&self.share.seats.resting).last_of(self.id)?);
-        if slot.is_shared.load(Ordering::Relaxed) {
-            *shared = Arc::downgrade(&slot);
-        }
-        Some(slot)
-    }
-}
-
-/// A client that an exchange uses.
-pub(crate) struct InUse {
-    pub(crate) client: Client,
-    line: Arc<Line>,
-    /// `None` while it is dropped.
-    slot: Option<Arc<Slot>>,
-}
-
-impl InUse {
-    fn new(line: &Arc<Line>, slot: Arc<Slot>) -> Self {
-        InUse { client: slot.client.clone(), line: Arc::clone(line), slot: Some(slot) }
-    }
-
-    /// What its answer came by.
-    pub(crate) fn answered(&self, version: Version) {
-        let Some(slot) = &self.slot else { return };
-        let is_shared = version == Version::HTTP_2;
-        if slot.is_shared.swap(is_shared, Ordering::Relaxed) == is_shared {
-            return;
-        }
-        *lock(&self.line.shared) = if is_shared { Arc::downgrade(slot) } else { Weak::new() };
-        // Whoever waits for a seat may have this one.
-        self.line.share.rested.notify_waiters();
-        self.line.share.seats.rested.notify_waiters();
-    }
-}
-
-impl Drop for InUse {
-    fn drop(&mut self) {
-        // Of those that share it, the last one.
-        let Some(slot) = self.slot.take().and_then(Arc::into_inner) else { return };
-        let share = &self.line.share;
-        lock(&share.seats.resting).put(&self.line, slot);
-        share.rested.notify_one();
-        share.seats.rested.notify_one();
     }
 }
 
@@ -362,19 +146,20 @@ impl Dial {
 }
 
 tokio::task_local! {
-    /// Of the request that is being sent.
+    /// Of the request that is being sent, while it is polled.
     pub(crate) static WANTED: Wanted;
 }
 
-/// How a request wants its connection: a client knows one time for all its requests, and goes on with what nobody wants.
+/// How a request wants its connection: a client knows one time for all its requests.
 #[derive(Clone)]
 pub(crate) struct Wanted {
     pub(crate) until: Instant,
-    /// Cancelled when it has its answer, or is given up.
-    pub(crate) no_more: CancellationToken,
+    pub(crate) slot: Weak<Slot>,
 }
 
-/// Makes connections in time, one after the other, for as long as somebody wants them.
+/// Makes connections in time, one after the other, for as long as the request waits for them that began to.
+///
+/// A request that finds another connection meanwhile leaves its own to a task, so as to keep it for later: there it ends.
 #[derive(Clone)]
 struct InTime {
     turns: Arc<Semaphore>,
@@ -411,20 +196,21 @@ where
         // The client begins to connect within the request's own future, where this is set.
         let wanted = WANTED.try_with(Wanted::clone);
         let (turns, connecting) = (Arc::clone(&self.turns), self.inner.call(request));
+        let nobody = || Error::new(ErrorKind::Internal, "a connection that no request wants");
         Box::pin(async move {
-            let nobody = || Error::new(ErrorKind::Internal, "a connection that no request wants");
-            let Wanted { until, no_more } = wanted.map_err(|_| nobody())?;
+            let Wanted { until, slot } = wanted.map_err(|_| nobody())?;
             let in_turn = async move {
                 let _turn = turns.acquire_owned().await.map_err(|_| nobody())?;
+                slot.upgrade().ok_or_else(nobody)?.dial(until).await?;
                 connecting.await
             };
-            tokio::select! {
-                biased;
-                () = no_more.cancelled() => Err(nobody().into()),
-                connected = timeout_at(until, in_turn) => {
-                    connected.map_err(|_| Error::new(ErrorKind::ConnectTimeout, "no connection in time"))?
-                }
-            }
+            let mut in_time = pin!(timeout_at(until, in_turn));
+            poll_fn(|cx| match WANTED.try_with(|_| ()) {
+                Ok(()) => in_time.as_mut().poll(cx),
+                Err(_) => Poll::Ready(Ok(Err(nobody().into()))),
+            })
+            .await
+            .map_err(|_| Error::new(ErrorKind::ConnectTimeout, "no connection in time"))?
         })
     }
 }

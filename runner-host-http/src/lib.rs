@@ -99,6 +99,7 @@ mod grant;
 mod policy;
 mod redirect;
 mod resolve;
+mod seats;
 mod secrets;
 mod target;
 mod wasi;

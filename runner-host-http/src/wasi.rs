@@ -224,9 +224,9 @@ impl Handle for View<'_, Open> {
                 to_wasi(&error)
             };
             let response = sent.map_err(tell.clone())?;
-            let response = response.map(|body| body.map_err(tell).boxed_unsync());
-            // Connections have tasks of their own, which outlive the exchange; the body needs none beside it.
-            Ok((response, spawn(async {})))
+            // Connections have tasks of their own, which outlive the exchange.
+            let watch = spawn(response.body().watch());
+            Ok((response.map(|body| body.map_err(tell).boxed_unsync()), watch))
         });
         Ok(self.table.push(HostFutureIncomingResponse::Pending(sent))?)
     }

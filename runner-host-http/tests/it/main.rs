@@ -12,6 +12,7 @@ mod pools; // who shares connections with whom
 mod readme; // what the README shows is what was compiled
 mod redirects; // hop by hop
 mod sdk; // runner::http of the guest SDK, both faces
+mod seats; // who waits for whom, and what is open meanwhile
 mod secrets; // there and nowhere else
 mod strangers; // what other people build
 mod streams; // bodies, both ways

@@ -1,7 +1,5 @@
 //! Who shares connections with whom.
 
-use std::io;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -9,35 +7,22 @@ use bytes::Bytes;
 use http::Method;
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
-use runner_core::{Limits, async_trait};
-use runner_host_http::{BoxError, Call, Client, ErrorKind, Grant, Http, Request, Resolve};
-use serde_json::{Value, json};
+use runner_core::Limits;
+use runner_host_http::{BoxError, Call, Client, ErrorKind, Grant, Http, Request};
+use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use crate::support::{Guest, Names, Server, all_of, body, executor, get, grant, run, said, send, until};
-
-/// Every name leads to this machine.
-struct Everywhere;
-
-#[async_trait]
-impl Resolve for Everywhere {
-    async fn resolve(&self, _name: &str) -> io::Result<Vec<IpAddr>> {
-        Ok(vec![IpAddr::from([127, 0, 0, 1])])
-    }
-}
-
-fn many_names(server: &Server, caps: Value) -> Grant {
-    let rule = json!({ "scheme": "http", "host": "*.many.test", "port": server.port, "addresses": ["127.0.0.1"] });
-    grant(json!({ "allow": [rule], "caps": caps }))
-}
+use crate::support::{
+    Everywhere, Guest, Names, Server, all_of, body, executor, get, grant, many_names, run, said, send, until,
+};
 
 #[tokio::test]
 async fn of_many_names_the_connections_stay_as_many_as_there_may_be() {
     for (client, caps) in [(Client::new(), json!({ "connections": 4 })), (Client::new().connections(4), json!({}))] {
         let server = Server::start().await;
         let client = client.resolver(Everywhere);
-        let granted = many_names(&server, caps);
+        let granted = many_names(&server, "http", caps);
         let asked = async |number: usize| {
             let url = server.named(&format!("n{number}.many.test"), "/hello");
             assert_eq!(body(send(&client, &granted, &url).await.unwrap()).await.unwrap(), "hello");
@@ -71,7 +56,7 @@ async fn where_all_connections_are_in_use_the_next_waits_for_one_and_no_longer_t
         });
         sends.collect::<Vec<_>>()
     };
-    let short = many_names(&server, json!({ "connections": 2, "connect_ms": 200 }));
+    let short = many_names(&server, "http", json!({ "connections": 2, "connect_ms": 200 }));
     let busy = in_use(&short, "/slow?head=3000");
     until("both are asked", || server.seen().len() == 2).await;
     let third = server.named("n3.many.test", "/hello");
@@ -79,7 +64,7 @@ async fn where_all_connections_are_in_use_the_next_waits_for_one_and_no_longer_t
     assert_eq!(error.kind(), ErrorKind::ConnectBusy, "{error}");
     assert!(error.message().contains("2 connections of the grant are open"), "{error}");
     // Another grant has its own, and does not wait.
-    let long = many_names(&server, json!({ "connections": 2 }));
+    let long = many_names(&server, "http", json!({ "connections": 2 }));
     body(send(&client, &long, &third).await.unwrap()).await.unwrap();
     busy.into_iter().for_each(|busy| busy.abort());
     let busy = in_use(&long, "/slow?head=300");
@@ -94,7 +79,7 @@ async fn where_all_connections_are_in_use_the_next_waits_for_one_and_no_longer_t
 async fn what_is_not_in_use_makes_room() {
     let server = Server::start().await;
     let client = Client::new().resolver(Everywhere);
-    let granted = many_names(&server, json!({ "connections": 4, "connect_ms": 2_000 }));
+    let granted = many_names(&server, "http", json!({ "connections": 4, "connect_ms": 2_000 }));
     let sends = |number: usize, path: &str| {
         let (outlet, url) = (client.outlet(&granted).unwrap(), server.named(&format!("n{number}.many.test"), path));
         async move { outlet.send(get(&url), &Default::default()).await.unwrap() }

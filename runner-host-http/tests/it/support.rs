@@ -21,6 +21,7 @@ use runner_host_http::{Body, BoxError, Call, Client, Error, Grant, Http, Resolve
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
@@ -38,6 +39,7 @@ pub(crate) struct Seen {
 #[derive(Default)]
 struct Notes {
     connections: AtomicUsize,
+    hang_up: Notify,
     open: AtomicUsize,
     under_way: AtomicUsize,
     under_way_most: AtomicUsize,
@@ -57,11 +59,17 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) async fn start() -> Self {
-        Self::serve(None).await
+        Self::serve(Vec::new(), None).await
     }
 
     /// A server whose certificate is for these names, and its certificate as PEM.
     pub(crate) async fn tls(names: &[&str], alpn: &[&[u8]]) -> (Self, String) {
+        Self::tls_by_turns(names, &[alpn], None).await
+    }
+
+    /// The same, where its first connections speak one after the other of these, and the rest the last one; over HTTP/2, so
+    /// many streams at once.
+    pub(crate) async fn tls_by_turns(names: &[&str], alpns: &[&[&[u8]]], streams: Option<u32>) -> (Self, String) {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let made = rcgen::generate_simple_self_signed(names).unwrap();
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
@@ -71,23 +79,28 @@ impl Server {
             .with_no_client_auth()
             .with_single_cert(vec![made.cert.der().clone()], key)
             .unwrap();
-        config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
-        (Self::serve(Some(TlsAcceptor::from(Arc::new(config)))).await, made.cert.pem())
+        let acceptors = alpns.iter().map(|alpn| {
+            config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+            TlsAcceptor::from(Arc::new(config.clone()))
+        });
+        (Self::serve(acceptors.collect(), streams).await, made.cert.pem())
     }
 
-    async fn serve(tls: Option<TlsAcceptor>) -> Self {
+    async fn serve(tls: Vec<TlsAcceptor>, streams: Option<u32>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let server = Server { port: listener.local_addr().unwrap().port(), notes: Arc::default() };
         let answering = server.clone();
         tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(answering.clone().connection(stream, tls.clone()));
+            for number in 0.. {
+                let Ok((stream, _)) = listener.accept().await else { break };
+                let tls = tls.get(number).or(tls.last()).cloned();
+                tokio::spawn(answering.clone().connection(stream, tls, streams));
             }
         });
         server
     }
 
-    async fn connection(self, stream: TcpStream, tls: Option<TlsAcceptor>) {
+    async fn connection(self, stream: TcpStream, tls: Option<TlsAcceptor>, streams: Option<u32>) {
         self.notes.connections.fetch_add(1, Ordering::SeqCst);
         self.notes.open.fetch_add(1, Ordering::SeqCst);
         let notes = Arc::clone(&self.notes);
@@ -97,14 +110,28 @@ impl Server {
         });
         let mut builder = auto::Builder::new(TokioExecutor::new());
         builder.http1().max_buf_size(1 << 20);
-        let _ = match tls {
-            None => builder.serve_connection(TokioIo::new(stream), service).await,
-            Some(tls) => match tls.accept(stream).await {
-                Ok(stream) => builder.serve_connection(TokioIo::new(stream), service).await,
-                Err(_) => Ok(()),
-            },
+        if streams.is_some() {
+            builder.http2().max_concurrent_streams(streams);
+        }
+        let served = async {
+            let _ = match tls {
+                None => builder.serve_connection(TokioIo::new(stream), service).await,
+                Some(tls) => match tls.accept(stream).await {
+                    Ok(stream) => builder.serve_connection(TokioIo::new(stream), service).await,
+                    Err(_) => Ok(()),
+                },
+            };
         };
+        tokio::select! {
+            () = served => {}
+            () = notes.hang_up.notified() => {}
+        }
         notes.open.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Ends the connections that are open.
+    pub(crate) fn hang_up(&self) {
+        self.notes.hang_up.notify_waiters();
     }
 
     /// Connections so far.
@@ -324,6 +351,28 @@ impl Resolve for Names {
 
 pub(crate) fn grant(json: Value) -> Grant {
     Grant::deserialize(json).expect("the grant reads")
+}
+
+/// A resolver whose every name leads to this machine.
+pub(crate) struct Everywhere;
+
+#[async_trait]
+impl Resolve for Everywhere {
+    async fn resolve(&self, _name: &str) -> io::Result<Vec<IpAddr>> {
+        Ok(vec![IpAddr::from([127, 0, 0, 1])])
+    }
+}
+
+/// `*.many.test`, of one server.
+pub(crate) fn many_names(server: &Server, scheme: &str, caps: Value) -> Grant {
+    let rule = json!({
+        "scheme": scheme,
+        "host": "*.many.test",
+        "port": server.port,
+        "methods": ["*"],
+        "addresses": ["127.0.0.1"],
+    });
+    grant(json!({ "allow": [rule], "caps": caps }))
 }
 
 /// Everything of one server, by its number.

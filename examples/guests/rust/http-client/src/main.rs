@@ -5,6 +5,7 @@
 //!     http-client send URL BYTES            sends a body of so many bytes
 //!     http-client many URL COUNT            so many requests at once
 //!     http-client leave URL                 sends, and does not wait for the answer
+//!     http-client hold URL OTHER            leaves the answer unread, and asks the other one a fifth of a second later
 //!
 //! It stands on the bare bindings, without a framework, so that each call of the interface can be seen.
 
@@ -26,7 +27,8 @@ fn main() {
         ["send", url, bytes] => send(url, number(bytes)),
         ["many", url, count] => many(url, number(count)),
         ["leave", url] => start("GET", url, &[], None).map(|(answer, _)| std::mem::forget(answer)),
-        _ => panic!("expected fetch, echo, send, many or leave, found {args:?}"),
+        ["hold", url, other] => hold(url, other),
+        _ => panic!("expected fetch, echo, send, many, leave or hold, found {args:?}"),
     };
     if let Err(code) = done {
         println!("error {code}");
@@ -227,6 +229,22 @@ fn send(url: &str, bytes: usize) -> Result<(), Refused> {
     written?;
     finished.map_err(refused)?;
     show(response)
+}
+
+fn hold(url: &str, other: &str) -> Result<(), Refused> {
+    let get = |url| -> Result<IncomingResponse, Refused> {
+        let (answer, out) = start("GET", url, &[], None)?;
+        let _ = OutgoingBody::finish(out, None);
+        wait(&answer)
+    };
+    let held = get(url)?;
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    println!("status {}", get(other)?.status());
+    let body = held.consume().expect("the body is asked for once");
+    let input = body.stream().expect("the stream is asked for once");
+    while !read(&input)?.is_empty() {}
+    println!("read it all");
+    Ok(())
 }
 
 fn many(url: &str, count: usize) -> Result<(), Refused> {

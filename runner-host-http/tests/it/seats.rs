@@ -1,0 +1,196 @@
+//! Who waits for whom, and what is open meanwhile.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Method;
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
+use runner_core::Limits;
+use runner_host_http::{BoxError, Call, Client, ErrorKind, Grant, Http, Outlet, Request};
+use serde_json::json;
+use tokio::task::JoinHandle;
+
+use crate::support::{Everywhere, Guest, Server, all_of, body, get, many_names, said, until};
+
+/// Asks by a task of its own; what it says when it was answered.
+fn ask(client: &Client, granted: &Grant, url: String) -> JoinHandle<Result<String, ErrorKind>> {
+    let outlet = client.outlet(granted).unwrap();
+    tokio::spawn(async move { answered(&outlet, &url).await })
+}
+
+async fn answered(outlet: &Arc<Outlet>, url: &str) -> Result<String, ErrorKind> {
+    let response = outlet.send(get(url), &Call::default()).await.map_err(|error| error.kind())?;
+    body(response).await.map_err(|error| error.kind())
+}
+
+fn name(server: &Server, number: usize, path: &str) -> String {
+    server.named(&format!("n{number}.many.test"), path)
+}
+
+#[tokio::test]
+async fn who_cannot_use_what_is_given_back_does_not_take_it_from_who_can() {
+    let server = Server::start().await;
+    let client = Client::new().resolver(Everywhere).connections(2);
+    let caps = |connections: u32, connect: u32| json!({ "connections": connections, "connect_ms": connect });
+    let (first, third) = (many_names(&server, "http", caps(1, 60_000)), many_names(&server, "http", caps(2, 60_000)));
+    let second = many_names(&server, "http", caps(3, 60_000));
+    let held = ask(&client, &first, name(&server, 0, "/slow?head=60000"));
+    let short = ask(&client, &third, name(&server, 1, "/slow?head=300"));
+    until("both are asked", || server.seen().len() == 2).await;
+    let full = ask(&client, &first, name(&server, 2, "/hello"));
+    tokio::task::yield_now().await;
+    let waiting = ask(&client, &second, name(&server, 3, "/hello"));
+    assert_eq!(waiting.await.unwrap().as_deref(), Ok("hello"));
+    short.await.unwrap().unwrap();
+    assert!(!held.is_finished() && !full.is_finished(), "its grant has one, which is in use");
+    held.abort();
+    assert_eq!(full.await.unwrap().as_deref(), Ok("hello"));
+}
+
+#[tokio::test]
+async fn who_waits_is_not_overtaken_by_who_comes_again_and_again() {
+    let server = Server::start().await;
+    let client = Client::new().resolver(Everywhere);
+    let granted = many_names(&server, "http", json!({ "connections": 1, "connect_ms": 60000 }));
+    let outlet = client.outlet(&granted).unwrap();
+    let url = name(&server, 0, "/hello");
+    let busy = tokio::spawn(async move {
+        loop {
+            assert_eq!(answered(&outlet, &url).await.as_deref(), Ok("hello"));
+        }
+    });
+    until("it comes again and again", || server.seen().len() > 10).await;
+    for number in 1..6 {
+        let url = name(&server, number, "/hello");
+        assert_eq!(ask(&client, &granted, url).await.unwrap().as_deref(), Ok("hello"));
+    }
+    assert!(!busy.is_finished());
+    busy.abort();
+}
+
+#[tokio::test]
+async fn who_waits_with_the_same_origin_is_given_the_connection_itself() {
+    let server = Server::start().await;
+    let client = Client::new().resolver(Everywhere);
+    let granted = many_names(&server, "http", json!({ "connections": 2, "connect_ms": 60000 }));
+    let all: Vec<_> = (0..20).map(|_| ask(&client, &granted, name(&server, 0, "/slow?head=10"))).collect();
+    for asked in all {
+        assert_eq!(asked.await.unwrap().as_deref(), Ok(""));
+    }
+    assert_eq!(server.connections(), 2);
+    // In the order in which they came, whoever they are.
+    let held = ask(&client, &granted, name(&server, 0, "/slow?head=300"));
+    let other = ask(&client, &granted, name(&server, 0, "/slow?head=300"));
+    until("both are asked", || server.seen().len() == 22).await;
+    let urls: Vec<_> = [1, 0, 2, 0].map(|number| name(&server, number, "/hello")).into();
+    let mut waiting = Vec::new();
+    for url in &urls {
+        waiting.push(ask(&client, &granted, url.clone()));
+        tokio::task::yield_now().await;
+    }
+    for asked in waiting {
+        assert_eq!(asked.await.unwrap().as_deref(), Ok("hello"));
+    }
+    let (held, other) = (held.await.unwrap(), other.await.unwrap());
+    assert!(held.is_ok() && other.is_ok());
+}
+
+#[tokio::test]
+async fn who_gives_up_leaves_the_line() {
+    let server = Server::start().await;
+    let client = Client::new().resolver(Everywhere);
+    let granted = many_names(&server, "http", json!({ "connections": 1, "connect_ms": 60000 }));
+    let held = ask(&client, &granted, name(&server, 0, "/slow?head=60000"));
+    until("it is asked", || server.seen().len() == 1).await;
+    let waiting: Vec<_> = (1..6).map(|number| ask(&client, &granted, name(&server, number, "/hello"))).collect();
+    tokio::task::yield_now().await;
+    for waiting in &waiting[..4] {
+        waiting.abort();
+    }
+    held.abort();
+    let last = waiting.into_iter().next_back().unwrap();
+    assert_eq!(last.await.unwrap().as_deref(), Ok("hello"));
+    assert_eq!(server.seen().len(), 2);
+}
+
+#[tokio::test]
+async fn one_who_asks_again_at_once_makes_no_second_connection() {
+    let server = Server::start().await;
+    let client = Client::new().resolver(Everywhere);
+    let granted = many_names(&server, "http", json!({ "connections": 1 }));
+    let outlet = client.outlet(&granted).unwrap();
+    for _ in 0..5 {
+        let all = answered(&outlet, &name(&server, 0, "/bytes?n=1000000")).await.unwrap();
+        assert_eq!(all.len(), 1_000_000);
+        let slow = ask(&client, &granted, name(&server, 0, "/slow?head=200"));
+        let seen = server.seen().len();
+        until("it is asked", || server.seen().len() > seen).await;
+        // Time in which a connection that nobody wants would have come about.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert_eq!(server.open(), 1);
+        slow.await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_no_longer_speaks_http_2_has_a_seat_for_each_connection() {
+    let (server, root) = Server::tls_by_turns(&["n0.many.test"], &[&[b"h2"], &[b"http/1.1"]], None).await;
+    let client = Client::new().resolver(Everywhere).root_certificates(root.as_bytes()).unwrap();
+    let granted = many_names(&server, "https", json!({ "connections": 2, "connect_ms": 60000 }));
+    let url = |path: &str| format!("https://n0.many.test:{}{path}", server.port);
+    assert_eq!(ask(&client, &granted, url("/hello")).await.unwrap().as_deref(), Ok("hello"));
+    server.hang_up();
+    until("it is closed", || server.open() == 0).await;
+    let all: Vec<_> = (0..8).map(|_| ask(&client, &granted, url("/slow?head=100"))).collect();
+    until("they are asked", || server.seen().len() > 1).await;
+    let mut most = 0;
+    for asked in all {
+        most = most.max(server.open());
+        assert_eq!(asked.await.unwrap().as_deref(), Ok(""));
+    }
+    assert!(most <= 2, "{most}");
+    assert!(server.connections() <= 4, "{}", server.connections());
+}
+
+#[tokio::test]
+async fn what_lies_unsent_in_a_connection_keeps_its_seat() {
+    let (server, root) = Server::tls_by_turns(&["*.many.test"], &[&[b"h2"]], Some(0)).await;
+    let client = Client::new().resolver(Everywhere).root_certificates(root.as_bytes()).unwrap();
+    let granted = many_names(&server, "https", json!({ "connections": 2, "first_byte_ms": 100, "connect_ms": 100 }));
+    for number in 0..10 {
+        for _ in 0..2 {
+            let url = format!("https://n{number}.many.test:{}/hello", server.port);
+            let _ = ask(&client, &granted, url).await.unwrap();
+        }
+    }
+    assert!(server.open() <= 2, "{}", server.open());
+}
+
+#[tokio::test]
+async fn the_time_of_an_exchange_ends_it_where_nobody_reads() {
+    let server = Server::start().await;
+    let caps = json!({ "total_ms": 400, "connections": 1, "connect_ms": 60000 });
+    let guest = Guest::new(Http::new(), json!({ "allow": [all_of(&server)], "caps": caps })).await;
+    let args = ["hold", &server.url("/bytes?n=9000000"), &server.url("/slow?head=10")];
+    let said = said(&guest.outcome(&args, Limits::default()).await);
+    assert_eq!(said, "status 200\nerror HTTP response timeout");
+}
+
+#[tokio::test]
+async fn an_upload_that_was_answered_ends_with_its_time() {
+    let server = Server::start().await;
+    let client = Client::new().resolver(Everywhere);
+    let granted = many_names(&server, "http", json!({ "connections": 1, "total_ms": 300, "connect_ms": 60000 }));
+    let outlet = client.outlet(&granted).unwrap();
+    let endless = StreamBody::new(futures::stream::pending::<Result<Frame<Bytes>, BoxError>>());
+    let url = name(&server, 0, "/hello");
+    let request = Request { method: Method::POST, body: Some(endless.boxed_unsync()), ..get(&url) };
+    let call = Call::default();
+    let response = outlet.send(request, &call).await.unwrap();
+    assert_eq!(body(response).await.unwrap(), "hello");
+    // Though its call goes on.
+    assert_eq!(ask(&client, &granted, name(&server, 1, "/hello")).await.unwrap().as_deref(), Ok("hello"));
+    drop(call);
+}
