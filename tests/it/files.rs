@@ -42,7 +42,7 @@ impl Lent {
         lent
     }
 
-    async fn call(&self, task: &str, args: Value) -> Result<Value, Failure> {
+    async fn call(&self, task: &str, args: Value) -> Result<Value, Box<Failure>> {
         said(task, self.program.call(task).args(args).run().await.expect("the host does its part").ending)
     }
 
@@ -57,7 +57,8 @@ impl Lent {
                     assert!(!expected.starts_with("no "), "{guest}: {asked}: gave {value}");
                     assert_eq!(value, parsed(expected), "{guest}: {asked}");
                 }
-                Err(Failure { code, message, retryable, .. }) => {
+                Err(failure) => {
+                    let Failure { code, message, retryable, .. } = *failure;
                     assert_eq!(format!("no {code}: {message}"), expected, "{guest}: {asked}");
                     assert!(!retryable, "{guest}: {asked}");
                 }
@@ -70,10 +71,10 @@ fn parsed(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
-fn said(task: &str, ending: Ending) -> Result<Value, Failure> {
+fn said(task: &str, ending: Ending) -> Result<Value, Box<Failure>> {
     match ending {
         Ending::Returned(value) => Ok(value),
-        Ending::Failed(failure) => Err(*failure),
+        Ending::Failed(failure) => Err(failure),
         other => panic!("`{task}`: {other:?}"),
     }
 }
@@ -282,7 +283,8 @@ async fn each_refusal_is_a_failure_with_a_code_that_names_the_path() {
         lent.check(guest, table).await;
         for name in ["n".repeat(256), "a\0b".to_owned()] {
             let path = format!("/data/{name}");
-            let Failure { code, message, .. } = lent.call("write", json!([path, "x"])).await.expect_err("no such name");
+            let Failure { code, message, .. } =
+                *lent.call("write", json!([path, "x"])).await.expect_err("no such name");
             assert_eq!(code, "fs-invalid", "{guest}: {message}");
         }
     }
