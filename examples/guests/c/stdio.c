@@ -21,8 +21,35 @@ static int by_name(const void *one, const void *other) {
     return strcmp(*(char *const *)one, *(char *const *)other);
 }
 
+/* What it may not: `/in` is only read, a folder has room for 65,536 bytes. */
+static int refused(void) {
+    held(fopen("/none/file", "r") == NULL && errno == ENOENT, "no mount");
+    FILE *file = fopen("/in/there", "r");
+    char line[16] = {0};
+    held(file && fread(line, 1, sizeof line, file) == 5 && strcmp(line, "there") == 0 && fclose(file) == 0, "read only, read");
+    held(fopen("/in/there", "r+") == NULL && errno == EROFS, "read only, fopen r+");
+    held(fopen("/in/new", "w") == NULL && errno == EROFS, "read only, fopen w");
+    held(remove("/in/there") == -1 && errno == EROFS, "read only, remove");
+    held(rename("/in/there", "there") == -1 && errno == EXDEV, "another mount, rename");
+
+    /* All of it lies in a buffer until the end: who does not look at what `fclose` says does not know. */
+    static char buffer[1 << 17], bytes[1 << 16];
+    file = fopen("full", "wb");
+    held(file && setvbuf(file, buffer, _IOFBF, sizeof buffer) == 0, "setvbuf");
+    held(fwrite(bytes, 1, sizeof bytes, file) == sizeof bytes && fputc('!', file) == '!', "fwrite of too much");
+    held(fclose(file) == EOF && errno == EDQUOT, "fclose");
+    struct stat status;
+    held(stat("full", &status) == 0 && status.st_size == 0, "nothing of it is there");
+    file = fopen("full", "wb");
+    held(file && fwrite(bytes, 1, sizeof bytes, file) == sizeof bytes && fclose(file) == 0, "as much as there may be");
+    int parts = open("full", O_WRONLY | O_APPEND);
+    held(parts >= 0 && write(parts, "!", 1) == -1 && errno == EDQUOT && close(parts) == 0, "one more byte");
+    return 0;
+}
+
 int main(int count, char **args) {
-    held(count == 2 && chdir(args[1]) == 0, "chdir");
+    held(count >= 2 && chdir(args[1]) == 0, "chdir");
+    if (count == 3) return refused();
 
     FILE *file = fopen("poem", "w+");
     held(file != NULL, "fopen w+");

@@ -299,6 +299,21 @@ async fn a_program_in_c_finds_what_stdio_promises() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_program_in_c_is_told_by_fclose_what_did_not_find_room() {
+    let (volumes, stdio) = (Volumes::new().await, program("stdio.wasm"));
+    for kind in KINDS {
+        volumes.put(kind, &[("/in/there".into(), "there".into())]).await;
+        let mounts = json!({
+            "/data": { "volume": kind, "prefix": "own", "bytes": 65_536 },
+            "/in": { "volume": kind, "prefix": "in", "mode": "read-only" },
+        });
+        let program = volumes.lend_all(&stdio, mounts).await;
+        let came = said(&program, &["stdio", "/data", "refused"]).await;
+        assert!(came.ends_with("as much as there may be\none more byte\n"), "{kind}: {came}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn python_is_refused_what_it_was_not_granted_with_the_errno_that_it_knows() {
     let (volumes, python) = (Volumes::new().await, program("python.wasm"));
     for kind in KINDS {
