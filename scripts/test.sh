@@ -33,7 +33,7 @@ setup() {
     debian chromium fonts-dejavu-core
     web_packages
     js_guests
-    python_programs
+    guest_programs
     own_targets
 }
 
@@ -48,7 +48,7 @@ clippy() {
     (cd examples/guests && CARGO_TARGET_DIR=$RUNNER_GUESTS_TARGET_DIR \
         cargo clippy --release --locked --workspace --target wasm32-wasip2 -- -D warnings)
     # Features add, and need no other: what guests are written with has each of them alone, and none.
-    for feature in '' task http kv config log clock random; do
+    for feature in '' task http kv config fs log clock random; do
         CARGO_TARGET_DIR=$RUNNER_GUESTS_TARGET_DIR cargo clippy --release --locked -p runner-sdk-guest --lib \
             --no-default-features --features "$feature" --target wasm32-unknown-unknown -- -D warnings
     done

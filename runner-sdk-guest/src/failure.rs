@@ -70,6 +70,17 @@ fn ours(error: &(dyn Error + 'static)) -> Option<(&'static str, bool)> {
     if let Some(error) = error.downcast_ref::<crate::config::Error>() {
         return Some((error.code(), error.is_retryable()));
     }
+    #[cfg(feature = "fs")]
+    if let Some(error) = fs(error) {
+        return Some((error.code(), error.is_retryable()));
+    }
     let _ = error;
     None
+}
+
+/// An error of `runner::fs`, also where it came by way of `std::io`, which shows what is in it to those who ask for it.
+#[cfg(feature = "fs")]
+fn fs<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a crate::fs::Error> {
+    let within = || error.downcast_ref::<std::io::Error>()?.get_ref()?.downcast_ref();
+    error.downcast_ref().or_else(within)
 }

@@ -37,7 +37,8 @@
 //! | `SystemTime::now`, `Instant::now` | panic: use the feature `clock` | the host's clocks |
 //! | crates that want random numbers | do not build by themselves: use the feature `random` | the host's |
 //! | seeds of `HashMap` | the same in every run | random |
-//! | `std::env`, `std::fs` | empty, and an error | the host's, where granted |
+//! | `std::env` | empty | the host's, where granted |
+//! | `std::fs` | an error: use the feature `fs` | the host's, where granted |
 //!
 //! # What a guest may touch
 //!
@@ -50,6 +51,7 @@
 //! | `http` | `runner::http`: a client, and `#[runner::http]` handlers | `http`, for the client |
 //! | `kv` | `runner::kv`: values by key, which may end; changes that lose nobody's work | `kv` |
 //! | `config` | `runner::config`: values that whoever runs the guest has set | `config` |
+//! | `fs` | `runner::fs`: files, by the names of `std::fs` | `fs`; without it there are none |
 //! | `log` | `runner::log`: the macros of `log` and `tracing` | `logging` |
 //! | `clock` | `runner::clock`: the time, on every target | none |
 //! | `random` | `runner::random`: random numbers, on every target | none |
@@ -72,6 +74,8 @@ pub mod clock;
 #[cfg(feature = "config")]
 pub mod config;
 mod failure;
+#[cfg(feature = "fs")]
+pub mod fs;
 #[cfg(feature = "http")]
 pub mod http;
 #[cfg(feature = "kv")]

@@ -5,6 +5,7 @@ fn documented() -> String {
     let sources = [
         include_str!("../src/lib.rs"),
         include_str!("../src/config.rs"),
+        include_str!("../src/fs.rs"),
         include_str!("../src/http.rs"),
         include_str!("../src/kv.rs"),
         include_str!("../src/log.rs"),

@@ -12,6 +12,8 @@ mod limits; // what has a bound, at it and over it
 mod local; // what others do in and around a directory
 mod p1; // preview 1, function by function
 mod path; // what a text means
+#[cfg(feature = "s3")]
+mod programs; // what others wrote, unmodified
 mod readme; // what the README shows is what was compiled
 #[cfg(feature = "s3")]
 mod s3; // a bucket, over a real server and through faults
