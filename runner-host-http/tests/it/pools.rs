@@ -1,7 +1,6 @@
 //! Who shares connections with whom.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use http::Method;
@@ -10,11 +9,10 @@ use http_body_util::{BodyExt, StreamBody};
 use runner_core::Limits;
 use runner_host_http::{BoxError, Call, Client, ErrorKind, Grant, Http, Request};
 use serde_json::json;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
 
 use crate::support::{
-    Everywhere, Guest, Names, Server, all_of, body, executor, get, grant, many_names, run, said, send, until,
+    Everywhere, Guest, Names, Server, all_of, body, executor, get, grant, heads_answered, many_names, run, said, send,
+    until,
 };
 
 #[tokio::test]
@@ -22,7 +20,7 @@ async fn of_many_names_the_connections_stay_as_many_as_there_may_be() {
     for (client, caps) in [(Client::new(), json!({ "connections": 4 })), (Client::new().connections(4), json!({}))] {
         let server = Server::start().await;
         let client = client.resolver(Everywhere);
-        let granted = many_names(&server, "http", caps);
+        let granted = many_names(server.port, "http", caps);
         let asked = async |number: usize| {
             let url = server.named(&format!("n{number}.many.test"), "/hello");
             assert_eq!(body(send(&client, &granted, &url).await.unwrap()).await.unwrap(), "hello");
@@ -56,7 +54,7 @@ async fn where_all_connections_are_in_use_the_next_waits_for_one_and_no_longer_t
         });
         sends.collect::<Vec<_>>()
     };
-    let short = many_names(&server, "http", json!({ "connections": 2, "connect_ms": 200 }));
+    let short = many_names(server.port, "http", json!({ "connections": 2, "connect_ms": 200 }));
     let busy = in_use(&short, "/slow?head=3000");
     until("both are asked", || server.seen().len() == 2).await;
     let third = server.named("n3.many.test", "/hello");
@@ -64,7 +62,7 @@ async fn where_all_connections_are_in_use_the_next_waits_for_one_and_no_longer_t
     assert_eq!(error.kind(), ErrorKind::ConnectBusy, "{error}");
     assert!(error.message().contains("2 connections of the grant are open"), "{error}");
     // Another grant has its own, and does not wait.
-    let long = many_names(&server, "http", json!({ "connections": 2 }));
+    let long = many_names(server.port, "http", json!({ "connections": 2 }));
     body(send(&client, &long, &third).await.unwrap()).await.unwrap();
     busy.into_iter().for_each(|busy| busy.abort());
     let busy = in_use(&long, "/slow?head=300");
@@ -79,7 +77,7 @@ async fn where_all_connections_are_in_use_the_next_waits_for_one_and_no_longer_t
 async fn what_is_not_in_use_makes_room() {
     let server = Server::start().await;
     let client = Client::new().resolver(Everywhere);
-    let granted = many_names(&server, "http", json!({ "connections": 4, "connect_ms": 2_000 }));
+    let granted = many_names(server.port, "http", json!({ "connections": 4, "connect_ms": 2_000 }));
     let sends = |number: usize, path: &str| {
         let (outlet, url) = (client.outlet(&granted).unwrap(), server.named(&format!("n{number}.many.test"), path));
         async move { outlet.send(get(&url), &Default::default()).await.unwrap() }
@@ -110,23 +108,7 @@ async fn what_is_not_in_use_makes_room() {
 
 #[tokio::test]
 async fn what_is_still_sent_is_in_use_whoever_has_answered() {
-    // It answers each head at once, and never looks at what comes behind it.
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (port, open) = (listener.local_addr().unwrap().port(), Arc::new(AtomicUsize::new(0)));
-    let held = Arc::clone(&open);
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let held = Arc::clone(&held);
-            held.fetch_add(1, Ordering::SeqCst);
-            tokio::spawn(async move {
-                let mut head = [0; 4096];
-                while matches!(stream.read(&mut head).await, Ok(1..)) {
-                    let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
-                }
-                held.fetch_sub(1, Ordering::SeqCst);
-            });
-        }
-    });
+    let (port, open) = heads_answered().await;
     let rule =
         json!({ "scheme": "http", "host": "*.many.test", "port": port, "methods": ["*"], "addresses": ["127.0.0.1"] });
     let granted = grant(json!({ "allow": [rule], "caps": { "connections": 4, "connect_ms": 300 } }));

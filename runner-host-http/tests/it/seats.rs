@@ -1,6 +1,7 @@
 //! Who waits for whom, and what is open meanwhile.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,7 +13,7 @@ use runner_host_http::{BoxError, Call, Client, ErrorKind, Grant, Http, Outlet, R
 use serde_json::json;
 use tokio::task::JoinHandle;
 
-use crate::support::{Everywhere, Guest, Server, all_of, body, get, many_names, said, until};
+use crate::support::{Everywhere, Guest, Server, all_of, body, get, heads_answered, many_names, said, until};
 
 /// Asks by a task of its own; what it says when it was answered.
 fn ask(client: &Client, granted: &Grant, url: String) -> JoinHandle<Result<String, ErrorKind>> {
@@ -34,8 +35,9 @@ async fn who_cannot_use_what_is_given_back_does_not_take_it_from_who_can() {
     let server = Server::start().await;
     let client = Client::new().resolver(Everywhere).connections(2);
     let caps = |connections: u32, connect: u32| json!({ "connections": connections, "connect_ms": connect });
-    let (first, third) = (many_names(&server, "http", caps(1, 60_000)), many_names(&server, "http", caps(2, 60_000)));
-    let second = many_names(&server, "http", caps(3, 60_000));
+    let (first, third) =
+        (many_names(server.port, "http", caps(1, 60_000)), many_names(server.port, "http", caps(2, 60_000)));
+    let second = many_names(server.port, "http", caps(3, 60_000));
     let held = ask(&client, &first, name(&server, 0, "/slow?head=60000"));
     let short = ask(&client, &third, name(&server, 1, "/slow?head=300"));
     until("both are asked", || server.seen().len() == 2).await;
@@ -53,7 +55,7 @@ async fn who_cannot_use_what_is_given_back_does_not_take_it_from_who_can() {
 async fn who_waits_is_not_overtaken_by_who_comes_again_and_again() {
     let server = Server::start().await;
     let client = Client::new().resolver(Everywhere);
-    let granted = many_names(&server, "http", json!({ "connections": 1, "connect_ms": 60000 }));
+    let granted = many_names(server.port, "http", json!({ "connections": 1, "connect_ms": 60000 }));
     let outlet = client.outlet(&granted).unwrap();
     let url = name(&server, 0, "/hello");
     let busy = tokio::spawn(async move {
@@ -74,7 +76,7 @@ async fn who_waits_is_not_overtaken_by_who_comes_again_and_again() {
 async fn who_waits_with_the_same_origin_is_given_the_connection_itself() {
     let server = Server::start().await;
     let client = Client::new().resolver(Everywhere);
-    let granted = many_names(&server, "http", json!({ "connections": 2, "connect_ms": 60000 }));
+    let granted = many_names(server.port, "http", json!({ "connections": 2, "connect_ms": 60000 }));
     let all: Vec<_> = (0..20).map(|_| ask(&client, &granted, name(&server, 0, "/slow?head=10"))).collect();
     for asked in all {
         assert_eq!(asked.await.unwrap().as_deref(), Ok(""));
@@ -101,7 +103,7 @@ async fn who_waits_with_the_same_origin_is_given_the_connection_itself() {
 async fn who_gives_up_leaves_the_line() {
     let server = Server::start().await;
     let client = Client::new().resolver(Everywhere);
-    let granted = many_names(&server, "http", json!({ "connections": 1, "connect_ms": 60000 }));
+    let granted = many_names(server.port, "http", json!({ "connections": 1, "connect_ms": 60000 }));
     let held = ask(&client, &granted, name(&server, 0, "/slow?head=60000"));
     until("it is asked", || server.seen().len() == 1).await;
     let waiting: Vec<_> = (1..6).map(|number| ask(&client, &granted, name(&server, number, "/hello"))).collect();
@@ -116,29 +118,10 @@ async fn who_gives_up_leaves_the_line() {
 }
 
 #[tokio::test]
-async fn one_who_asks_again_at_once_makes_no_second_connection() {
-    let server = Server::start().await;
-    let client = Client::new().resolver(Everywhere);
-    let granted = many_names(&server, "http", json!({ "connections": 1 }));
-    let outlet = client.outlet(&granted).unwrap();
-    for _ in 0..5 {
-        let all = answered(&outlet, &name(&server, 0, "/bytes?n=1000000")).await.unwrap();
-        assert_eq!(all.len(), 1_000_000);
-        let slow = ask(&client, &granted, name(&server, 0, "/slow?head=200"));
-        let seen = server.seen().len();
-        until("it is asked", || server.seen().len() > seen).await;
-        // Time in which a connection that nobody wants would have come about.
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        assert_eq!(server.open(), 1);
-        slow.await.unwrap().unwrap();
-    }
-}
-
-#[tokio::test]
 async fn what_no_longer_speaks_http_2_has_a_seat_for_each_connection() {
     let (server, root) = Server::tls_by_turns(&["n0.many.test"], &[&[b"h2"], &[b"http/1.1"]], None).await;
     let client = Client::new().resolver(Everywhere).root_certificates(root.as_bytes()).unwrap();
-    let granted = many_names(&server, "https", json!({ "connections": 2, "connect_ms": 60000 }));
+    let granted = many_names(server.port, "https", json!({ "connections": 2, "connect_ms": 60000 }));
     let url = |path: &str| format!("https://n0.many.test:{}{path}", server.port);
     assert_eq!(ask(&client, &granted, url("/hello")).await.unwrap().as_deref(), Ok("hello"));
     server.hang_up();
@@ -158,7 +141,8 @@ async fn what_no_longer_speaks_http_2_has_a_seat_for_each_connection() {
 async fn what_lies_unsent_in_a_connection_keeps_its_seat() {
     let (server, root) = Server::tls_by_turns(&["*.many.test"], &[&[b"h2"]], Some(0)).await;
     let client = Client::new().resolver(Everywhere).root_certificates(root.as_bytes()).unwrap();
-    let granted = many_names(&server, "https", json!({ "connections": 2, "first_byte_ms": 100, "connect_ms": 100 }));
+    let granted =
+        many_names(server.port, "https", json!({ "connections": 2, "first_byte_ms": 100, "connect_ms": 100 }));
     for number in 0..10 {
         for _ in 0..2 {
             let url = format!("https://n{number}.many.test:{}/hello", server.port);
@@ -180,17 +164,19 @@ async fn the_time_of_an_exchange_ends_it_where_nobody_reads() {
 
 #[tokio::test]
 async fn an_upload_that_was_answered_ends_with_its_time() {
-    let server = Server::start().await;
+    let (port, open) = heads_answered().await;
     let client = Client::new().resolver(Everywhere);
-    let granted = many_names(&server, "http", json!({ "connections": 1, "total_ms": 300, "connect_ms": 60000 }));
+    let granted = many_names(port, "http", json!({ "connections": 1, "total_ms": 400, "connect_ms": 5000 }));
     let outlet = client.outlet(&granted).unwrap();
     let endless = StreamBody::new(futures::stream::pending::<Result<Frame<Bytes>, BoxError>>());
-    let url = name(&server, 0, "/hello");
+    let url = format!("http://n0.many.test:{port}/");
     let request = Request { method: Method::POST, body: Some(endless.boxed_unsync()), ..get(&url) };
     let call = Call::default();
     let response = outlet.send(request, &call).await.unwrap();
-    assert_eq!(body(response).await.unwrap(), "hello");
+    assert_eq!((body(response).await.unwrap().as_str(), open.load(Ordering::SeqCst)), ("", 1));
+    // So that the second one's time is not over with the first one's.
+    tokio::time::sleep(Duration::from_millis(200)).await;
     // Though its call goes on.
-    assert_eq!(ask(&client, &granted, name(&server, 1, "/hello")).await.unwrap().as_deref(), Ok("hello"));
+    assert_eq!(answered(&outlet, &url.replace("n0", "n1")).await.as_deref(), Ok(""));
     drop(call);
 }

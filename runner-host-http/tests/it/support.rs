@@ -20,6 +20,7 @@ use runner_core::{Bounds, Ending, Executor, Grants, Limits, LocalStore, Outcome,
 use runner_host_http::{Body, BoxError, Call, Client, Error, Grant, Http, Resolve, Result, Target};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
@@ -363,12 +364,12 @@ impl Resolve for Everywhere {
     }
 }
 
-/// `*.many.test`, of one server.
-pub(crate) fn many_names(server: &Server, scheme: &str, caps: Value) -> Grant {
+/// `*.many.test`, at one port.
+pub(crate) fn many_names(port: u16, scheme: &str, caps: Value) -> Grant {
     let rule = json!({
         "scheme": scheme,
         "host": "*.many.test",
-        "port": server.port,
+        "port": port,
         "methods": ["*"],
         "addresses": ["127.0.0.1"],
     });
@@ -455,6 +456,28 @@ pub(crate) async fn until(what: &str, holds: impl Fn() -> bool) {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     panic!("{what}: it never came to pass");
+}
+
+/// The port of a server that answers each head at once, and never looks at what comes behind it; and how many of its
+/// connections are open.
+pub(crate) async fn heads_answered() -> (u16, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (port, open) = (listener.local_addr().unwrap().port(), Arc::new(AtomicUsize::new(0)));
+    let held = Arc::clone(&open);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let held = Arc::clone(&held);
+            held.fetch_add(1, Ordering::SeqCst);
+            tokio::spawn(async move {
+                let mut head = [0; 4096];
+                while matches!(stream.read(&mut head).await, Ok(1..)) {
+                    let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+                }
+                held.fetch_sub(1, Ordering::SeqCst);
+            });
+        }
+    });
+    (port, open)
 }
 
 /// A port of this machine that nobody listens on.
