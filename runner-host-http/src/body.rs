@@ -321,8 +321,8 @@ impl Body {
         }
     }
 
-    /// Ends it when its time is over, also where nobody reads it.
-    pub(crate) fn watch(&self) -> impl Future<Output = ()> + use<> {
+    /// Ends it when its time is over, also where nobody reads it. It holds nothing of it until then.
+    pub fn watch(&self) -> impl Future<Output = ()> + use<> {
         let (open, ends) = (self.open.as_ref().map(Arc::downgrade), self.ends);
         async move {
             let Some(open) = open else { return };

@@ -308,7 +308,8 @@ impl Outlet {
 
     /// Sends a request, follows as many redirects as the grant says, and gives the head of the response.
     ///
-    /// Nothing outlives `call`: when it ends, the exchange and its body end.
+    /// When `call` ends, the exchange and its body end. The body's times are held against whoever reads it; where that may be
+    /// nobody, [`Body::watch`] ends it.
     ///
     /// # Errors
     ///

@@ -47,7 +47,7 @@
 //!    closed its connection on before any of it was sent goes out over another.
 //! 7. A redirect is the guest's to see. Where the grant says `redirects`, it is followed, and each hop passes all of this again;
 //!    to another origin go no credentials and no secrets.
-//! 8. When the call ends, so does everything under way.
+//! 8. When the call ends, so does everything under way; but for what is said of HTTP/2 at [`Client::connections`].
 //!
 //! # Addresses
 //!
