@@ -9,9 +9,21 @@
 // What was tried, by how often it ended how, is told to whoever looks.
 #![allow(clippy::print_stdout)]
 
+mod fsx; // random operations from inside a guest, on each backend and on wasmtime's own filesystem
 mod killed; // kill -9 at each request of a commit
 mod other; // hosts that are processes of their own
+#[path = "../it/p1"]
+mod p1 {
+    //! What `it` drives modules with.
+    #[allow(dead_code)]
+    pub(crate) mod door;
+    #[allow(dead_code)]
+    pub(crate) mod steps;
+}
 mod race; // two hosts that write the same files
+#[path = "../it/support.rs"]
+#[allow(dead_code, unused_imports, unused_macros)]
+mod support;
 
 use std::sync::Arc;
 
