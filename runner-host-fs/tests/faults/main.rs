@@ -9,8 +9,10 @@
 // What was tried, by how often it ended how, is told to whoever looks.
 #![allow(clippy::print_stdout)]
 
+mod bounded; // guests that ask for too much, and what it takes of the host
 mod fsx; // random operations from inside a guest, on each backend and on wasmtime's own filesystem
 mod killed; // kill -9 at each request of a commit
+mod matrix; // each fault at each request
 mod other; // hosts that are processes of their own
 #[path = "../it/p1"]
 mod p1 {
