@@ -28,9 +28,15 @@ const STREAM: &str =
 
 /// All that differ.
 ///
-/// One more cannot be drawn by chance, since all that comes after it is different: see `modules::who_makes_a_file_to_read_it_reads_it`.
+/// Two more cannot be drawn by chance, since all that comes after them is different: `modules::what_cannot_be_drawn_is_as_said`.
 pub(super) const DEVIATIONS: &[Deviation] = &[
     row("fdstat", "directory r-", "directory --", "fdstat: nobody has the right to read bytes of a directory"),
+    row(
+        "list",
+        "..:directory .:directory",
+        "noent",
+        "list: a directory that was removed while it was open has no names, not even its own",
+    ),
     row("link", "notdir", "noent", WHICH),
     row("link", NOT_DIRECTORY, r#"{"err":"no-entry"}"#, WHICH),
     row("open", "loop", "notdir", LINK),
