@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use runner_core::Executor;
-use runner_host_fs::{LocalFs, MemoryFs, Mode, Vfs, Volume};
+use runner_host_fs::{LocalFs, MemoryFs, Mode, S3Fs, S3Settings, Vfs, View, Volume};
 use runner_s3::Server;
 use tempfile::TempDir;
 
@@ -69,7 +69,7 @@ struct Backend {
 enum After {
     Memory(MemoryFs),
     Directory(TempDir),
-    Bucket(runner_host_fs::S3Settings),
+    Bucket(Box<S3Settings>),
 }
 
 impl Backend {
@@ -95,12 +95,12 @@ impl Backend {
             if !hard_links {
                 let mut settings = settings(&server.endpoint());
                 settings.prefix = format!("case-{case}-{mode}");
-                let volume = runner_host_fs::S3Fs::connect(settings.clone()).await.expect("the store is there");
+                let volume = S3Fs::connect(settings.clone()).await.expect("the store is there");
                 all.push(Backend {
                     name: if drafts { "a draft over a bucket" } else { "a bucket" },
                     mode,
                     executor: executor(volume),
-                    after: After::Bucket(settings),
+                    after: After::Bucket(Box::new(settings)),
                 });
             }
         }
@@ -113,7 +113,7 @@ impl Backend {
             After::Memory(memory) => tree(memory).await,
             After::Directory(folder) => of_directory(folder.path()).await,
             After::Bucket(settings) => {
-                let volume = runner_host_fs::S3Fs::connect(settings.clone()).await.expect("the store is there");
+                let volume = S3Fs::connect(S3Settings::clone(settings)).await.expect("the store is there");
                 tree(&*call(&volume, Mode::ReadOnly).1).await
             }
         }
@@ -123,7 +123,7 @@ impl Backend {
 /// What a directory of the machine holds.
 async fn of_directory(path: &Path) -> String {
     let files = LocalFs::open(path).expect("it opens");
-    let session = Volume::open(&files, &runner_host_fs::View { mode: Mode::ReadOnly, ..runner_host_fs::View::all() });
+    let session = Volume::open(&files, &View { mode: Mode::ReadOnly, ..View::all() });
     let files: std::sync::Arc<dyn Vfs> = session.expect("it opens").files();
     tree(&*files).await
 }
