@@ -1,5 +1,5 @@
 //! A host that is killed by SIGKILL while it commits 50 files to a bucket: at each request that it makes, before the store
-//! hears of it, and after the store has done it and before it has answered. What the next host finds is all or nothing.
+//! hears of it, when it has half of its body, and after the store has done it and before it has answered. What the next host finds is all or nothing.
 
 use runner_host_fs::{Mode, Vfs};
 use runner_s3::{BUCKET, Endpoint, Kind, Proxy, Server};
@@ -13,6 +13,17 @@ const REQUESTS_MAX: u64 = 500;
 const SAMPLE: usize = 12;
 /// How often the one who finishes a commit is killed as well.
 const TWICE: (usize, usize) = (4, 40);
+
+/// How far a request has come when its host is killed.
+#[derive(Clone, Copy, Debug)]
+enum When {
+    Before,
+    /// One without a body is killed before.
+    Within,
+    After,
+}
+
+const WHEN: [When; 3] = [When::Before, When::Within, When::After];
 
 /// What is there before the commit.
 fn before(server: &Server) {
@@ -98,14 +109,15 @@ async fn outcomes() -> (String, String) {
 }
 
 /// Starts a test as a host, and kills it at a request of what it does once it is connected. Tells whether it came so far.
-async fn kill_at(test: &str, store: &Endpoint, index: u64, after: bool) -> bool {
+async fn kill_at(test: &str, store: &Endpoint, index: u64, when: When) -> bool {
     let proxy = Proxy::before(store);
     let mut host = Other::start(test, &proxy.endpoint());
     host.says_that("ready").await;
     proxy.log().reset();
-    match after {
-        true => proxy.halt_after(index),
-        false => proxy.halt_before(index),
+    match when {
+        When::Before => proxy.halt_before(index),
+        When::Within => proxy.halt_within(index),
+        When::After => proxy.halt_after(index),
     }
     host.tell("go");
     tokio::select! {
@@ -129,10 +141,10 @@ struct Left {
 }
 
 impl Left {
-    async fn by_a_host_killed_at(index: u64, after: bool) -> Self {
+    async fn by_a_host_killed_at(index: u64, when: When) -> Self {
         let server = Server::start();
         before(&server);
-        let killed = kill_at("killed::a_commit_that_nobody_kills_is_whole", &server.endpoint(), index, after).await;
+        let killed = kill_at("killed::a_commit_that_nobody_kills_is_whole", &server.endpoint(), index, when).await;
         Left { server, killed }
     }
 
@@ -161,7 +173,7 @@ impl Left {
 async fn a_host_that_is_killed_at_any_request_of_a_commit_of_50_files_leaves_all_or_nothing() {
     let outcomes = outcomes().await;
     assert_ne!(outcomes.0, outcomes.1);
-    let whole = Left::by_a_host_killed_at(REQUESTS_MAX, false).await;
+    let whole = Left::by_a_host_killed_at(REQUESTS_MAX, When::Before).await;
     assert!(!whole.killed);
     let requests = whole.server.log().reset();
     let puts = requests.iter().filter(|request| request.kind == Kind::PutObject).count();
@@ -178,10 +190,10 @@ async fn a_host_that_is_killed_at_any_request_of_a_commit_of_50_files_leaves_all
     };
     for index in indices {
         let mut killed = false;
-        for after in [false, true] {
-            let left = Left::by_a_host_killed_at(index, after).await;
+        for when in WHEN {
+            let left = Left::by_a_host_killed_at(index, when).await;
             killed |= left.killed;
-            let name = format!("seed {}, request {index}, after it was done: {after}", seed());
+            let name = format!("seed {}, {when:?} request {index}", seed());
             uploads += left.server.uploads(BUCKET).len();
             ends[usize::from(left.is_all(&outcomes, &name).await)] += 1;
         }
@@ -191,7 +203,7 @@ async fn a_host_that_is_killed_at_any_request_of_a_commit_of_50_files_leaves_all
         }
     }
     println!(
-        "seed {}: killed at {tried} requests of some {all}, before and after each: {} times nothing, {} times all; \
+        "seed {}: killed at {tried} requests of some {all}, before, within and after each: {} times nothing, {} times all; \
          {uploads} uploads were left open",
         seed(),
         ends[0],
@@ -207,12 +219,12 @@ async fn who_finishes_a_commit_may_be_killed_as_well() {
     let (mut chance, mut ends, mut killed) = (Chance(seed()), [0, 0], 0);
     for _ in 0..if is_long() { TWICE.1 } else { TWICE.0 } {
         // The last requests of the commit, where the record is there, and the first of who finds it.
-        let (first, second, after) = (30 + chance.below(60), chance.below(60), chance.below(2) == 1);
-        let left = Left::by_a_host_killed_at(first, after).await;
+        let (first, second, when) = (30 + chance.below(60), chance.below(60), WHEN[chance.below(3) as usize]);
+        let left = Left::by_a_host_killed_at(first, when).await;
         let again =
-            kill_at("killed::a_host_that_only_reads_finds_the_tree", &left.server.endpoint(), second, after).await;
+            kill_at("killed::a_host_that_only_reads_finds_the_tree", &left.server.endpoint(), second, when).await;
         killed += u32::from(again);
-        let name = format!("seed {}, requests {first} and {second}, after they were done: {after}", seed());
+        let name = format!("seed {}, {when:?} requests {first} and {second}", seed());
         ends[usize::from(left.is_all(&outcomes, &name).await)] += 1;
     }
     println!("seed {}: {killed} were killed while they finished or read; {ends:?} found nothing, all", seed());
