@@ -3,7 +3,8 @@
 //! A target of its own: it starts itself as other hosts, it takes minutes where all of it is asked for (`RUNNER_LONG=1`, as
 //! `scripts/test.sh --long` does), and it is compiled in a fraction of what `it` takes.
 //!
-//! What is drawn by chance has a seed that is printed: `RUNNER_FS_SEED=7` is one of your own.
+//! What is drawn by chance has a seed that is printed: `RUNNER_FS_SEED=7` is one of your own, and `RUNNER_FS_CASES=50` that many of
+//! them for `fsx`.
 
 #![cfg(feature = "s3")]
 // What was tried, by how often it ended how, is told to whoever looks.
