@@ -15,6 +15,8 @@ while [ $# -gt 0 ]; do
     shift
 done
 export RUST_BACKTRACE=${RUST_BACKTRACE:-0} CARGO_TERM_COLOR=never
+# Tests that try a sample by default try all of it then.
+if [ "$LONG" = 1 ]; then export RUNNER_LONG=1; fi
 SUMMARY=()
 
 # Runs one stage and notes its minutes.

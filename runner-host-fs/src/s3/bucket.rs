@@ -168,7 +168,12 @@ impl Bucket {
     pub(crate) async fn head(&self, key: &str) -> Result<Option<Head>, Trouble> {
         let asked = self.tried(Count::Head, || {
             let request = self.shared.client.head_object().bucket(self.name()).key(key);
-            async move { request.send().await.map_err(judge) }
+            async move {
+                match request.send().await.map_err(judge) {
+                    Err(Trouble::Denied(_)) => Err(self.why_denied(key).await),
+                    answered => answered,
+                }
+            }
         });
         match asked.await {
             Ok(answer) => Ok(Some(Head {
@@ -180,6 +185,16 @@ impl Bucket {
             })),
             Err(Trouble::Missing) => Ok(None),
             Err(trouble) => Err(trouble),
+        }
+    }
+
+    /// Why a HEAD was answered with 403: its answer has no body to say so, as a GET's has. It may be but the clock, which passes.
+    async fn why_denied(&self, key: &str) -> Trouble {
+        self.tally.add(Count::Get, 1);
+        let request = self.shared.client.get_object().bucket(self.name()).key(key).range("bytes=0-0");
+        match request.send().await.map_err(judge) {
+            Err(trouble @ (Trouble::Denied(_) | Trouble::Passing(_))) => trouble,
+            _ => odd("what is known of an object was denied, and its bytes are not"),
         }
     }
 

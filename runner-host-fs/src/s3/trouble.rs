@@ -80,6 +80,8 @@ where
         (Some(404), _) => Trouble::Missing,
         (Some(401 | 403), _) => Trouble::Denied(cause),
         (Some(408 | 425 | 429 | 500..=599), _) => Trouble::Passing(cause),
+        // To HEAD, whose answer has no body to name the collision.
+        (Some(409), None) => Trouble::Passing(cause),
         // An answer that begins well and is cut off, or is none of S3's.
         (Some(200..=299), _) => Trouble::Passing(cause),
         (Some(_), _) => Trouble::Lasting(cause),

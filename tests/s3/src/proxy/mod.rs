@@ -55,13 +55,24 @@ struct State {
     answers: HashMap<Kind, Bytes>,
 }
 
+/// What the proxy passes on of the request that it halts at.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Passes {
+    #[default]
+    Nothing,
+    /// Its head and half of its body.
+    Half,
+    /// All of it; its answer is held.
+    All,
+}
+
 /// Whether, and where, the proxy halts.
 #[derive(Debug, Clone, Default)]
 struct Halt {
     /// This request and all later ones are held.
     at: Option<u64>,
-    /// The request itself is passed on and its answer held.
-    after: bool,
+    /// How much of the request itself is passed on.
+    passes: Passes,
     /// It has come.
     reached: bool,
     /// Requests that the store may be busy with.
@@ -157,16 +168,22 @@ impl Proxy {
 
     /// Halts before the request of this index: it and all later ones are held, and the store does not hear of them.
     pub fn halt_before(&self, index: u64) {
-        self.halt(index, false);
+        self.halt(index, Passes::Nothing);
+    }
+
+    /// Halts within the request of this index: its head and half of its body are passed on, and then nothing more. One without a body
+    /// is held before.
+    pub fn halt_within(&self, index: u64) {
+        self.halt(index, Passes::Half);
     }
 
     /// Halts after the request of this index: the store has done it, its answer is held, and so are all later requests.
     pub fn halt_after(&self, index: u64) {
-        self.halt(index, true);
+        self.halt(index, Passes::All);
     }
 
-    fn halt(&self, index: u64, after: bool) {
-        self.shared.halt.send_modify(|halt| (halt.at, halt.after, halt.reached) = (Some(index), after, false));
+    fn halt(&self, index: u64, passes: Passes) {
+        self.shared.halt.send_modify(|halt| (halt.at, halt.passes, halt.reached) = (Some(index), passes, false));
     }
 
     /// Waits until the proxy has halted and the store has answered what came before: from then on it does nothing more.
@@ -178,7 +195,7 @@ impl Proxy {
     /// Goes on. What was held is not passed on: its connections are reset.
     pub fn resume(&self) {
         self.shared.halt.send_modify(|halt| {
-            (halt.at, halt.after, halt.reached) = (None, false, false);
+            (halt.at, halt.passes, halt.reached) = (None, Passes::Nothing, false);
             halt.released += 1;
         });
     }

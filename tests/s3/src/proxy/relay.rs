@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::fault::Fault;
 use super::sign::sign;
 use super::wire::{Body, Head, Wire};
-use super::{Halt, Shared};
+use super::{Halt, Passes, Shared};
 use crate::clock::Clock;
 use crate::kind::Call;
 use crate::log::Ticket;
@@ -98,7 +98,9 @@ impl Connection {
             pause(delay).await;
         }
         let halt = self.shared.halt.borrow().clone();
-        if halt.at.is_some_and(|at| ticket.index > at || ticket.index == at && !halt.after) {
+        let half = head.content_length().unwrap_or(0) / 2;
+        let passes = halt.passes == Passes::All || halt.passes == Passes::Half && half > 0;
+        if halt.at.is_some_and(|at| ticket.index > at || ticket.index == at && !passes) {
             drop(busy);
             return self.hold(client, halt, ticket.index).await;
         }
@@ -164,11 +166,20 @@ impl Connection {
         let mut store = self.dial().await?;
         store.write(&head.bytes()).await?;
         let mut body = head.body_of_request();
+        let halt = self.shared.halt.borrow().clone();
+        let halts_within = halt.at == Some(passage.ticket.index) && halt.passes == Passes::Half;
         let most = match passage.fault {
+            _ if halts_within => head.content_length().unwrap_or(0) / 2,
             Some(Fault::ResetInUpload { bytes }) => bytes,
             _ => u64::MAX,
         };
         let whole = upload(&mut client, &mut store, &mut body, most).await?;
+        if halts_within {
+            let Passage { ticket, busy, .. } = passage;
+            drop(busy);
+            // The store waits for the rest, until it is cut off with the client.
+            return self.hold(client, halt, ticket.index).await;
+        }
         if let Some(Fault::ResetInUpload { .. }) = passage.fault {
             store.reset();
             client.reset();

@@ -302,6 +302,35 @@ async fn a_halt_after_a_request_lets_the_store_do_it_and_keeps_the_answer() {
 }
 
 #[tokio::test]
+async fn a_halt_within_a_request_gives_the_store_half_of_it_and_it_does_nothing() {
+    let bed = bed();
+    bed.proxy.halt_within(0);
+    let s3 = bed.s3.clone();
+    let body = aws_sdk_s3::primitives::ByteStream::from(vec![7; 100_000]);
+    let put = tokio::spawn(async move { said(&s3.put_object().bucket(BUCKET).key("a").body(body).send().await) });
+    bed.proxy.halted().await;
+    // The store hears of it.
+    while bed.server.requests().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    assert!(!put.is_finished());
+    bed.proxy.resume();
+    assert_eq!(put.await.unwrap(), "no answer");
+    assert_eq!(bed.put("b", "x").await, "ok");
+    assert_eq!(bed.server.objects(BUCKET).into_keys().collect::<Vec<_>>(), ["b"]);
+    // What has no body has no half.
+    bed.proxy.log().reset();
+    bed.server.log().reset();
+    bed.proxy.halt_within(0);
+    let s3 = bed.s3.clone();
+    let delete = tokio::spawn(async move { said(&s3.delete_object().bucket(BUCKET).key("b").send().await) });
+    bed.proxy.halted().await;
+    assert!(bed.server.requests().is_empty(), "the store has not heard of it");
+    bed.proxy.resume();
+    assert_eq!(delete.await.unwrap(), "no answer");
+}
+
+#[tokio::test]
 async fn a_client_that_is_killed_while_it_is_held_leaves_nothing_behind() {
     let bed = bed();
     bed.proxy.halt_before(0);

@@ -128,6 +128,25 @@ fn run(open: &mut Open, step: &[Value]) -> Result<Value, ErrorCode> {
                 count => json!([count, names[0], names[count - 1]]),
             });
         }
+        // All names with their kinds.
+        "ls" => {
+            let entries = fd(name).read_directory()?;
+            let mut names = Vec::new();
+            while let Some(entry) = entries.read_directory_entry()? {
+                names.push(format!("{}:{}", entry.name, kind(entry.type_)));
+            }
+            names.sort();
+            return Ok(json!(names));
+        }
+        // How many there are, and the one that comes last; none of them is kept.
+        "count" => {
+            let entries = fd(name).read_directory()?;
+            let (mut count, mut last) = (0, String::new());
+            while let Some(entry) = entries.read_directory_entry()? {
+                (count, last) = (count + 1, entry.name);
+            }
+            return Ok(json!([count, last]));
+        }
         "make-many" => {
             for at in 0..number(step, 3) {
                 let (create, write) = (OpenFlags::CREATE, DescriptorFlags::WRITE);

@@ -34,6 +34,22 @@ pub fn run(open: &mut Open, step: &[Value]) -> Option<Value> {
                 }
             });
         }
+        // A stream that is made, used once and dropped: from a place, at a place, at the end.
+        "take" => match open.descriptors[name].read_via_stream(number(step, 2)) {
+            Err(error) => return Some(json!({ "err": error.name() })),
+            Ok(stream) => stream.blocking_read(number(step, 3)).map(shown),
+        },
+        "give" | "add" => {
+            let descriptor = &open.descriptors[name];
+            let made = match verb {
+                "give" => descriptor.write_via_stream(number(step, 4)),
+                _ => descriptor.append_via_stream(),
+            };
+            match made {
+                Err(error) => return Some(json!({ "err": error.name() })),
+                Ok(stream) => stream.blocking_write_and_flush(&bytes(step)).map(|()| json!("ok")),
+            }
+        }
         "in-read" => open.inputs[name].read(number(step, 2)).map(shown),
         "in-blocking-read" => open.inputs[name].blocking_read(number(step, 2)).map(shown),
         // Asks and waits until there is something, or the end.
