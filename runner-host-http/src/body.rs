@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -66,6 +66,11 @@ impl Call {
         self.turns.get_or_init(|| Arc::new(Semaphore::new((max as usize).min(Semaphore::MAX_PERMITS))))
     }
 
+    /// A part of it, which can be ended by itself.
+    pub(crate) fn of_hop(&self) -> Self {
+        Call { meter: Arc::clone(&self.meter), ended: self.ended.child_token(), turns: Arc::clone(&self.turns) }
+    }
+
     /// Ends it: everything under way is aborted, and nothing more is sent.
     pub fn end(&self) {
         self.ended.cancel();
@@ -76,6 +81,10 @@ impl Default for Call {
     fn default() -> Self {
         Call::new(Arc::new(()))
     }
+}
+
+fn late_request() -> Error {
+    Error::new(ErrorKind::ResponseTimeout, "the request's body did not end in time")
 }
 
 pub(crate) fn over_account() -> Error {
@@ -89,8 +98,8 @@ pub(crate) fn header_bytes(headers: &HeaderMap) -> u64 {
 
 /// A request's body as the client polls it.
 pub(crate) struct Outgoing {
-    /// The client wants it to be `Sync`, and never shares it.
-    inner: Mutex<RequestBody>,
+    /// Shared with who may have to send it again, as long as nothing of it was.
+    inner: Arc<Mutex<RequestBody>>,
     left: u64,
     allowed: u64,
     header_bytes: u64,
@@ -182,7 +191,7 @@ impl Drop for Outgoing {
 
 impl Outgoing {
     pub(crate) fn new(
-        inner: RequestBody,
+        inner: Arc<Mutex<RequestBody>>,
         caps: &Caps,
         (call, ends): (&Call, Instant),
         sent: Arc<Sent>,
@@ -190,7 +199,7 @@ impl Outgoing {
     ) -> Self {
         let Caps { request_bytes: allowed, header_bytes, .. } = *caps;
         let meter = Arc::clone(&call.meter);
-        let (inner, call, _turn) = (Mutex::new(inner), Ended::of(call), Arc::clone(turn));
+        let (call, _turn) = (Ended::of(call), Arc::clone(turn));
         Outgoing { inner, left: allowed, allowed, header_bytes, call, ends, late: None, meter, sent, _turn }
     }
 
@@ -201,7 +210,7 @@ impl Outgoing {
         }
         let ends = self.ends;
         ready!(self.late.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(ends))).as_mut().poll(cx));
-        Poll::Ready(Error::new(ErrorKind::ResponseTimeout, "the request's body did not end in time"))
+        Poll::Ready(late_request())
     }
 
     fn account(&mut self, frame: &Frame<Bytes>) -> Result<()> {
@@ -234,9 +243,11 @@ impl HttpBody for Outgoing {
         let this = &mut *self;
         let result = if this.call.is_now() {
             Err(Error::ended())
+        } else if is_past(this.ends) {
+            Err(late_request())
         } else {
-            let inner = this.inner.get_mut().unwrap_or_else(PoisonError::into_inner);
-            match Pin::new(inner).poll_frame(cx) {
+            let polled = Pin::new(&mut *lock(&this.inner)).poll_frame(cx);
+            match polled {
                 Poll::Pending => Err(ready!(this.poll_over(cx))),
                 Poll::Ready(None) => {
                     this.sent.ended.store(true, Ordering::Release);
@@ -305,9 +316,10 @@ pub(crate) struct Terms {
 
 impl Body {
     pub(crate) fn new(inner: reqwest::Body, terms: Terms, ends: Instant, call: &Call) -> Self {
-        let turn = (!inner.is_end_stream()).then_some(terms.turn);
+        let is_open = !inner.is_end_stream();
+        let open = is_open.then(|| Arc::new(Mutex::new(Open { body: Some(inner), _turn: Some(terms.turn) })));
         Body {
-            open: Some(Arc::new(Mutex::new(Open { body: Some(inner), _turn: turn }))),
+            open,
             left: terms.allowed,
             allowed: terms.allowed,
             header_bytes: terms.header_bytes,

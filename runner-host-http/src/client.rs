@@ -22,7 +22,7 @@ use crate::address::Range;
 use crate::body::{Body, Call, Held, Outgoing, RequestBody, Sent, Terms, header_bytes, over_account, over_body};
 use crate::clock::{after, is_past};
 use crate::connections::{Dial, HEADERS_MAX, Place, WANTED, Wanted, permits};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, has_moved};
 use crate::grant::{Caps, Grant};
 use crate::policy::Policy;
 use crate::redirect;
@@ -105,10 +105,11 @@ impl Client {
     /// may be open beside them, for a moment. Over HTTP/1.1 a connection holds up to 408 KiB that nobody has read, over HTTP/2
     /// up to 4 MiB: 2 GiB in all, where every server sends as much as it can.
     ///
-    /// A connection stays in use until both bodies of its exchange are over. Where a server has answered, and takes no more of a
-    /// body over HTTP/2 that is still being sent, that is for as long as the server likes, also when the call has ended:
-    /// reqwest ends no stream that it waits with. Such a grant has the fewer connections left, and so has the host; a grant
-    /// to servers and guests that nobody trusts should have a small [`Caps::connections`].
+    /// A connection is in use until both bodies of its exchange are over. What reqwest does not end is a body that is still sent
+    /// where the server takes nothing of it: over HTTP/2 it keeps its connection, with all that is said above, for as long as
+    /// the server likes, over HTTP/1.1 on Linux for 30 seconds after the server has last taken something, also when the call
+    /// has ended. One that was given up while it was sent may be open for as long beside those that are counted. A grant to
+    /// servers and guests that nobody trusts should have a small [`Caps::connections`].
     #[must_use]
     pub fn connections(self, max: u32) -> Self {
         Client { seats: Seats::new(max), ..self }
@@ -151,11 +152,13 @@ impl Client {
             return Ok(Arc::clone(outlet));
         }
         let outlet = Arc::new(self.make_outlet(grant)?);
-        // One that a call has is kept: made again, it would have its numbers twice.
-        let unused = outlets.by_grant.iter().filter(|(_, (_, outlet))| Arc::strong_count(outlet) == 1);
-        let oldest = unused.min_by_key(|(_, (used, _))| *used).map(|(key, _)| key.clone());
-        let is_full = outlets.by_grant.len() >= OUTLETS_MAX;
-        let forgotten = oldest.filter(|_| is_full).and_then(|oldest| outlets.by_grant.remove(&oldest));
+        let mut forgotten = Vec::new();
+        while outlets.by_grant.len() >= OUTLETS_MAX {
+            let unused = outlets.by_grant.iter().filter(|(_, (_, outlet))| outlet.is_unused());
+            let oldest = unused.min_by_key(|(_, (used, _))| *used).map(|(key, _)| key.clone());
+            let Some(oldest) = oldest.and_then(|oldest| outlets.by_grant.remove(&oldest)) else { break };
+            forgotten.push(oldest);
+        }
         outlets.by_grant.insert(key, (now, Arc::clone(&outlet)));
         drop(outlets);
         drop(forgotten);
@@ -301,6 +304,11 @@ impl Times {
 }
 
 impl Outlet {
+    /// Whether no call has it, and no exchange: made again, it would have its numbers twice. A permit holds the count alone.
+    fn is_unused(self: &Arc<Self>) -> bool {
+        Arc::strong_count(self) == 1 && Arc::strong_count(&self.turns) == 1
+    }
+
     /// What it is ruled by.
     pub fn policy(&self) -> &Policy {
         &self.policy
@@ -349,7 +357,10 @@ impl Outlet {
             let origin = hop.target.origin.clone();
             // What a second request would be made of.
             let asked = (redirects_max > 0).then(|| (hop.method.clone(), hop.target.clone(), hop.headers.clone()));
-            let Answered { mut response, turn, sent, redactor: of_place } = self.hop(hop, times, call).await?;
+            // What is still sent of one hop ends before the next.
+            let of_hop = asked.as_ref().and(hop.body.as_ref()).map(|_| call.of_hop());
+            let answered = self.hop(hop, times, of_hop.as_ref().unwrap_or(call)).await?;
+            let Answered { mut response, turn, sent, redactor: of_place } = answered;
             redactor = redactor.and(of_place);
             let mut next = None;
             if let Some((method, target, headers)) = asked {
@@ -371,6 +382,9 @@ impl Outlet {
                 return Ok((response, terms));
             };
             drop((response, turn));
+            if let Some(of_hop) = of_hop {
+                of_hop.end();
+            }
             redirects += 1;
             if redirects > redirects_max {
                 let message = format!("{origin}: over {redirects_max} redirects");
@@ -427,40 +441,54 @@ impl Outlet {
         let place = self.place(origin)?;
         let url = target.url(&place.base, filled.as_deref().or(target.query.as_deref()))?;
 
-        let connected = after(times.connect);
-        let permits = self.permits(&place, origin, connected, times, call).await?;
-        let seated = place.line(&granted, &self.dial.share).client(&self.dial, connected.min(times.ends));
-        let client = seated.await.map_err(|error| times.late(origin, || error))?;
-        let turn = Arc::new(Turn { client, _permits: permits });
-        if !call.meter.moved(0, asked_bytes) {
-            return Err(over_account());
-        }
         // Without a length it would not be sent over HTTP/1.1; guests ask for a body where they have none.
         let unsent = matches!(method, Method::GET | Method::HEAD)
             && origin.scheme == Scheme::Http
             && !headers.contains_key(CONTENT_LENGTH);
-        let body = body.filter(|_| !unsent);
-        let sent = body.is_some().then(Arc::<Sent>::default);
-        let mut request = reqwest::Request::new(method, url);
-        *request.headers_mut() = headers;
-        *request.body_mut() = body
-            .zip(sent.clone())
-            .map(|(body, sent)| reqwest::Body::wrap(Outgoing::new(body, caps, (call, times.ends), sent, &turn)))
-            // Over HTTP/2 a request may lie in the connection, unsent, when nobody waits for it any more.
-            .or_else(|| (origin.scheme == Scheme::Https).then(|| reqwest::Body::wrap(Held::new(&turn))));
-        // Not the path: where a server has sent us, it may hold a secret.
-        tracing::debug!(method = %request.method(), %origin, "request");
-        let wanted = Wanted { until: connected, slot: Arc::downgrade(turn.client.slot()) };
-        let answer = WANTED.scope(wanted, turn.client.client().execute(request));
-        // One timer for both: most exchanges end long before either.
-        let answered = timeout_at(after(times.first_byte).min(times.ends), answer).await.map_err(|_| {
-            let message = || format!("{origin}: no response within {:?}", times.first_byte);
-            times.late(origin, || Error::new(ErrorKind::ResponseTimeout, message()))
-        })?;
-        let response = answered.map_err(|error| {
-            let failed = sent.as_ref().and_then(|sent| sent.failed());
-            failed.unwrap_or_else(|| Error::from_client(error, origin))
-        })?;
+        let body = body.filter(|_| !unsent).map(|body| Arc::new(Mutex::new(body)));
+        let connected = after(times.connect);
+        let mut asked = Some((method, url, headers));
+        let mut unpaid = Some(asked_bytes);
+        // It goes on to another client where its own has a connection that others use, and no room there for this one.
+        let (turn, sent, response) = loop {
+            let permits = self.permits(&place, origin, connected, times, call).await?;
+            let seated = place.line(&granted, &self.dial.share).client(&self.dial, connected.min(times.ends));
+            let client = seated.await.map_err(|error| times.late(origin, || error))?;
+            let turn = Arc::new(Turn { client, _permits: permits });
+            if unpaid.take().is_some_and(|bytes| !call.meter.moved(0, bytes)) {
+                return Err(over_account());
+            }
+            let again = turn.client.is_shared().then(|| asked.clone()).flatten();
+            let Some((method, url, headers)) = asked.take() else {
+                return Err(Error::new(ErrorKind::ConnectBusy, format!("{origin}: the connection is another's")));
+            };
+            let mut request = reqwest::Request::new(method, url);
+            *request.headers_mut() = headers;
+            let sent = body.is_some().then(Arc::<Sent>::default);
+            let body = body.clone().zip(sent.clone());
+            *request.body_mut() = body
+                .map(|(body, sent)| reqwest::Body::wrap(Outgoing::new(body, caps, (call, times.ends), sent, &turn)))
+                // Over HTTP/2 a request may lie in the connection, unsent, when nobody waits for it any more.
+                .or_else(|| (origin.scheme == Scheme::Https).then(|| reqwest::Body::wrap(Held::new(&turn))));
+            // Not the path: where a server has sent us, it may hold a secret.
+            tracing::debug!(method = %request.method(), %origin, "request");
+            let wanted = Wanted::new(connected, turn.client.slot());
+            let answer = WANTED.scope(wanted, turn.client.client().execute(request));
+            // One timer for both: most exchanges end long before either.
+            let answered = timeout_at(after(times.first_byte).min(times.ends), answer).await.map_err(|_| {
+                let message = || format!("{origin}: no response within {:?}", times.first_byte);
+                times.late(origin, || Error::new(ErrorKind::ResponseTimeout, message()))
+            })?;
+            match answered {
+                Ok(response) => break (turn, sent, response),
+                Err(error) if again.is_some() && has_moved(&error) => asked = again,
+                Err(error) => {
+                    let failed = sent.as_ref().and_then(|sent| sent.failed());
+                    return Err(failed.unwrap_or_else(|| Error::from_client(error, origin)));
+                }
+            }
+        };
+        drop(body);
         turn.client.answered(response.version());
         let response = Response::from(response);
         if !call.meter.moved(header_bytes(response.headers()), 0) {

@@ -16,8 +16,8 @@ use reqwest::Client;
 use reqwest::redirect::Policy as Redirects;
 use reqwest::retry;
 use rustls::ClientConfig;
-use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout_at};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout, timeout_at};
 use tower::{Layer, Service};
 use url::Url;
 
@@ -26,7 +26,7 @@ use crate::body::BoxError;
 use crate::error::{Error, ErrorKind, Result};
 use crate::grant::Caps;
 use crate::resolve::Checked;
-use crate::seats::{Given, InUse, Share, Slot, lock};
+use crate::seats::{Dialler, Given, InUse, Moved, Share, Slot, lock};
 use crate::secrets::Redactor;
 
 /// Bytes of a response that the other side may send before a guest reads them, over HTTP/2.
@@ -41,6 +41,14 @@ const LIST_BYTES: u64 = 32 * HEADERS_MAX as u64;
 
 /// How long an unused connection stays open.
 const IDLE: Duration = Duration::from_secs(90);
+
+/// How long one who shares a client waits for the connection that another makes, before it goes its own way.
+const TURN: Duration = Duration::from_secs(1);
+
+/// How long a connection lives whose other side takes nothing of what was sent (Linux's `TCP_USER_TIMEOUT`): one that is to be
+/// closed writes first what it has.
+#[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
+const STALLED: Duration = Duration::from_secs(30);
 
 /// Ways to one origin that are kept: one for each set of ranges that rules grant there.
 const LINES_MAX: usize = 16;
@@ -103,7 +111,7 @@ impl Drop for Line {
 impl Line {
     /// A client for an exchange, which waits for its seat for as long as it may.
     pub(crate) async fn client(self: Arc<Self>, dial: &Dial, until: Instant) -> Result<InUse> {
-        match self.share.given(Some(&self), until).await? {
+        match self.share.given(&self, until).await? {
             Given::Client(in_use) => Ok(in_use),
             Given::Seat(seat) => Ok(InUse::of(&self, dial.client(&self.granted)?, seat)),
         }
@@ -120,7 +128,7 @@ pub(crate) struct Dial {
 
 impl Dial {
     fn client(&self, granted: &[Range]) -> Result<Client> {
-        Client::builder()
+        let client = Client::builder()
             .no_proxy()
             .redirect(Redirects::none())
             .referer(false)
@@ -139,9 +147,10 @@ impl Dial {
             .http2_initial_stream_window_size(STREAM_BYTES)
             .http2_initial_connection_window_size(CONNECTION_BYTES)
             .http2_max_header_list_size(u32::try_from(self.caps.header_bytes + LIST_BYTES).unwrap_or(u32::MAX))
-            .tls_backend_preconfigured(self.tls.clone())
-            .build()
-            .map_err(|error| Error::new(ErrorKind::Internal, format!("no client could be made: {error}")))
+            .tls_backend_preconfigured(self.tls.clone());
+        #[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
+        let client = client.tcp_user_timeout(STALLED);
+        client.build().map_err(|error| Error::new(ErrorKind::Internal, format!("no client could be made: {error}")))
     }
 }
 
@@ -151,10 +160,17 @@ tokio::task_local! {
 }
 
 /// How a request wants its connection: a client knows one time for all its requests.
-#[derive(Clone)]
 pub(crate) struct Wanted {
-    pub(crate) until: Instant,
-    pub(crate) slot: Weak<Slot>,
+    until: Instant,
+    slot: Weak<Slot>,
+    /// Once it is its turn to connect, until it is answered: the others find the connection meanwhile.
+    turn: Mutex<Option<OwnedSemaphorePermit>>,
+}
+
+impl Wanted {
+    pub(crate) fn new(until: Instant, slot: &Arc<Slot>) -> Self {
+        Wanted { until, slot: Arc::downgrade(slot), turn: Mutex::default() }
+    }
 }
 
 /// Makes connections in time, one after the other, for as long as the request waits for them that began to.
@@ -194,14 +210,21 @@ where
 
     fn call(&mut self, request: R) -> Self::Future {
         // The client begins to connect within the request's own future, where this is set.
-        let wanted = WANTED.try_with(Wanted::clone);
+        let wanted = WANTED.try_with(|wanted| (wanted.until, Weak::clone(&wanted.slot)));
         let (turns, connecting) = (Arc::clone(&self.turns), self.inner.call(request));
         let nobody = || Error::new(ErrorKind::Internal, "a connection that no request wants");
         Box::pin(async move {
-            let Wanted { until, slot } = wanted.map_err(|_| nobody())?;
+            let (until, slot) = wanted.map_err(|_| nobody())?;
             let in_turn = async move {
-                let _turn = turns.acquire_owned().await.map_err(|_| nobody())?;
-                slot.upgrade().ok_or_else(nobody)?.dial(until).await?;
+                let dialler = Dialler::new(slot);
+                // One that dials again has it already.
+                let has_turn = WANTED.try_with(|wanted| lock(&wanted.turn).is_some()).unwrap_or(false);
+                if !has_turn {
+                    // Who has it may have to wait for an answer that does not come.
+                    let turn = timeout(TURN, turns.acquire_owned()).await.map_err(|_| Moved)?.map_err(|_| nobody())?;
+                    WANTED.try_with(|wanted| *lock(&wanted.turn) = Some(turn)).map_err(|_| nobody())?;
+                }
+                dialler.may()?;
                 connecting.await
             };
             let mut in_time = pin!(timeout_at(until, in_turn));

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::io;
 
+use crate::seats::Moved;
+
 /// The result of everything in this crate that can go wrong.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -172,6 +174,18 @@ impl Error {
 }
 
 /// The next cause. That of an I/O error which wraps another error is that error, which `source` would skip.
+/// Whether it was sent nowhere, since its client's connection is others'.
+pub(crate) fn has_moved(error: &reqwest::Error) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(one) = cause {
+        if one.is::<Moved>() {
+            return true;
+        }
+        cause = below(one);
+    }
+    false
+}
+
 fn below<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a (dyn std::error::Error + 'static)> {
     match cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
         Some(inner) => Some(inner),

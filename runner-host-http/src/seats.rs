@@ -2,11 +2,11 @@
 //!
 //! A connection has a seat of its grant's and of the host's. Where all are taken, the connection that rested longest is closed
 //! for the next; where none rests, whoever wants one waits in line, and what is given back goes to the first who can use it.
-//! Nothing rests that somebody waits for, so nobody is overtaken.
+//! Nothing rests that somebody waits for, and nobody joins a connection that somebody else waits for, so nobody is overtaken.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use http::Version;
 use reqwest::Client;
@@ -39,25 +39,40 @@ struct Floor {
     count: u64,
 }
 
-/// The clients of one line.
+/// The clients of one line, where it has any that another exchange may use.
 #[derive(Default)]
 struct OfLine {
     /// Those that nobody uses, the one that was used last at the end.
     resting: VecDeque<(u64, Arc<Slot>)>,
-    /// One that speaks HTTP/2, while somebody uses it.
-    shared: Option<Arc<Slot>>,
+    /// Those that speak HTTP/2, while somebody uses them.
+    shared: Vec<Arc<Slot>>,
 }
 
-/// Who waits for a seat; or for any client of its line, if it has one.
+impl OfLine {
+    fn unshare(&mut self, slot: &Arc<Slot>) {
+        self.shared.retain(|shared| !Arc::ptr_eq(shared, slot));
+    }
+}
+
+/// Who waits for a client of its line, or a seat for one.
 struct Waiting {
-    share: Arc<Share>,
-    line: Option<Arc<Line>>,
+    line: Arc<Line>,
     tell: oneshot::Sender<Given>,
 }
 
 impl Waiting {
+    /// Whether it wants a client of this line.
     fn is_of(&self, line: &Line) -> bool {
-        self.line.as_ref().is_some_and(|mine| mine.id == line.id)
+        self.line.id == line.id
+    }
+
+    /// Whether it could use the seat that a slot of this share has.
+    fn could_sit(&self, share: &Share) -> bool {
+        self.share().id == share.id || self.share().free.load(Ordering::Relaxed) > 0
+    }
+
+    fn share(&self) -> &Arc<Share> {
+        &self.line.share
     }
 }
 
@@ -104,16 +119,27 @@ impl Floor {
 
     /// A client of a line that may be used by one more.
     fn join(&mut self, line: &Arc<Line>) -> Option<InUse> {
-        let of_line = self.lines.get_mut(&line.id)?;
-        if let Some(slot) = &of_line.shared {
-            return Some(InUse::new(line, slot));
+        let of_line = self.lines.get(&line.id)?;
+        if let Some(slot) = of_line.shared.last() {
+            // Who waits for its seat would otherwise wait for ever.
+            let is_wanted = self.first(|waiting| !waiting.is_of(line) && waiting.could_sit(&line.share)).is_some();
+            return (!is_wanted).then(|| InUse::new(line, slot));
         }
+        let of_line = self.lines.get_mut(&line.id)?;
         let (_, slot) = of_line.resting.pop_back()?;
         let in_use = InUse::new(line, &slot);
         if slot.is_shared.load(Ordering::Relaxed) {
-            of_line.shared = Some(slot);
+            of_line.shared.push(slot);
         }
+        self.tidy(line.id);
         Some(in_use)
+    }
+
+    /// Forgets a line that has nothing for another exchange.
+    fn tidy(&mut self, line: u64) {
+        if self.lines.get(&line).is_some_and(|of| of.resting.is_empty() && of.shared.is_empty()) {
+            self.lines.remove(&line);
+        }
     }
 
     /// Takes the client that rested longest, of one share or of all.
@@ -121,15 +147,17 @@ impl Floor {
         let of_share = |slot: &Slot| share.is_none_or(|share| slot.seat.share.id == share);
         let fronts = self.lines.values_mut().filter(|of| of.resting.front().is_some_and(|(_, slot)| of_share(slot)));
         let oldest = fronts.min_by_key(|of| of.resting.front().map(|(number, _)| *number))?;
-        oldest.resting.pop_front().map(|(_, slot)| slot)
+        let (_, slot) = oldest.resting.pop_front()?;
+        self.tidy(slot.line);
+        Some(slot)
     }
 
     /// Gives what seats are free to those who wait for them; what comes back is for nobody.
     fn serve(&mut self) -> Vec<Given> {
         let mut unwanted = Vec::new();
-        while let Some(number) = self.first(|waiting| waiting.share.free.load(Ordering::Relaxed) > 0) {
+        while let Some(number) = self.first(|waiting| waiting.share().free.load(Ordering::Relaxed) > 0) {
             let Some(waiting) = self.waiting.remove(&number) else { break };
-            match self.seat(&waiting.share) {
+            match self.seat(waiting.share()) {
                 Ok(seat) => unwanted.extend(waiting.tell.send(Given::Seat(seat)).err()),
                 Err(_) => {
                     self.waiting.insert(number, waiting);
@@ -140,11 +168,15 @@ impl Floor {
         unwanted
     }
 
-    /// Gives one client to all who wait for one of its line.
+    /// Gives a client that speaks HTTP/2 to those who wait for one of its line, as far as nobody is before them who could use
+    /// its seat.
     fn share_out(&mut self, line: &Arc<Line>) -> Vec<Given> {
         let mut unwanted = Vec::new();
-        while let Some(number) = self.first(|waiting| waiting.is_of(line)) {
-            let (Some(in_use), Some(waiting)) = (self.join(line), self.waiting.remove(&number)) else { break };
+        while let Some(number) = self.first(|waiting| waiting.is_of(line) || waiting.could_sit(&line.share)) {
+            let shared = self.lines.get(&line.id).and_then(|of| of.shared.last());
+            let is_of = self.waiting.get(&number).is_some_and(|waiting| waiting.is_of(line));
+            let Some(in_use) = shared.filter(|_| is_of).map(|slot| InUse::new(line, slot)) else { break };
+            let Some(waiting) = self.waiting.remove(&number) else { break };
             unwanted.extend(waiting.tell.send(Given::Client(in_use)).err());
         }
         unwanted
@@ -171,13 +203,13 @@ impl Share {
     }
 
     /// A client of the line, or a seat for one, which is waited for as long as it may.
-    pub(crate) async fn given(self: &Arc<Self>, line: Option<&Arc<Line>>, until: Instant) -> Result<Given> {
+    pub(crate) async fn given(&self, line: &Arc<Line>, until: Instant) -> Result<Given> {
         let (number, mut told, full, oldest) = {
             let mut floor = lock(&self.seats.floor);
-            if let Some(in_use) = line.and_then(|line| floor.join(line)) {
+            if let Some(in_use) = floor.join(line) {
                 return Ok(Given::Client(in_use));
             }
-            let full = match floor.seat(self) {
+            let full = match floor.seat(&line.share) {
                 Ok(seat) => return Ok(Given::Seat(seat)),
                 Err(full) => full,
             };
@@ -185,7 +217,7 @@ impl Share {
             let (tell, told) = oneshot::channel();
             floor.count += 1;
             let number = floor.count;
-            floor.waiting.insert(number, Waiting { share: Arc::clone(self), line: line.cloned(), tell });
+            floor.waiting.insert(number, Waiting { line: Arc::clone(line), tell });
             (number, told, full, oldest)
         };
         let _place = InLine { seats: &self.seats, number };
@@ -239,27 +271,65 @@ impl Drop for Seat {
 /// A client, and the connection that it has or will have.
 pub(crate) struct Slot {
     client: Client,
+    line: u64,
     /// Whether its last answer came over HTTP/2, so that others may use it at the same time. Changes with the floor alone.
     is_shared: AtomicBool,
-    /// Likewise.
+    /// Exchanges that have it. Likewise.
     users: AtomicU32,
-    /// Whether it may have a connection since it was taken into use.
-    may_have_one: AtomicBool,
-    /// Of connections that were made while an earlier one may still have been open.
-    more: Mutex<Vec<Seat>>,
+    /// Those of them that wait for a connection to be made. Likewise.
+    dialling: AtomicU32,
     /// After the client, so that the connection begins to close before its seat is given back.
     seat: Seat,
 }
 
-impl Slot {
-    /// Where this dial may be for a second connection, beside one that others use, finds a seat for it.
-    pub(crate) async fn dial(&self, until: Instant) -> Result<()> {
-        if !self.may_have_one.swap(true, Ordering::Relaxed) || self.users.load(Ordering::Relaxed) < 2 {
+/// An exchange that waits for its connection to be made.
+pub(crate) struct Dialler {
+    slot: Weak<Slot>,
+}
+
+/// What is dialled would be a second connection beside one that others use: it belongs into a seat of its own.
+#[derive(Debug)]
+pub(crate) struct Moved;
+
+impl std::error::Error for Moved {}
+
+impl std::fmt::Display for Moved {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the connection is another's")
+    }
+}
+
+impl Dialler {
+    pub(crate) fn new(slot: Weak<Slot>) -> Self {
+        if let Some(slot) = slot.upgrade() {
+            let _floor = lock(&slot.seat.share.seats.floor);
+            slot.dialling.fetch_add(1, Ordering::Relaxed);
+        }
+        Dialler { slot }
+    }
+
+    /// Whether it may dial: where somebody uses a connection of the client, it may not, and nobody joins the client any more.
+    pub(crate) fn may(&self) -> Result<(), Moved> {
+        let slot = self.slot.upgrade().ok_or(Moved)?;
+        let mut floor = lock(&slot.seat.share.seats.floor);
+        if slot.users.load(Ordering::Relaxed) <= slot.dialling.load(Ordering::Relaxed) {
             return Ok(());
         }
-        let Given::Seat(seat) = self.seat.share.given(None, until).await? else { return Ok(()) };
-        lock(&self.more).push(seat);
-        Ok(())
+        slot.is_shared.store(false, Ordering::Relaxed);
+        if let Some(of_line) = floor.lines.get_mut(&slot.line) {
+            of_line.unshare(&slot);
+        }
+        floor.tidy(slot.line);
+        Err(Moved)
+    }
+}
+
+impl Drop for Dialler {
+    fn drop(&mut self) {
+        let Some(slot) = self.slot.upgrade() else { return };
+        let floor = lock(&slot.seat.share.seats.floor);
+        slot.dialling.fetch_sub(1, Ordering::Relaxed);
+        drop(floor);
     }
 }
 
@@ -277,8 +347,13 @@ impl InUse {
 
     /// One that is new.
     pub(crate) fn of(line: &Arc<Line>, client: Client, seat: Seat) -> Self {
-        let (is_shared, may_have_one, users) = (AtomicBool::new(false), AtomicBool::new(false), AtomicU32::new(0));
-        InUse::new(line, &Arc::new(Slot { client, is_shared, users, may_have_one, more: Mutex::default(), seat }))
+        let (is_shared, users, dialling) = (AtomicBool::new(false), AtomicU32::new(0), AtomicU32::new(0));
+        InUse::new(line, &Arc::new(Slot { client, line: line.id, is_shared, users, dialling, seat }))
+    }
+
+    /// Whether others may use it at the same time.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.slot.is_shared.load(Ordering::Relaxed)
     }
 
     pub(crate) fn client(&self) -> &Client {
@@ -292,24 +367,24 @@ impl InUse {
     /// What its answer came by.
     pub(crate) fn answered(&self, version: Version) {
         let is_shared = version == Version::HTTP_2;
-        // By whichever connection it came, there is one.
-        self.slot.may_have_one.store(true, Ordering::Relaxed);
-        if self.slot.is_shared.load(Ordering::Relaxed) == is_shared {
+        if self.is_shared() == is_shared {
             return;
         }
         let mut floor = lock(&self.line.share.seats.floor);
-        self.slot.is_shared.store(is_shared, Ordering::Relaxed);
-        let shared = &mut floor.lines.entry(self.line.id).or_default().shared;
-        let unwanted = match shared {
-            None if is_shared => {
-                *shared = Some(Arc::clone(&self.slot));
+        if self.slot.is_shared.swap(is_shared, Ordering::Relaxed) == is_shared {
+            return;
+        }
+        let of_line = floor.lines.entry(self.line.id).or_default();
+        let unwanted = match is_shared {
+            true => {
+                of_line.shared.push(Arc::clone(&self.slot));
                 floor.share_out(&self.line)
             }
-            Some(slot) if !is_shared && Arc::ptr_eq(slot, &self.slot) => {
-                *shared = None;
+            false => {
+                of_line.unshare(&self.slot);
+                floor.tidy(self.line.id);
                 Vec::new()
             }
-            _ => Vec::new(),
         };
         drop(floor);
         drop(unwanted);
@@ -323,35 +398,32 @@ impl Drop for InUse {
         if slot.users.fetch_sub(1, Ordering::Relaxed) > 1 {
             return;
         }
-        slot.may_have_one.store(false, Ordering::Relaxed);
-        let more = std::mem::take(&mut *lock(&slot.more));
-        let can_use = |waiting: &Waiting| {
-            waiting.is_of(line)
-                || waiting.share.id == slot.seat.share.id
-                || waiting.share.free.load(Ordering::Relaxed) > 0
-        };
-        let next = floor.first(can_use);
-        floor.count += 1;
-        let number = floor.count;
-        let of_line = floor.lines.entry(line.id).or_default();
-        of_line.shared.take_if(|shared| Arc::ptr_eq(shared, slot));
+        if slot.is_shared.load(Ordering::Relaxed)
+            && let Some(of_line) = floor.lines.get_mut(&line.id)
+        {
+            of_line.unshare(slot);
+            floor.tidy(line.id);
+        }
+        let next = floor.first(|waiting| waiting.is_of(line) || waiting.could_sit(&slot.seat.share));
+        let of_line = next.is_some_and(|next| floor.waiting.get(&next).is_some_and(|waiting| waiting.is_of(line)));
         let mut unwanted = Vec::new();
-        match next {
-            None => of_line.resting.push_back((number, Arc::clone(slot))),
-            Some(next) if floor.waiting.get(&next).is_some_and(|waiting| waiting.is_of(line)) => {
-                let of_line = floor.lines.entry(line.id).or_default();
-                of_line.resting.push_back((number, Arc::clone(slot)));
-                if let (Some(in_use), Some(waiting)) = (floor.join(line), floor.waiting.remove(&next)) {
-                    unwanted.extend(waiting.tell.send(Given::Client(in_use)).err());
-                }
+        match next.filter(|_| of_line).and_then(|next| floor.waiting.remove(&next)) {
+            Some(waiting) => {
+                unwanted.extend(waiting.tell.send(Given::Client(InUse::new(line, slot))).err());
                 if slot.is_shared.load(Ordering::Relaxed) {
+                    floor.lines.entry(line.id).or_default().shared.push(Arc::clone(slot));
                     unwanted.extend(floor.share_out(line));
                 }
             }
+            None if next.is_none() => {
+                floor.count += 1;
+                let number = floor.count;
+                floor.lines.entry(line.id).or_default().resting.push_back((number, Arc::clone(slot)));
+            }
             // It is closed with us, and its seat given on.
-            Some(_) => {}
+            None => {}
         }
         drop(floor);
-        drop((more, unwanted));
+        drop(unwanted);
     }
 }

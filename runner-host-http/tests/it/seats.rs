@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Method;
 use http_body::Frame;
-use http_body_util::{BodyExt, StreamBody};
+use http_body_util::{BodyExt, Full, StreamBody};
 use runner_core::Limits;
 use runner_host_http::{BoxError, Call, Client, ErrorKind, Grant, Http, Outlet, Request};
 use serde_json::json;
@@ -179,4 +179,120 @@ async fn an_upload_that_was_answered_ends_with_its_time() {
     // Though its call goes on.
     assert_eq!(answered(&outlet, &url.replace("n0", "n1")).await.as_deref(), Ok(""));
     drop(call);
+}
+
+/// Time in which the other side hears that a server goes away: until then it may send, and is answered.
+const HEARD: Duration = Duration::from_millis(50);
+
+/// A client, a server that speaks HTTP/2 by two names, and the URL of a name and path.
+async fn http_2() -> (Client, Server, impl Fn(usize, &str) -> String) {
+    let (server, root) = Server::tls(&["n0.many.test", "n1.many.test"], &[b"h2"]).await;
+    let client = Client::new().resolver(Everywhere).root_certificates(root.as_bytes()).unwrap();
+    let port = server.port;
+    (client, server, move |number, path| format!("https://n{number}.many.test:{port}{path}"))
+}
+
+#[tokio::test]
+async fn a_server_that_goes_away_again_and_again_takes_no_seat_with_it() {
+    let (client, server, url) = http_2().await;
+    let granted = many_names(server.port, "https", json!({ "connections": 2, "connect_ms": 3000 }));
+    let outlet = client.outlet(&granted).unwrap();
+    let held = outlet.send(get(&url(0, "/slow?pieces=2&gap=60000")), &Call::default()).await.unwrap();
+    for _ in 0..10 {
+        server.go_away();
+        tokio::time::sleep(HEARD).await;
+        let all: Vec<_> = (0..4).map(|_| ask(&client, &granted, url(0, "/slow?head=10"))).collect();
+        for asked in all {
+            assert_eq!(asked.await.unwrap().as_deref(), Ok(""));
+        }
+        until("no more are open than may be", || server.open() <= 2).await;
+    }
+    assert_eq!(server.connections(), 11);
+    drop(held);
+}
+
+#[tokio::test]
+async fn what_was_to_be_sent_goes_on_with_its_body_where_the_server_goes_away() {
+    let (client, server, url) = http_2().await;
+    let granted = many_names(server.port, "https", json!({ "connections": 2, "connect_ms": 3000 }));
+    let outlet = client.outlet(&granted).unwrap();
+    let held = outlet.send(get(&url(0, "/slow?pieces=2&gap=60000")), &Call::default()).await.unwrap();
+    server.go_away();
+    tokio::time::sleep(HEARD).await;
+    let four = Full::new(Bytes::from_static(b"four")).map_err(|never| match never {});
+    let request = Request { method: Method::POST, body: Some(four.boxed_unsync()), ..get(&url(0, "/count")) };
+    let response = outlet.send(request, &Call::default()).await.unwrap();
+    assert_eq!(body(response).await.unwrap(), "4 bytes");
+    assert_eq!(server.connections(), 2);
+    drop(held);
+}
+
+#[tokio::test]
+async fn each_connection_that_speaks_http_2_is_found_by_the_next() {
+    let (client, server, url) = http_2().await;
+    let granted = many_names(server.port, "https", json!({ "connections": 2, "connect_ms": 3000 }));
+    let outlet = client.outlet(&granted).unwrap();
+    let late = {
+        let (outlet, url) = (Arc::clone(&outlet), url(0, "/slow?head=200&pieces=2&gap=60000"));
+        tokio::spawn(async move { outlet.send(get(&url), &Call::default()).await })
+    };
+    until("it is asked", || server.seen().len() == 1).await;
+    assert_eq!(answered(&outlet, &url(0, "/hello")).await.as_deref(), Ok("hello"));
+    let late = late.await.unwrap().unwrap();
+    assert_eq!(server.connections(), 2);
+    // The one that is not in use is closed for another origin.
+    let other = ask(&client, &granted, url(1, "/slow?head=60000"));
+    until("it is asked", || server.seen().len() == 3).await;
+    assert_eq!(answered(&outlet, &url(0, "/hello")).await.as_deref(), Ok("hello"));
+    assert_eq!(server.connections(), 3);
+    other.abort();
+    drop(late);
+}
+
+#[tokio::test]
+async fn who_waits_is_not_overtaken_by_those_that_share() {
+    let (client, server, url) = http_2().await;
+    let granted = many_names(server.port, "https", json!({ "connections": 1, "connect_ms": 60000 }));
+    let busy: Vec<_> = (0..4)
+        .map(|_| {
+            let (outlet, url) = (client.outlet(&granted).unwrap(), url(0, "/slow?head=20"));
+            tokio::spawn(async move {
+                loop {
+                    assert_eq!(answered(&outlet, &url).await.as_deref(), Ok(""));
+                }
+            })
+        })
+        .collect();
+    until("they come again and again", || server.seen().len() > 20).await;
+    for _ in 0..3 {
+        assert_eq!(ask(&client, &granted, url(1, "/hello")).await.unwrap().as_deref(), Ok("hello"));
+    }
+    for busy in busy {
+        assert!(!busy.is_finished());
+        busy.abort();
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_does_not_wait_for_what_its_own_first_hop_sends() {
+    let (port, _) = heads_answered().await;
+    let client = Client::new().resolver(Everywhere);
+    let caps = json!({ "connections_per_host": 1, "redirects": 1, "connect_ms": 3000 });
+    let outlet = client.outlet(&many_names(port, "http", caps)).unwrap();
+    let endless = StreamBody::new(futures::stream::pending::<Result<Frame<Bytes>, BoxError>>());
+    let url = format!("http://n0.many.test:{port}/redirect");
+    let request = Request { method: Method::POST, body: Some(endless.boxed_unsync()), ..get(&url) };
+    let response = outlet.send(request, &Call::default()).await.unwrap();
+    assert_eq!(response.status(), 200);
+}
+
+#[tokio::test]
+async fn what_had_no_body_is_whole_however_late_one_looks() {
+    let server = Server::start().await;
+    let outlet = Client::new().resolver(Everywhere);
+    let outlet = outlet.outlet(&many_names(server.port, "http", json!({ "total_ms": 300 }))).unwrap();
+    let request = Request { method: Method::HEAD, ..get(&name(&server, 0, "/hello")) };
+    let response = outlet.send(request, &Call::default()).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    assert_eq!(body(response).await.unwrap(), "");
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -13,14 +14,14 @@ use http::{HeaderMap, Request, Response};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
-use hyper::service::service_fn;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use runner_core::{Bounds, Ending, Executor, Grants, Limits, LocalStore, Outcome, Program, async_trait};
 use runner_host_http::{Body, BoxError, Call, Client, Error, Grant, Http, Resolve, Result, Target};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
@@ -41,6 +42,7 @@ pub(crate) struct Seen {
 struct Notes {
     connections: AtomicUsize,
     hang_up: Notify,
+    go_away: Notify,
     open: AtomicUsize,
     under_way: AtomicUsize,
     under_way_most: AtomicUsize,
@@ -49,6 +51,24 @@ struct Notes {
     kept: Mutex<Vec<Bytes>>,
     /// Content types and bodies by path.
     pages: Mutex<HashMap<String, (String, Bytes)>>,
+}
+
+impl Notes {
+    async fn serve<I, S>(&self, connection: auto::Connection<'_, TokioIo<I>, S, TokioExecutor>)
+    where
+        I: AsyncRead + AsyncWrite + Unpin + 'static,
+        S: Service<Request<Incoming>, Response = Response<Answered>, Error = Infallible>,
+        S::Future: 'static,
+        TokioExecutor: hyper::rt::bounds::Http2ServerConnExec<S::Future, Answered>,
+    {
+        let mut connection = pin!(connection);
+        loop {
+            tokio::select! {
+                _ = connection.as_mut() => return,
+                () = self.go_away.notified() => connection.as_mut().graceful_shutdown(),
+            }
+        }
+    }
 }
 
 /// A server on a port of its own; it ends with the test's runtime.
@@ -115,19 +135,24 @@ impl Server {
             builder.http2().max_concurrent_streams(streams);
         }
         let served = async {
-            let _ = match tls {
-                None => builder.serve_connection(TokioIo::new(stream), service).await,
-                Some(tls) => match tls.accept(stream).await {
-                    Ok(stream) => builder.serve_connection(TokioIo::new(stream), service).await,
-                    Err(_) => Ok(()),
-                },
-            };
+            match tls {
+                None => notes.serve(builder.serve_connection(TokioIo::new(stream), service)).await,
+                Some(tls) => {
+                    let Ok(stream) = tls.accept(stream).await else { return };
+                    notes.serve(builder.serve_connection(TokioIo::new(stream), service)).await;
+                }
+            }
         };
         tokio::select! {
             () = served => {}
             () = notes.hang_up.notified() => {}
         }
         notes.open.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Says to all connections that are open that no more is answered there than was asked.
+    pub(crate) fn go_away(&self) {
+        self.notes.go_away.notify_waiters();
     }
 
     /// Ends the connections that are open.
@@ -458,8 +483,8 @@ pub(crate) async fn until(what: &str, holds: impl Fn() -> bool) {
     panic!("{what}: it never came to pass");
 }
 
-/// The port of a server that answers each head at once, and never looks at what comes behind it; and how many of its
-/// connections are open.
+/// The port of a server that answers each head at once, and never looks at what comes behind it, `/redirect` leads to `/`; and
+/// how many of its connections are open.
 pub(crate) async fn heads_answered() -> (u16, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (port, open) = (listener.local_addr().unwrap().port(), Arc::new(AtomicUsize::new(0)));
@@ -471,7 +496,11 @@ pub(crate) async fn heads_answered() -> (u16, Arc<AtomicUsize>) {
             tokio::spawn(async move {
                 let mut head = [0; 4096];
                 while matches!(stream.read(&mut head).await, Ok(1..)) {
-                    let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+                    let answer: &[u8] = match head.starts_with(b"POST /redirect") {
+                        true => b"HTTP/1.1 303 See Other\r\nlocation: /\r\ncontent-length: 0\r\n\r\n",
+                        false => b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
+                    };
+                    let _ = stream.write_all(answer).await;
                 }
                 held.fetch_sub(1, Ordering::SeqCst);
             });
