@@ -458,7 +458,7 @@ impl Outlet {
             if unpaid.take().is_some_and(|bytes| !call.meter.moved(0, bytes)) {
                 return Err(over_account());
             }
-            let again = turn.client.is_shared().then(|| asked.clone()).flatten();
+            let again = turn.client.was_shared.then(|| asked.clone()).flatten();
             let Some((method, url, headers)) = asked.take() else {
                 return Err(Error::new(ErrorKind::ConnectBusy, format!("{origin}: the connection is another's")));
             };

@@ -26,7 +26,7 @@ use crate::body::BoxError;
 use crate::error::{Error, ErrorKind, Result};
 use crate::grant::Caps;
 use crate::resolve::Checked;
-use crate::seats::{Dialler, Given, InUse, Moved, Share, Slot, lock};
+use crate::seats::{Dialler, Given, InUse, Share, Slot, lock};
 use crate::secrets::Redactor;
 
 /// Bytes of a response that the other side may send before a guest reads them, over HTTP/2.
@@ -42,7 +42,8 @@ const LIST_BYTES: u64 = 32 * HEADERS_MAX as u64;
 /// How long an unused connection stays open.
 const IDLE: Duration = Duration::from_secs(90);
 
-/// How long one who shares a client waits for the connection that another makes, before it goes its own way.
+/// How long one who shares a client waits for the connection that another makes, before it looks whether that has one for
+/// itself.
 const TURN: Duration = Duration::from_secs(1);
 
 /// How long a connection lives whose other side takes nothing of what was sent (Linux's `TCP_USER_TIMEOUT`): one that is to be
@@ -220,8 +221,14 @@ where
                 // One that dials again has it already.
                 let has_turn = WANTED.try_with(|wanted| lock(&wanted.turn).is_some()).unwrap_or(false);
                 if !has_turn {
-                    // Who has it may have to wait for an answer that does not come.
-                    let turn = timeout(TURN, turns.acquire_owned()).await.map_err(|_| Moved)?.map_err(|_| nobody())?;
+                    let mut acquire = pin!(turns.acquire_owned());
+                    let turn = loop {
+                        match timeout(TURN, &mut acquire).await {
+                            Ok(turn) => break turn.map_err(|_| nobody())?,
+                            // Who has it may have a connection, and wait for an answer that does not come.
+                            Err(_) => dialler.may()?,
+                        }
+                    };
                     WANTED.try_with(|wanted| *lock(&wanted.turn) = Some(turn)).map_err(|_| nobody())?;
                 }
                 dialler.may()?;

@@ -173,7 +173,6 @@ impl Error {
     }
 }
 
-/// The next cause. That of an I/O error which wraps another error is that error, which `source` would skip.
 /// Whether it was sent nowhere, since its client's connection is others'.
 pub(crate) fn has_moved(error: &reqwest::Error) -> bool {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
@@ -186,6 +185,7 @@ pub(crate) fn has_moved(error: &reqwest::Error) -> bool {
     false
 }
 
+/// The next cause. That of an I/O error which wraps another error is that error, which `source` would skip.
 fn below<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a (dyn std::error::Error + 'static)> {
     match cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
         Some(inner) => Some(inner),

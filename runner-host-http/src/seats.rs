@@ -165,7 +165,16 @@ impl Floor {
                 }
             }
         }
+        unwanted.extend(self.share_all());
         unwanted
+    }
+
+    /// Where somebody has left the line, others may join what it waited for.
+    fn share_all(&mut self) -> Vec<Given> {
+        let is_shared = |line: &Line| self.lines.get(&line.id).is_some_and(|of| !of.shared.is_empty());
+        let waiting = self.waiting.values().filter(|waiting| is_shared(&waiting.line));
+        let lines: Vec<_> = waiting.map(|waiting| Arc::clone(&waiting.line)).collect();
+        lines.iter().flat_map(|line| self.share_out(line)).collect()
     }
 
     /// Gives a client that speaks HTTP/2 to those who wait for one of its line, as far as nobody is before them who could use
@@ -247,8 +256,11 @@ struct InLine<'a> {
 
 impl Drop for InLine<'_> {
     fn drop(&mut self) {
-        let waited = lock(&self.seats.floor).waiting.remove(&self.number);
-        drop(waited);
+        let mut floor = lock(&self.seats.floor);
+        let waited = floor.waiting.remove(&self.number);
+        let unwanted = if waited.is_some() { floor.share_all() } else { Vec::new() };
+        drop(floor);
+        drop((waited, unwanted));
     }
 }
 
@@ -337,23 +349,21 @@ impl Drop for Dialler {
 pub(crate) struct InUse {
     line: Arc<Line>,
     slot: Arc<Slot>,
+    /// Whether it was given one that others may use at the same time: else it has it alone, until it is answered.
+    pub(crate) was_shared: bool,
 }
 
 impl InUse {
     fn new(line: &Arc<Line>, slot: &Arc<Slot>) -> Self {
         slot.users.fetch_add(1, Ordering::Relaxed);
-        InUse { line: Arc::clone(line), slot: Arc::clone(slot) }
+        let was_shared = slot.is_shared.load(Ordering::Relaxed);
+        InUse { line: Arc::clone(line), slot: Arc::clone(slot), was_shared }
     }
 
     /// One that is new.
     pub(crate) fn of(line: &Arc<Line>, client: Client, seat: Seat) -> Self {
         let (is_shared, users, dialling) = (AtomicBool::new(false), AtomicU32::new(0), AtomicU32::new(0));
         InUse::new(line, &Arc::new(Slot { client, line: line.id, is_shared, users, dialling, seat }))
-    }
-
-    /// Whether others may use it at the same time.
-    pub(crate) fn is_shared(&self) -> bool {
-        self.slot.is_shared.load(Ordering::Relaxed)
     }
 
     pub(crate) fn client(&self) -> &Client {
@@ -367,7 +377,7 @@ impl InUse {
     /// What its answer came by.
     pub(crate) fn answered(&self, version: Version) {
         let is_shared = version == Version::HTTP_2;
-        if self.is_shared() == is_shared {
+        if self.slot.is_shared.load(Ordering::Relaxed) == is_shared {
             return;
         }
         let mut floor = lock(&self.line.share.seats.floor);
@@ -393,7 +403,7 @@ impl InUse {
 
 impl Drop for InUse {
     fn drop(&mut self) {
-        let InUse { line, slot } = self;
+        let InUse { line, slot, .. } = self;
         let mut floor = lock(&line.share.seats.floor);
         if slot.users.fetch_sub(1, Ordering::Relaxed) > 1 {
             return;

@@ -138,6 +138,24 @@ async fn what_no_longer_speaks_http_2_has_a_seat_for_each_connection() {
 }
 
 #[tokio::test]
+async fn who_shares_a_client_does_not_wait_for_another_s_answer() {
+    let (server, root) = Server::tls_by_turns(&["n0.many.test"], &[&[b"h2"], &[b"http/1.1"]], None).await;
+    let client = Client::new().resolver(Everywhere).root_certificates(root.as_bytes()).unwrap();
+    let granted = many_names(server.port, "https", json!({ "connect_ms": 3000 }));
+    let url = |path: &str| format!("https://n0.many.test:{}{path}", server.port);
+    assert_eq!(ask(&client, &granted, url("/hello")).await.unwrap().as_deref(), Ok("hello"));
+    server.hang_up();
+    until("it is closed", || server.open() == 0).await;
+    let long = ask(&client, &granted, url("/slow?head=60000"));
+    let all: Vec<_> = (0..4).map(|_| ask(&client, &granted, url("/hello"))).collect();
+    for asked in all {
+        assert_eq!(asked.await.unwrap().as_deref(), Ok("hello"));
+    }
+    assert!(!long.is_finished());
+    long.abort();
+}
+
+#[tokio::test]
 async fn what_lies_unsent_in_a_connection_keeps_its_seat() {
     let (server, root) = Server::tls_by_turns(&["*.many.test"], &[&[b"h2"]], Some(0)).await;
     let client = Client::new().resolver(Everywhere).root_certificates(root.as_bytes()).unwrap();
@@ -271,6 +289,22 @@ async fn who_waits_is_not_overtaken_by_those_that_share() {
         assert!(!busy.is_finished());
         busy.abort();
     }
+}
+
+#[tokio::test]
+async fn who_was_kept_from_joining_joins_when_the_reason_is_gone() {
+    let (client, server, url) = http_2().await;
+    let granted = many_names(server.port, "https", json!({ "connections": 1, "connect_ms": 60000 }));
+    let outlet = client.outlet(&granted).unwrap();
+    let held = outlet.send(get(&url(0, "/slow?pieces=2&gap=60000")), &Call::default()).await.unwrap();
+    let other = ask(&client, &granted, url(1, "/hello"));
+    tokio::task::yield_now().await;
+    let kept = ask(&client, &granted, url(0, "/hello"));
+    tokio::task::yield_now().await;
+    assert!(!kept.is_finished());
+    other.abort();
+    assert_eq!(kept.await.unwrap().as_deref(), Ok("hello"));
+    drop(held);
 }
 
 #[tokio::test]
