@@ -57,8 +57,9 @@ async fn who_writes_the_same_file_meanwhile_is_a_conflict() {
     let host = Host::builder().files("/data").build().expect("it starts");
     host.files("/data").write("f", "one");
     let program = host.load(runner_guests::get("sdk-files.wasm")).await.expect("it loads");
-    let instance = program.core().instance().await.expect("it starts");
-    instance.function("write").call(json!(["/data/f", "two"])).await.expect("it runs");
+    let mut instance = program.core().instance().start().await.expect("it starts");
+    let outcome = instance.call("write").args(json!(["/data/f", "two"])).run().await.expect("the host does its part");
+    assert!(matches!(outcome.ending, Ending::Returned(_)), "{outcome:?}");
     host.files("/data").write("f", "six");
     let error = instance.close().await.expect_err("somebody else was faster");
     assert!(error.to_string().contains("/f"), "{error}");
