@@ -113,6 +113,10 @@ impl MemoryFs {
         fs
     }
 
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
     /// The directory at a prefix as a tree of its own, which cannot be left: no link of it leads out, and no link leads to it.
     ///
     /// It shares room and clock with this tree, and is a [`Volume`](crate::Volume) of its own.

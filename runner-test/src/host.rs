@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use runner_core::{Bounds, Capability, Deterministic, Executor, Grants, Limits, async_trait};
 use runner_host_config::Config;
+use runner_host_fs::{Grant as FsGrant, HostFs, MemoryFs, MemoryLimits, Mount};
 use runner_host_http::{CapsGrant, Grant as HttpGrant, Http, Resolve, Rule, SecretGrant, Secrets};
 use runner_host_kv::{Clock, Grant as KvGrant, Kv, ManualClock, MemoryStore, Namespace, StoreGrant};
 use runner_host_logging::Logging;
@@ -18,6 +19,7 @@ use serde_json::{Value, json};
 use crate::call::Program;
 use crate::error::{Error, Result};
 use crate::fault::Faulty;
+use crate::files::{FileClock, Folder};
 use crate::keys::Keys;
 use crate::logs::Logs;
 use crate::server::Server;
@@ -27,6 +29,8 @@ use crate::server::Server;
 pub struct HostBuilder {
     core: runner_core::Builder,
     stores: Vec<String>,
+    /// By the path that guests see them at.
+    mounts: BTreeMap<String, Mount>,
     rules: Vec<Rule>,
     caps: CapsGrant,
     names: HashMap<String, Vec<IpAddr>>,
@@ -63,7 +67,9 @@ struct Inner {
     executor: Executor,
     grants: Grants,
     stores: BTreeMap<String, Keys>,
+    folders: BTreeMap<String, Folder>,
     clock: Arc<ManualClock>,
+    file_clock: Arc<FileClock>,
     seed: Option<u64>,
     /// Where it is collected.
     logs: Option<Logs>,
@@ -77,6 +83,20 @@ impl HostBuilder {
     /// A key-value store that guests open under a name, empty, in memory: most open `default`.
     pub fn kv(mut self, name: impl Into<String>) -> Self {
         self.stores.push(name.into());
+        self
+    }
+
+    /// Files that guests see at a path, such as `/data`: a folder in memory, empty, which they may read and write.
+    ///
+    /// What a guest writes is there once it has returned; what it wrote that failed is discarded.
+    pub fn files(self, at: impl Into<String>) -> Self {
+        self.mount(at, Mount::default())
+    }
+
+    /// The same as a grant says it: read-only, with little room, or each file there once it is closed. The folder is its own,
+    /// unless the mount names another's path as its `volume`: then both are one.
+    pub fn mount(mut self, at: impl Into<String>, mount: Mount) -> Self {
+        self.mounts.insert(at.into(), mount);
         self
     }
 
@@ -180,11 +200,25 @@ impl HostBuilder {
             granted.stores.insert(name.clone(), StoreGrant::new(namespace.clone()));
             stores.insert(name.clone(), Keys::new(name, namespace, store.clone()));
         }
+        let file_clock = Arc::new(FileClock::at_ms(START_MS));
+        let (mut mounted, mut folders, mut files) = (FsGrant::default(), BTreeMap::new(), HostFs::new());
+        for (at, mount) in self.mounts {
+            if mount.volume.is_none() {
+                let folder = MemoryFs::with_clock(MemoryLimits::default(), file_clock.clone());
+                files = files.volume(at.clone(), folder.clone());
+                folders.insert(at.clone(), Folder::new(at.clone(), folder));
+            }
+            let volume = mount.volume.clone().or_else(|| Some(at.clone()));
+            mounted.mounts.insert(at, Mount { volume, ..mount });
+        }
         let secrets = Secrets::new(self.secrets.iter().map(|(name, value, _)| (name.as_str(), value.as_str())))?;
         let http = Http::new().resolver(Names(self.names)).secrets(secrets);
         let mut grants = Grants::none();
         if !stores.is_empty() {
             grants = grants.grant("kv", written(&granted)?);
+        }
+        if !mounted.mounts.is_empty() {
+            grants = grants.grant("fs", written(&mounted)?);
         }
         // Whoever grants `http` himself says there what for.
         if self.grants.get("http").is_none() {
@@ -216,11 +250,21 @@ impl HostBuilder {
             grants = grants.grant(id, self.grants.get(id).cloned().unwrap_or_default());
         }
         let core = self.core.bounds(bounds()).limits(self.limits);
-        let core = core.capability(Kv::new(store)).capability(http).capability(Config::default());
+        let core = core.capability(Kv::new(store)).capability(http).capability(Config::default()).capability(files);
         let (logging, logs) = (Logging::new(), self.logs.then(Logs::default));
         let executor = core.capability(logging.clone()).build()?;
         executor.check(&grants)?;
-        Ok(Host(Arc::new(Inner { executor, grants, stores, clock, seed: self.seed, logs, logging })))
+        Ok(Host(Arc::new(Inner {
+            executor,
+            grants,
+            stores,
+            folders,
+            clock,
+            file_clock,
+            seed: self.seed,
+            logs,
+            logging,
+        })))
     }
 }
 
@@ -230,6 +274,7 @@ impl Host {
         HostBuilder {
             core: Executor::builder(),
             stores: Vec::new(),
+            mounts: BTreeMap::new(),
             rules: Vec::new(),
             caps: CapsGrant::default(),
             names: HashMap::new(),
@@ -263,6 +308,18 @@ impl Host {
         })
     }
 
+    /// The files that guests see at a path, which was opened.
+    ///
+    /// # Panics
+    /// Where it was not, with those that were.
+    #[track_caller]
+    pub fn files(&self, at: &str) -> &Folder {
+        self.0.folders.get(at).unwrap_or_else(|| {
+            let known: Vec<_> = self.0.folders.keys().collect();
+            panic!("the host has no files at `{at}`, it has {known:?}: open some with `Host::builder().files({at:?})`")
+        })
+    }
+
     /// What guests log and print.
     ///
     /// # Panics
@@ -283,9 +340,10 @@ impl Host {
         let _ = tokio::task::spawn_blocking(move || logging.flush(PATIENCE)).await;
     }
 
-    /// Winds the clocks on: values in stores end, and the next call finds it later. A call under way does not see it.
+    /// Winds the clocks on: values in stores end, files are changed later, and the next call finds it later. A call under way does not see it.
     pub fn advance(&self, time: Duration) {
         self.0.clock.advance(time);
+        self.0.file_clock.advance(time);
     }
 
     /// The executor beneath, for what this kit has no word for.
@@ -306,9 +364,13 @@ impl Host {
 
 impl fmt::Debug for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Inner { executor, grants, stores, .. } = &*self.0;
+        let Inner { executor, grants, stores, folders, .. } = &*self.0;
         let mut told = f.debug_struct("Host");
-        told.field("executor", executor).field("grants", grants).field("stores", stores).finish_non_exhaustive()
+        told.field("executor", executor)
+            .field("grants", grants)
+            .field("stores", stores)
+            .field("folders", folders)
+            .finish_non_exhaustive()
     }
 }
 

@@ -139,7 +139,7 @@ fn at_once<T>(asked: impl Future<Output = runner_host_kv::Result<T>>) -> T {
 }
 
 /// Bytes as one reads them.
-fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
         Ok(text) => format!("{text:?}"),
         Err(_) => format!("{bytes:?}"),

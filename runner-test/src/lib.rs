@@ -10,7 +10,7 @@
 //! # What a test has
 //!
 //! * [`Guest`]: a module at hand, or built from its crate by one call.
-//! * [`Host`]: an executor, with key-value stores in memory, HTTP by its policy, configuration, the log; closed until a test
+//! * [`Host`]: an executor, with key-value stores and files in memory, HTTP by its policy, configuration, the log; closed until a test
 //!   opens it. Nothing of it is a mock: what guests meet is what they meet in production, over the loopback address.
 //! * [`Server`]: whom guests ask. It answers as a test says, and remembers what it was asked, with secrets filled in.
 //! * [`Done`]: what a guest did, in the words in which a test says what it expects. What fails says all that is known of the
@@ -29,6 +29,8 @@
 //! | an answer that breaks off | [`Answer::cut_after`], [`Answer::reset_after`] | a body that is not complete |
 //! | no answer | [`Answer::reset`], [`Answer::silent`] | a connection that ends, or a time-out |
 //! | a refusal by policy | a server that was not opened | `HTTP-request-denied` |
+//! | no room, or no right to write | [`HostBuilder::mount`] | `EDQUOT`, `EFBIG`, `EROFS`, as any file system says it |
+//! | somebody else writes the same file | [`Folder::write`] while the call runs | an error of the call, once the guest returned |
 //!
 //! # Time
 //!
@@ -40,6 +42,7 @@
 mod call;
 mod error;
 mod fault;
+mod files;
 mod guest;
 mod host;
 mod keys;
@@ -49,6 +52,7 @@ mod server;
 pub use self::call::{Done, Program, Run};
 pub use self::error::{Error, ErrorKind, Result};
 pub use self::fault::{Fault, Faulty, Operation};
+pub use self::files::Folder;
 pub use self::guest::{Build, Guest};
 pub use self::host::{Host, HostBuilder};
 pub use self::keys::Keys;
@@ -56,6 +60,7 @@ pub use self::logs::{Logs, Message};
 pub use self::server::{Answer, Answers, Request, Server};
 
 pub use runner_core::{Ending, Limit, LimitKind, Limits};
+pub use runner_host_fs::{Mode, Mount};
 pub use runner_host_http::{CapsGrant, Rule};
 pub use serde_json::{Value, json};
 pub use tracing::Level;

@@ -16,7 +16,7 @@ use clap::{Args, Parser, Subcommand};
 use http::HeaderValue;
 use runner_core::{Bounds, Builder, Compile, CompilerProcess, Executor, Limits, LocalStore};
 use runner_host_config::Config;
-use runner_host_fs::HostFs;
+use runner_host_fs::{HostFs, S3Cache};
 use runner_host_http::{Http, Secrets};
 use runner_host_kv::{Kv, MemoryStore, SqliteStore};
 use runner_server::{Capacity, Lending, Place, Server, Settings, Store, Token, Traces, app, bounds, limits_max, serve};
@@ -71,6 +71,9 @@ struct Options {
     /// with the credentials that other tools for S3 find [default: the directory `files` in the data directory]
     #[arg(long, value_name = "WHERE")]
     files: Option<Place>,
+    /// Bytes of a bucket that are kept in the data directory once they were read; 0 for none
+    #[arg(long, value_name = "BYTES", default_value_t = S3Cache::default().directory_bytes)]
+    files_cache_bytes: u64,
     /// A value that modules may be granted to read by its name. Repeatable
     #[arg(long, value_name = "NAME=VALUE", value_parser = value)]
     config: Vec<(String, String)>,
@@ -161,7 +164,11 @@ async fn run(options: Options) -> Result<()> {
         private(folder)?;
     }
     let kept_in = format!("files in `{files}`");
-    let files = files.open().await.context(kept_in)?;
+    let cache = data.join("files-cache");
+    if let Place::Bucket(..) = &files {
+        private(&cache)?;
+    }
+    let files = files.open(&cache, options.files_cache_bytes).await.context(kept_in)?;
     let lent = HostFs::new().volume("files", Arc::clone(&files));
     let executor =
         Lending { http: Http::new().secrets(secrets), kv: kv.clone(), files: lent, config }.to(builder).build()?;

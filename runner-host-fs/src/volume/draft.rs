@@ -21,7 +21,6 @@ use super::held::Outcome;
 use super::prefix::Prefix;
 use super::quotas::Ledger;
 use super::{Changes, commit};
-use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::path::VPath;
 use crate::vfs::{Follow, Kind, Open, Stat, Vfs};
@@ -197,7 +196,7 @@ impl<G: Ground> Inner<G> {
     }
 
     fn now_ns(&self) -> u64 {
-        SystemClock.now_ns()
+        self.lower.ground().now_ns()
     }
 
     /// What the tree below has at a path, which leads over no link.

@@ -9,6 +9,7 @@ use tokio::sync::OnceCell;
 
 use super::commit;
 use super::held::Keeper;
+use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ext::VfsExt;
 use crate::memory::MemoryFs;
@@ -31,6 +32,11 @@ pub(crate) trait Ground: Clone + Send + Sync + 'static {
     const DISKS: bool = false;
 
     fn keeper(&self) -> &Arc<Keeper>;
+
+    /// Nanoseconds since 1970, on the clock that its files have their times of.
+    fn now_ns(&self) -> u64 {
+        SystemClock.now_ns()
+    }
 
     /// Whether a prefix can be had.
     fn check(&self, prefix: &VPath) -> Result<()>;
@@ -75,6 +81,10 @@ impl Ground for MemoryFs {
 
     fn keeper(&self) -> &Arc<Keeper> {
         self.keeper()
+    }
+
+    fn now_ns(&self) -> u64 {
+        self.clock().now_ns()
     }
 
     fn check(&self, _prefix: &VPath) -> Result<()> {

@@ -39,7 +39,7 @@ fn folder() -> PathBuf {
 fn settings() -> String {
     let path = folder().join("settings.toml");
     std::fs::create_dir_all(folder()).expect("a folder");
-    let text = "env = [\"KIT_NAMED\"]\n[grants.kv.stores.default]\nnamespace = \"tests\"\n[grants.logging]\nlevel = \"info\"\n";
+    let text = "env = [\"KIT_NAMED\"]\n[grants.kv.stores.default]\nnamespace = \"tests\"\n[grants.fs.mounts.\"/data\"]\n[grants.logging]\nlevel = \"info\"\n";
     std::fs::write(&path, text).expect("a file");
     format!("\"--config\", {path:?}")
 }
@@ -56,9 +56,11 @@ fn tests_of_a_guest_run_each_in_an_instance_of_its_own() {
         let (out, err) = said(&output);
         assert_eq!(output.status.code(), Some(101), "{target}: {out}{err}");
         for line in [
-            "running 10 tests",
+            "running 12 tests",
             "test tests::good_visits_are_counted ... ok",
             "test tests::good_stores_are_empty_at_the_beginning ... ok",
+            "test tests::good_files_are_empty_at_the_beginning ... ok",
+            "test tests::good_files_are_empty_for_each_test ... ok",
             "test tests::good_tests_see_what_cargo_says_of_the_package_and_no_more ... ok",
             "test tests::good_results_pass ... ok",
             "test tests::good_but_ignored ... ignored, for later",
@@ -74,7 +76,7 @@ fn tests_of_a_guest_run_each_in_an_instance_of_its_own() {
             "Error: \"it says no\"",
             "it left the program before it had ended",
             "it met its limit on stack",
-            "test result: FAILED. 4 passed; 4 failed; 2 ignored; 0 measured; 0 filtered out",
+            "test result: FAILED. 6 passed; 4 failed; 2 ignored; 0 measured; 0 filtered out",
         ] {
             assert!(out.lines().any(|found| found.starts_with(line)), "{target}: no line `{line}` in\n{out}\n{err}");
         }
@@ -91,7 +93,7 @@ fn what_cargo_is_asked_for_is_passed_on() {
         assert!(output.status.success(), "{target}: {out}{err}");
         assert!(out.contains("---- tests::good_results_pass ----\nsaid by one that passes"), "{target}: {out}");
         assert!(
-            out.contains("test result: ok. 3 passed; 0 failed; 2 ignored; 0 measured; 5 filtered out"),
+            out.contains("test result: ok. 3 passed; 0 failed; 2 ignored; 0 measured; 7 filtered out"),
             "{target}: {out}"
         );
         let (out, _) = said(&cargo_test(target, &settings(), &["--lib", "--", "--ignored", "good_but", "--nocapture"]));
@@ -101,7 +103,7 @@ fn what_cargo_is_asked_for_is_passed_on() {
         assert!(out.contains("running 1 test\n.\n"), "{target}: {out}");
         // The harness itself.
         let (out, _) = said(&cargo_test(target, &settings(), &["--lib", "--", "--list"]));
-        assert!(out.contains("10 tests, 0 benchmarks"), "{target}: {out}");
+        assert!(out.contains("12 tests, 0 benchmarks"), "{target}: {out}");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use runner_test::{Ending, Host, Level, LimitKind, Limits, json};
+use runner_test::{Ending, Host, Level, LimitKind, Limits, Mode, Mount, Value, json};
 
 #[tokio::test]
 async fn a_guest_has_what_was_opened_and_the_error_for_the_rest_says_so() {
@@ -22,6 +22,75 @@ async fn a_guest_has_what_was_opened_and_the_error_for_the_rest_says_so() {
     assert_eq!(done.assert_failed("error").message, "access-denied");
     let error = Host::builder().grant("kv", json!({ "store": {} })).build().expect_err("no such field");
     assert!(error.to_string().contains("unknown field `store`"), "{error}");
+}
+
+#[tokio::test]
+async fn files_are_there_for_the_guest_and_for_the_test() {
+    let small = Mount { bytes: Some(10), ..Mount::default() };
+    let seen = Mount { volume: Some("/data".to_owned()), mode: Mode::ReadOnly, ..Mount::default() };
+    let host = Host::builder().files("/data").mount("/small", small).mount("/seen", seen).build().expect("it starts");
+    host.files("/data").write("orders/1", "one");
+    let program = host.load(runner_guests::get("sdk-files.wasm")).await.expect("it loads");
+    let run = async |task: &str, arguments: Value| program.call(task, arguments).await.expect("it runs");
+    run("text", json!(["/data/orders/1"])).await.assert_returned(json!("one"));
+    run("text", json!(["/seen/orders/1"])).await.assert_returned(json!("one"));
+    run("write", json!(["/data/orders/2", "two"])).await.assert_returned(json!(null));
+    host.files("/data").assert_holds("orders/2", "two").assert_paths(["orders/1", "orders/2"]);
+    run("write_and_fail", json!(["/data/orders/3", "three"])).await.assert_failed("changed-my-mind");
+    assert_eq!(host.files("/data").read("orders/3"), None, "what failed is discarded");
+    assert_eq!(host.files("/data").read("orders/1/deeper"), None);
+    run("write", json!(["/seen/orders/4", "four"])).await.assert_failed("fs-read-only");
+    run("write", json!(["/small/f", "more than ten bytes"])).await.assert_failed("fs-full");
+    host.files("/small").assert_paths([]);
+    assert!(host.files("/data").remove("orders/1") && !host.files("/data").remove("orders/1"));
+    run("text", json!(["/data/orders/1"])).await.assert_failed("fs-not-found");
+    host.files("/data").write("order.json", r#"{"total":3}"#);
+    assert_eq!(host.files("/data").json::<Value>("order.json"), json!({ "total": 3 }));
+    host.files("/data").create_dir("empty/deep");
+    host.files("/data").assert_paths(["empty/deep/", "order.json", "orders/2"]);
+    assert!(host.files("/data").remove("orders"));
+    host.files("/data").assert_paths(["empty/deep/", "order.json"]);
+}
+
+#[tokio::test]
+async fn who_writes_the_same_file_meanwhile_is_a_conflict() {
+    let host = Host::builder().files("/data").build().expect("it starts");
+    host.files("/data").write("f", "one");
+    let program = host.load(runner_guests::get("sdk-files.wasm")).await.expect("it loads");
+    let mut instance = program.core().instance().start().await.expect("it starts");
+    let outcome = instance.call("write").args(json!(["/data/f", "two"])).run().await.expect("the host does its part");
+    assert!(matches!(outcome.ending, Ending::Returned(_)), "{outcome:?}");
+    host.files("/data").write("f", "six");
+    let error = instance.close().await.expect_err("somebody else was faster");
+    assert!(error.to_string().contains("/f"), "{error}");
+    host.files("/data").assert_holds("f", "six");
+}
+
+#[tokio::test]
+async fn the_time_of_a_file_is_the_host_s() {
+    let host = Host::builder().files("/data").build().expect("it starts");
+    let program = host.load(runner_guests::get("sdk-files.wasm")).await.expect("it loads");
+    let modified = async || {
+        program.call("write", json!(["/data/f", "x"])).await.expect("it runs").assert_returned(json!(null));
+        program.call("modified", json!(["/data/f"])).await.expect("it runs").returned::<u64>()
+    };
+    assert_eq!(modified().await, 1_577_836_800, "2020 begins");
+    host.advance(Duration::from_secs(60));
+    assert_eq!(modified().await, 1_577_836_860);
+}
+
+#[tokio::test]
+#[should_panic(expected = "file `a`\n  expected: \"two\"\n  found:    \"one\"\n  `/data` holds: [\"a\"]")]
+async fn what_a_file_holds_instead_is_told() {
+    let host = Host::builder().files("/data").build().expect("it starts");
+    host.files("/data").write("a", "one");
+    host.files("/data").assert_holds("a", "two");
+}
+
+#[tokio::test]
+#[should_panic(expected = "the host has no files at `/other`, it has [\"/data\"]")]
+async fn files_that_were_not_opened_are_told() {
+    Host::builder().files("/data").build().expect("it starts").files("/other");
 }
 
 #[tokio::test]

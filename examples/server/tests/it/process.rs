@@ -49,6 +49,7 @@ async fn a_command_line_that_cannot_be_meant_is_refused() {
         (&["--files", "ftp://host/x"], "expected dir:PATH"),
         (&["--files", "s3:photos"], "bucket `s3:photos`: expected `s3://bucket/prefix`"),
         (&["--files", "s3:///photos"], "expected the name of a bucket behind `s3://`"),
+        (&["--files-cache-bytes", "some"], "invalid value 'some' for '--files-cache-bytes <BYTES>'"),
         (&["--files", "s3://photos?path=style"], "`path` is no setting"),
         (&["--calls", "0"], "bound `calls` is 0"),
         (&["--otlp", "https://example.com:4318"], "collector `https://example.com:4318`: expected http://HOST:PORT"),
@@ -138,9 +139,48 @@ async fn files_are_kept_in_a_bucket_where_the_command_line_says() {
     assert_eq!(store.get(&endpoint.bucket, "kept/here/shop/out.txt").unwrap().content.bytes(), "written");
     assert!(running.terminate().await.success());
 
-    let running = Running::start(&mut with(&endpoint.bucket)).await;
+    let mut running = Running::start(&mut with(&endpoint.bucket)).await;
     let told = running.client.get(running.url("/v1/files/shop/out.txt")).send().await.unwrap();
     assert_eq!(told.text().await.unwrap(), "written");
+    assert!(running.terminate().await.success());
+
+    // A store that loses what two write at once is not begun with, unless one says that it may.
+    store.ignore_preconditions(true);
+    let refused = timeout(Duration::from_secs(60), with(&endpoint.bucket).output()).await.unwrap().unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("the store does not heed conditions of writes"), "{said}");
+    assert!(said.contains("last-writer-wins"), "{said}");
+    let mut command = program(data.path());
+    let last = format!("{}&last-writer-wins=true", address(&endpoint.bucket));
+    let running = Running::start(command.args(["--files", &last]).envs(endpoint.environment())).await;
+    let put = running.client.put(running.url("/v1/files/shop/in.txt")).body("new").send();
+    assert!(put.await.unwrap().status().is_success());
+}
+
+#[tokio::test]
+async fn what_was_read_of_a_bucket_is_kept_on_this_machine_in_so_many_bytes() {
+    let (data, store) = (TempDir::new().unwrap(), runner_s3::Server::start());
+    let endpoint = store.endpoint();
+    store.put(&endpoint.bucket, "shop/large", vec![b'l'; 3 << 20]);
+    let address = format!("s3://{}?endpoint={}", endpoint.bucket, endpoint.url);
+    let kept = || {
+        let files = std::fs::read_dir(data.path().join("files-cache")).unwrap();
+        files.map(|file| file.unwrap().metadata().unwrap().len()).sum::<u64>()
+    };
+    for (bytes, most) in [("0", 0), ("10000000", 10_000_000), ("1000000", 1_000_000)] {
+        let mut command = program(data.path());
+        let args = ["--files", &address, "--files-cache-bytes", bytes];
+        let mut running = Running::start(command.args(args).envs(endpoint.environment())).await;
+        for _ in 0..2 {
+            let told = running.client.get(running.url("/v1/files/shop/large")).send().await.unwrap();
+            assert_eq!(told.bytes().await.unwrap().len(), 3 << 20);
+        }
+        assert!(kept() <= most, "{bytes}: {}", kept());
+        if most > 3 << 20 {
+            assert!(kept() >= 1 << 20, "{bytes}: {}", kept());
+        }
+        assert!(running.terminate().await.success());
+    }
 }
 
 #[tokio::test]

@@ -19,6 +19,7 @@ use std::time::Duration;
 use clap::Parser;
 use runner_core::{Command, Ending, ErrorKind, Executor, Limits, LocalStore, Outcome, Program};
 use runner_host_config::Config;
+use runner_host_fs::HostFs;
 use runner_host_http::{Http, Secrets};
 use runner_host_kv::Kv;
 use runner_host_logging::Logging;
@@ -27,7 +28,7 @@ use tracing_subscriber::EnvFilter;
 use crate::console::Console;
 use crate::harness::{Asked, Report};
 use crate::settings::Settings;
-use crate::stores::Renewed;
+use crate::stores::{Renewed, RenewedFiles};
 
 /// What Rust's harness exits with where a test failed.
 const TESTS_FAILED: u8 = 101;
@@ -51,7 +52,8 @@ struct Arguments {
     /// The file that says what the tests may use [default: `runner-test.toml` beside `Cargo.toml`, where there is one]
     #[arg(long, value_name = "FILE", env = "RUNNER_TEST_CONFIG")]
     config: Option<PathBuf>,
-    /// Grants a capability: `kv` (one store in memory, named `default`), `logging`, or `ID=JSON`. May be given several times
+    /// Grants a capability: `kv` (one store in memory, named `default`), `fs` (files in memory, at `/data`), `logging`, or
+    /// `ID=JSON`. May be given several times
     #[arg(long = "grant", value_name = "ID[=JSON]", env = "RUNNER_TEST_GRANT")]
     grants: Vec<String>,
     /// Seconds that a test may take [default: 120]
@@ -116,13 +118,14 @@ struct Bench {
     name: String,
     console: Console,
     stores: Renewed,
+    files: RenewedFiles,
 }
 
 impl Bench {
     async fn new(arguments: &Arguments, wasm: &[u8]) -> Result<Self, NotRun> {
         let settings = settings(arguments)?;
-        let (console, stores) = (Console::default(), Renewed::default());
-        let executor = executor(&arguments.module, &console, &stores)?;
+        let (console, stores, files) = (Console::default(), Renewed::default(), RenewedFiles::default());
+        let executor = executor(&arguments.module, &console, &stores, &files)?;
         let grants = settings.grants.clone();
         executor.check(&grants)?;
         let program = executor.load(wasm, &grants.grant(Console::ID, ())).await.map_err(|error| {
@@ -137,7 +140,7 @@ impl Bench {
             limits.deadline = Duration::from_secs(seconds);
         }
         let name = arguments.module.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Ok(Bench { executor, program, settings, limits, name, console, stores })
+        Ok(Bench { executor, program, settings, limits, name, console, stores, files })
     }
 
     fn command(&self, arguments: &[String]) -> Command {
@@ -164,7 +167,7 @@ impl Bench {
         Ok(exit_code(&command.run().await?))
     }
 
-    /// Runs the tests that are asked for, each in an instance of its own that finds its stores empty.
+    /// Runs the tests that are asked for, each in an instance of its own that finds its stores and files empty.
     async fn each(&self, asked: &Asked) -> Result<ExitCode, NotRun> {
         self.console.keep();
         let tests = self.list(&asked.list()).await?;
@@ -180,6 +183,7 @@ impl Bench {
                 std::io::stdout().flush()?;
             }
             self.stores.renew();
+            self.files.renew();
             self.console.keep();
             let outcome = self.command(&asked.one(test)).run().await?;
             took += outcome.usage.wall;
@@ -231,11 +235,12 @@ fn settings(arguments: &Arguments) -> Result<Settings, NotRun> {
 }
 
 /// An executor with what can be granted here.
-fn executor(module: &Path, console: &Console, stores: &Renewed) -> Result<Executor, NotRun> {
+fn executor(module: &Path, console: &Console, stores: &Renewed, files: &RenewedFiles) -> Result<Executor, NotRun> {
     let mut builder = Executor::builder()
         .bounds(settings::bounds())
         .capability(console.clone())
         .capability(Kv::new(stores.clone()))
+        .capability(HostFs::new().volume("tests", files.clone()))
         .capability(Http::new().secrets(Secrets::from_environment()?))
         .capability(Config::default())
         .capability(Logging::new());

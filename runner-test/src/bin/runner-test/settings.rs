@@ -84,11 +84,12 @@ impl Settings {
 fn usual(id: &str) -> Result<Value, String> {
     match id {
         "kv" => Ok(json!({ "stores": { "default": { "namespace": "tests" } } })),
+        "fs" => Ok(json!({ "mounts": { "/data": {} } })),
         // As in the file: what is printed is shown already.
         "logging" => Ok(json!({ "streams": false })),
         _ => Err(format!(
             "grant `{id}` has to say what it allows: write `--grant '{id}={{..}}'`, or `[grants.{id}]` in `{FILE}`; \
-             `kv` and `logging` need no more than their names"
+             `kv`, `fs` and `logging` need no more than their names"
         )),
     }
 }

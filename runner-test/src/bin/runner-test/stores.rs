@@ -1,8 +1,9 @@
-//! The key-value store of the tests: in memory, and empty at the beginning of each.
+//! The key-value store and the files of the tests: in memory, and empty at the beginning of each.
 
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use runner_host_fs::{MemoryFs, Result as FsResult, Session, View, Volume};
 use runner_host_kv::{
     Change, Done, Entry, Key, MemoryStore, Namespace, Namespaces, Page, Quota, Result, Store, Usage, Version,
     async_trait,
@@ -60,5 +61,31 @@ impl Store for Renewed {
 
     async fn clear(&self, namespace: &Namespace) -> Result<Usage> {
         self.now().clear(namespace).await
+    }
+}
+
+/// Files in memory that can be begun anew. Clones are the same files.
+#[derive(Clone, Default)]
+pub(crate) struct RenewedFiles(Arc<Mutex<MemoryFs>>);
+
+impl RenewedFiles {
+    /// Forgets everything.
+    pub(crate) fn renew(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = MemoryFs::default();
+    }
+
+    fn now(&self) -> MemoryFs {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+impl Volume for RenewedFiles {
+    fn check(&self, view: &View) -> FsResult<()> {
+        self.now().check(view)
+    }
+
+    fn open(&self, view: &View) -> FsResult<Arc<dyn Session>> {
+        self.now().open(view)
     }
 }

@@ -29,6 +29,23 @@ mod tests {
         assert_eq!(visit("home".to_owned()), Ok(1));
     }
 
+    fn files_are_empty() {
+        assert_eq!(std::fs::read_dir("/data").unwrap().count(), 0);
+        std::fs::write("/data/orders", "one").unwrap();
+        assert_eq!(std::fs::read_to_string("/data/orders").unwrap(), "one");
+        assert!(std::fs::write("/orders", "one").is_err());
+    }
+
+    #[test]
+    fn good_files_are_empty_at_the_beginning() {
+        files_are_empty();
+    }
+
+    #[test]
+    fn good_files_are_empty_for_each_test() {
+        files_are_empty();
+    }
+
     #[test]
     fn good_tests_see_what_cargo_says_of_the_package_and_no_more() {
         assert_eq!(std::env::var("CARGO_PKG_NAME").as_deref(), Ok("visits"));

@@ -140,6 +140,13 @@ fn metadata(path: String) -> Result<Value, fs::Error> {
     fs::metadata(path).map(shown)
 }
 
+/// Seconds since 1970.
+#[task]
+fn modified(path: String) -> Result<Option<u64>, fs::Error> {
+    let modified = fs::metadata(path)?.modified();
+    Ok(modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).map(|since| since.as_secs()))
+}
+
 #[task]
 fn symlink_metadata(path: String) -> Result<Value, fs::Error> {
     fs::symlink_metadata(path).map(shown)
