@@ -298,7 +298,9 @@ struct Done {
 
 impl Hand {
     fn start(side: &'static str, port: u16, scale: &str, code: &TempDir) -> Self {
-        let code = code.path().to_string_lossy();
+        // One that is private: it is made by who opens it.
+        let code = code.path().join("code");
+        let code = code.to_string_lossy();
         let mut child = child::start(&["hand", side, &port.to_string(), scale, &code], Some(LOAD_CORE));
         child::heard(&mut child);
         let idle = memory::resident(child.id()).expect("Linux tells");
