@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use runner_benches::measure::{Pace, in_turns};
 use runner_benches::report::{Line, markdown};
-use runner_benches::{child, enter, http, kv, memory, outgoing, rows};
+use runner_benches::{child, enter, http, kv, memory, outgoing, rows, s3};
 
 fn main() -> ExitCode {
     match child::was_one() {
@@ -33,6 +33,7 @@ fn main() -> ExitCode {
     lines.extend(memory::lines(wanted).into_iter().map(told));
     lines.extend(outgoing::lines(wanted, &pace, is_on("--long")).into_iter().map(told));
     lines.extend(kv::lines(wanted, &pace).into_iter().map(told));
+    lines.extend(s3::lines(wanted, &pace).into_iter().map(told));
 
     println!("\n{}", markdown(&lines));
     let missed = lines.iter().filter(|line| line.misses()).count();

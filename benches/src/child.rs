@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::io::{self, BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
-use crate::{http, kv, memory, outgoing};
+use crate::{http, kv, memory, outgoing, s3};
 
 /// The argument that makes a child of this program.
 const CHILD: &str = "child";
@@ -36,6 +36,14 @@ pub fn was_one() -> io::Result<bool> {
             Vec::new()
         }
         [CHILD, "increments", side, backend] => kv::increments(side, backend)?,
+        [CHILD, "bucket", scale] => {
+            s3::serve_bucket(scale)?;
+            Vec::new()
+        }
+        [CHILD, "hand", side, port, scale, code] => {
+            s3::work(side, port, scale, code)?;
+            Vec::new()
+        }
         _ => return Ok(false),
     };
     say(&numbers);

@@ -8,6 +8,7 @@ pub mod calls;
 pub mod child;
 pub mod cold;
 pub mod compute;
+pub mod files;
 pub mod guests;
 pub mod host_calls;
 pub mod http;
@@ -18,6 +19,7 @@ pub mod ours;
 pub mod outgoing;
 pub mod quiet;
 pub mod report;
+pub mod s3;
 
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
@@ -57,7 +59,7 @@ impl Row {
 
 /// Every row that one process can measure by itself, in the order of the table.
 pub fn rows() -> impl Iterator<Item = &'static Row> {
-    [calls::ROWS, host_calls::ROWS, cold::ROWS, http::ROWS, compute::ROWS, kv::ROWS].into_iter().flatten()
+    [calls::ROWS, host_calls::ROWS, cold::ROWS, http::ROWS, compute::ROWS, kv::ROWS, files::ROWS].into_iter().flatten()
 }
 
 /// One thread for all that is measured in this process: neither side pays for waking another.

@@ -22,6 +22,8 @@ const GUESTS: &[(&str, &str, &str)] = &[
     ("reactor", "reactor", P1),
     ("files-p1", "files", P1),
     ("files-p2", "files", P2),
+    ("files-loop-p1", "files-loop", P1),
+    ("files-loop-p2", "files-loop", P2),
     ("descriptors", "descriptors", P2),
     ("http-files", "http-files", P2),
     ("http-hello", "http-hello", P2),

@@ -1,5 +1,5 @@
 //! Reads of object versions through the cache: what is missing is fetched in ranges, and a file that is read on and on is
-//! fetched ahead of its reader, in parallel, by a window that doubles.
+//! fetched ahead of its reader, in parallel, by a window that doubles and then moves along.
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -199,11 +199,20 @@ impl Ahead {
             return Fetches { now: wanted.start..until, ahead: 0..0 };
         }
         let window = track.window.min(window_max);
-        if track.until >= end || track.until >= wanted.end + window.div_ceil(2) {
+        let start = track.until.max(wanted.end);
+        let ahead = match window < window_max {
+            true if start < wanted.end + window.div_ceil(2) => window,
+            true => 0,
+            // As wide as it gets: run by run, as there is room for one, so that as much as may be is always on its way.
+            false => {
+                let run = RUN_MAX.min(window);
+                (wanted.end + window).saturating_sub(start) / run * run
+            }
+        };
+        if start >= end || ahead == 0 {
             return Fetches { now: wanted.clone(), ahead: 0..0 };
         }
-        let start = track.until.max(wanted.end);
-        track.until = end.min(start + window);
+        track.until = end.min(start + ahead);
         track.window = window * 2;
         Fetches { now: wanted.clone(), ahead: start..track.until }
     }
@@ -247,12 +256,14 @@ mod tests {
     }
 
     #[test]
-    fn a_small_file_is_one_fetch_and_a_large_one_is_fetched_ahead_by_a_window_that_doubles() {
+    fn a_small_file_is_one_fetch_and_a_large_one_is_fetched_ahead_by_a_window_that_doubles_and_then_moves() {
         assert_eq!(fetches(1 << 20, 4_096), [(0..4, 0..0)]);
         let large = fetches(40 << 20, 64 << 10);
         let ahead: Vec<_> = large.iter().skip(1).map(|(_, ahead)| ahead.clone()).collect();
         assert_eq!(large[0], (0..4, 0..0));
-        assert_eq!(ahead, [4..12, 12..28, 28..60, 60..92, 92..124, 124..156, 156..160]);
+        let runs = (28..156).step_by(16).map(|start| start..start + 16);
+        let expected: Vec<_> = [4..12, 12..28].into_iter().chain(runs).chain([156..160]).collect();
+        assert_eq!(ahead, expected);
     }
 
     #[test]

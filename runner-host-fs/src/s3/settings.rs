@@ -91,7 +91,7 @@ impl Default for S3Retry {
 /// What of a bucket is kept on this machine, shared by all calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct S3Cache {
-    /// Bytes in memory. 32 MiB, of which a file that is read from beginning to end takes a quarter.
+    /// Bytes in memory. 32 MiB, of which what is fetched ahead of its readers takes a half.
     pub memory_bytes: u64,
     /// A directory for more; `None` for none. It must be there and this process's own: other files in it are removed.
     pub directory: Option<PathBuf>,

@@ -151,6 +151,28 @@ async fn a_large_file_is_on_its_way_before_the_commit() {
 }
 
 #[tokio::test]
+async fn a_large_file_that_is_written_is_an_upload_of_its_parts_and_a_record() {
+    let store = Store::new().await;
+    let call = store.call(Mode::OnSuccess);
+    let file = call.files.open(&at("large"), Open::creating()).await.expect("it opens");
+    for _ in 0..64 {
+        file.append(long(1 << 20).into()).await.expect("it is written");
+    }
+    file.close().await.expect("it is closed");
+    drop(file);
+    call.commit().await;
+    let expected = counts([
+        ("CompleteMultipartUpload", 1),
+        ("CreateMultipartUpload", 1),
+        ("DeleteObject", 1),
+        ("ListObjectsV2", 1),
+        ("PutObject", 1),
+        ("UploadPart", 8),
+    ]);
+    assert_eq!(store.asked(), expected);
+}
+
+#[tokio::test]
 async fn what_is_renamed_is_copied_within_the_bucket_or_read_once() {
     let store = Store::new().await;
     store.put("small", "bytes");
