@@ -47,7 +47,7 @@ pub fn work(side: &str, port: &str, scale: &str, code: &str) -> io::Result<()> {
     let mut hand = match side {
         SDK => Hand::Sdk(client(&endpoint)),
         LOCAL => Hand::Local(Local::new()),
-        side => Hand::Ours(runtime.block_on(Ours::new(&endpoint, side == KEPT, Path::new(code)))),
+        side => Hand::Ours(Box::new(runtime.block_on(Ours::new(&endpoint, side == KEPT, Path::new(code))))),
     };
     child::say(&[0.0]);
     for line in io::stdin().lock().lines() {
@@ -79,7 +79,7 @@ fn expected(verb: &str, amount: u64, scale: &Scale) -> u64 {
 }
 
 enum Hand {
-    Ours(Ours),
+    Ours(Box<Ours>),
     Sdk(Client),
     Local(Local),
 }
