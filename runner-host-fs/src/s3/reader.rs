@@ -262,7 +262,7 @@ mod tests {
         let ahead: Vec<_> = large.iter().skip(1).map(|(_, ahead)| ahead.clone()).collect();
         assert_eq!(large[0], (0..4, 0..0));
         let runs = (28..156).step_by(16).map(|start| start..start + 16);
-        let expected: Vec<_> = [4..12, 12..28].into_iter().chain(runs).chain([156..160]).collect();
+        let expected: Vec<_> = [4..12, 12..28].into_iter().chain(runs).chain(std::iter::once(156..160)).collect();
         assert_eq!(ahead, expected);
     }
 
