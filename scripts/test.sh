@@ -97,7 +97,12 @@ package() {
 
 # As a registry would build them, each from its package alone, in the profile that nothing else here builds.
 verified() {
-    cargo package --locked --allow-dirty "${LIBRARIES[@]/#/--package=}"
+    # In a place of its own: a package of the same name, version and place is for cargo the one that it unpacked and built before.
+    rm -rf "$CARGO_TARGET_DIR"/verified-*
+    local fresh
+    fresh=$(mktemp -d "$CARGO_TARGET_DIR/verified-XXXXXX")
+    cargo package --locked --allow-dirty --target-dir "$fresh" "${LIBRARIES[@]/#/--package=}"
+    rm -rf "$fresh"
 }
 
 # What plain `cargo test` does.
