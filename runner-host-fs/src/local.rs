@@ -2,8 +2,8 @@
 //! through cap-std, which asks the kernel to stay beneath the handle, or goes name by name where the kernel cannot.
 
 mod file;
+mod listing;
 
-use std::collections::BinaryHeap;
 use std::io;
 use std::num::NonZeroU32;
 use std::path::Path;
@@ -15,12 +15,12 @@ use cap_std::fs::{Dir, FileType, Metadata, MetadataExt, OpenOptions, OpenOptions
 use cap_std::time::{Duration, SystemTime};
 use rustix::fs::{FlockOperation, OFlags};
 use rustix::io::Errno;
-use std::os::unix::fs::DirEntryExt;
 
 use self::file::LocalFile;
+use self::listing::Listing;
 use crate::error::{Error, ErrorKind, Result};
 use crate::path::VPath;
-use crate::vfs::{Entry, File, Follow, Kind, Open, Page, SetTime, SetTimes, Stat, Vfs, check_target};
+use crate::vfs::{File, Follow, Kind, Open, Page, SetTime, SetTimes, Stat, Vfs, check_target};
 use crate::volume::LocalHost;
 
 /// A directory of this machine, and what is below it. Clones are the same tree.
@@ -39,6 +39,7 @@ pub struct LocalFs {
     root: Arc<Dir>,
     in_place: bool,
     host: Arc<LocalHost>,
+    listing: Arc<Listing>,
 }
 
 /// Bytes that are read or written in place: the machine copies them in some 10 us.
@@ -99,7 +100,7 @@ impl LocalFs {
     }
 
     fn of(root: Dir, in_place: bool) -> Self {
-        LocalFs { root: Arc::new(root), in_place, host: Arc::default() }
+        LocalFs { root: Arc::new(root), in_place, host: Arc::default(), listing: Arc::default() }
     }
 
     pub(crate) fn host(&self) -> &Arc<LocalHost> {
@@ -234,8 +235,14 @@ impl Vfs for LocalFs {
     }
 
     async fn list(&self, path: &VPath, after: Option<&str>, limit: NonZeroU32) -> Result<Page> {
-        let after = after.map(str::to_owned);
-        self.on(Work::Long, path, move |root, path| list(root, path, after.as_deref(), limit)).await
+        let (listing, name) = (self.listing.clone(), after.map(str::to_owned));
+        if let (listing, Some(name)) = (listing.clone(), name.clone()) {
+            let next = self.on(Work::Short, path, move |root, path| listing.next(root, path, &name, limit));
+            if let Some(page) = next.await? {
+                return Ok(page);
+            }
+        }
+        self.on(Work::Long, path, move |root, path| listing.read(root, path, name.as_deref(), limit)).await
     }
 
     async fn create_dir(&self, path: &VPath) -> Result<()> {
@@ -335,53 +342,6 @@ fn open(root: &Dir, path: &VPath, how: Open) -> Result<cap_std::fs::File> {
         Kind::Symlink | Kind::Other => {
             Err(Error::new(ErrorKind::NotPermitted, format!("`{path}` is neither a file nor a directory")))
         }
-    }
-}
-
-/// The entries that come next, whatever the order of the disk: so many of them are in memory, and no more.
-fn list(root: &Dir, path: &Path, after: Option<&str>, limit: NonZeroU32) -> io::Result<Page> {
-    let most = Page::most(limit);
-    let mut next: BinaryHeap<Named> = BinaryHeap::new();
-    let mut more = false;
-    for entry in root.read_dir(path)? {
-        let entry = entry?;
-        let Ok(name) = entry.file_name().into_string() else { continue };
-        if after.is_some_and(|after| name.as_str() <= after) {
-            continue;
-        }
-        if next.len() == most {
-            more = true;
-            if next.peek().is_some_and(|last| last.0 <= name) {
-                continue;
-            }
-            next.pop();
-        }
-        next.push(Named(name, kind_of(entry.file_type()?), entry.ino()));
-    }
-    let entries = next.into_sorted_vec().into_iter().map(|Named(name, kind, inode)| Entry { name, kind, inode });
-    Ok(Page { entries: entries.collect(), more })
-}
-
-/// An entry in the order of its name.
-struct Named(String, Kind, u64);
-
-impl PartialEq for Named {
-    fn eq(&self, other: &Self) -> bool {
-        self.0 == other.0
-    }
-}
-
-impl Eq for Named {}
-
-impl Ord for Named {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.0.cmp(&other.0)
-    }
-}
-
-impl PartialOrd for Named {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
     }
 }
 

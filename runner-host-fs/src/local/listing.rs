@@ -1,0 +1,207 @@
+//! The entries of a directory in the order of their names, whatever the order of the disk, which has to be read whole for
+//! each page. So what was read is remembered for who reads on, for as long as the directory says that it has not changed.
+
+use std::collections::BinaryHeap;
+use std::io;
+use std::num::NonZeroU32;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use cap_std::fs::{Dir, Metadata, MetadataExt};
+use std::os::unix::fs::DirEntryExt;
+
+use super::kind_of;
+use crate::clock::{Clock, SystemClock};
+use crate::vfs::{Entry, Page};
+
+/// How old the last change of a directory is whose times tell the next one: file systems count in steps of up to 2 seconds.
+const SETTLED: Duration = Duration::from_secs(3);
+
+/// What was last read.
+pub(super) struct Listing {
+    clock: Box<dyn Clock>,
+    held: Mutex<Option<Held>>,
+}
+
+impl Default for Listing {
+    fn default() -> Self {
+        Listing { clock: Box::new(SystemClock), held: Mutex::default() }
+    }
+}
+
+struct Held {
+    directory: Directory,
+    /// The name behind which it begins.
+    from: Option<String>,
+    entries: Vec<Entry>,
+    /// Whether there are more behind these.
+    more: bool,
+}
+
+/// Which directory, and when it was changed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Directory {
+    device: u64,
+    inode: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Directory {
+    fn of(metadata: &Metadata) -> Self {
+        Directory {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+
+    /// Whether a change from now on would show in its times.
+    fn is_settled(&self, now_ns: u64) -> bool {
+        let settled = Duration::from_nanos(now_ns).saturating_sub(SETTLED);
+        i64::try_from(settled.as_secs()).is_ok_and(|seconds| self.modified.max(self.changed).0 < seconds)
+    }
+}
+
+impl Listing {
+    /// The page behind a name, of what was read for the one before; `None` where that does not tell it.
+    pub(super) fn next(&self, root: &Dir, path: &Path, after: &str, limit: NonZeroU32) -> io::Result<Option<Page>> {
+        let directory = Directory::of(&root.metadata(path)?);
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(held) = held.as_ref().filter(|held| held.directory == directory) else { return Ok(None) };
+        let behind = held.entries.partition_point(|entry| entry.name.as_str() <= after);
+        let begun = held.from.as_deref().is_none_or(|from| from <= after);
+        if !begun || (held.more && held.entries.len() - behind < Page::most(limit)) {
+            return Ok(None);
+        }
+        Ok(Some(held.page(behind, limit)))
+    }
+
+    /// Reads the directory.
+    pub(super) fn read(&self, root: &Dir, path: &Path, after: Option<&str>, limit: NonZeroU32) -> io::Result<Page> {
+        let dir = root.open_dir(path)?;
+        let before = Directory::of(&dir.dir_metadata()?);
+        let (entries, more) = read(&dir, after)?;
+        let held = Held { directory: before, from: after.map(str::to_owned), entries, more };
+        let page = held.page(0, limit);
+        let same = before.is_settled(self.clock.now_ns()) && Directory::of(&dir.dir_metadata()?) == before;
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = (same && page.more).then_some(held);
+        Ok(page)
+    }
+}
+
+impl Held {
+    fn page(&self, start: usize, limit: NonZeroU32) -> Page {
+        let mut page = Page::collect(self.entries.iter().skip(start).cloned(), limit);
+        page.more |= self.more;
+        page
+    }
+}
+
+/// The entries that come behind a name, as many as a page may have: so many of them are in memory, and no more.
+fn read(dir: &Dir, after: Option<&str>) -> io::Result<(Vec<Entry>, bool)> {
+    let mut next: BinaryHeap<Named> = BinaryHeap::new();
+    let mut more = false;
+    for entry in dir.entries()? {
+        let entry = entry?;
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        if after.is_some_and(|after| name.as_str() <= after) {
+            continue;
+        }
+        if next.len() == Page::ENTRIES_MAX {
+            more = true;
+            if next.peek().is_some_and(|last| last.0.name <= name) {
+                continue;
+            }
+            next.pop();
+        }
+        next.push(Named(Entry { name, kind: kind_of(entry.file_type()?), inode: entry.ino() }));
+    }
+    Ok((next.into_sorted_vec().into_iter().map(|Named(entry)| entry).collect(), more))
+}
+
+/// An entry in the order of its name.
+struct Named(Entry);
+
+impl PartialEq for Named {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.name == other.0.name
+    }
+}
+
+impl Eq for Named {}
+
+impl Ord for Named {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.0.name.cmp(&other.0.name)
+    }
+}
+
+impl PartialOrd for Named {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::ManualClock;
+
+    /// A directory of the names `0` to `9`, looked at by a clock.
+    fn directory(now_ns: u64) -> (tempfile::TempDir, Dir, Listing) {
+        let folder = tempfile::tempdir().expect("a folder");
+        for name in 0..10 {
+            std::fs::write(folder.path().join(name.to_string()), "").expect("it is written");
+        }
+        // So that a change a moment later shows in any case.
+        let times = std::fs::FileTimes::new().set_modified(std::time::UNIX_EPOCH);
+        std::fs::File::open(folder.path()).and_then(|dir| dir.set_times(times)).expect("its times are set");
+        let root = Dir::open_ambient_dir(folder.path(), cap_std::ambient_authority()).expect("it opens");
+        (folder, root, Listing { clock: Box::new(ManualClock::at_ns(now_ns)), held: Mutex::default() })
+    }
+
+    fn names(page: &Page) -> String {
+        page.entries.iter().map(|entry| entry.name.as_str()).collect()
+    }
+
+    const THREE: NonZeroU32 = NonZeroU32::new(3).expect("it is not zero");
+    const HERE: &str = ".";
+
+    #[test]
+    fn who_reads_on_gets_what_was_read_until_the_directory_changes() {
+        let (folder, root, listing) = directory(SystemClock.now_ns() + 3_600_000_000_000);
+        let here = Path::new(HERE);
+        let first = listing.read(&root, here, None, THREE).expect("it is read");
+        assert_eq!((names(&first).as_str(), first.more), ("012", true));
+        for (after, expected, more) in [("2", "345", true), ("5", "678", true), ("8", "9", false), ("9", "", false)] {
+            let page = listing.next(&root, here, after, THREE).expect("it is there").expect("it was read");
+            assert_eq!((names(&page).as_str(), page.more), (expected, more));
+        }
+        std::fs::remove_file(folder.path().join("4")).expect("it is removed");
+        assert!(listing.next(&root, here, "2", THREE).expect("it is there").is_none());
+        let page = listing.read(&root, here, Some("2"), THREE).expect("it is read");
+        assert_eq!((names(&page).as_str(), page.more), ("356", true));
+        // It begins behind a name: what is before is not known.
+        assert!(listing.next(&root, here, "1", THREE).expect("it is there").is_none());
+        assert!(listing.next(&root, here, "3", THREE).expect("it is there").is_some());
+    }
+
+    #[test]
+    fn a_directory_that_was_just_changed_is_read_again() {
+        let (_folder, root, listing) = directory(SystemClock.now_ns());
+        let first = listing.read(&root, Path::new(HERE), None, THREE).expect("it is read");
+        assert!(first.more);
+        assert!(listing.next(&root, Path::new(HERE), "2", THREE).expect("it is there").is_none());
+    }
+
+    #[test]
+    fn another_directory_is_another_one() {
+        let (folder, root, listing) = directory(SystemClock.now_ns() + 3_600_000_000_000);
+        std::fs::create_dir(folder.path().join("sub")).expect("it is made");
+        listing.read(&root, Path::new(HERE), None, THREE).expect("it is read");
+        assert!(listing.next(&root, Path::new("sub"), "2", THREE).expect("it is there").is_none());
+    }
+}
