@@ -4,6 +4,7 @@
 mod body;
 mod change;
 mod list;
+mod pages;
 mod plan;
 mod publish;
 mod scratch;
@@ -11,7 +12,6 @@ mod tree;
 mod upload;
 
 use std::collections::BTreeMap;
-use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::{StreamExt, TryStreamExt, stream};
@@ -23,14 +23,13 @@ pub(crate) use self::scratch::{Room, Scratch};
 pub(crate) use self::tree::{Need, Tree};
 pub(crate) use self::upload::{Janitor, Uploads, stamp};
 
-use self::list::Listed;
-use self::tree::{Fetch, ROOT, open};
+use self::pages::Pages;
+use self::tree::{Fetch, ROOT};
 use super::bucket::{Bucket, LISTED_MAX, Start};
 use super::commit::Commits;
-use super::keys::{self, LINK, OURS};
+use super::keys::{self, OURS};
 use crate::error::{Error, ErrorKind, Result};
 use crate::path::VPath;
-use crate::vfs::{Entry, Kind, Page};
 use crate::volume::Changes;
 
 /// Requests that one question makes at the same time.
@@ -49,14 +48,15 @@ pub(crate) struct Draft {
     publishing: tokio::sync::Mutex<()>,
     changes: Mutex<BTreeMap<VPath, publish::Change>>,
     unnamed: Mutex<u64>,
+    pages: Pages,
 }
 
 impl Draft {
     pub(crate) fn new(parts: Arc<Parts>, commits: Commits) -> Self {
         let bucket = commits.bucket.clone();
         let tree = Tree::new(commits.keys.root().clone(), parts.clone(), bucket.clock().now_ns());
-        let (publishing, changes, unnamed) = Default::default();
-        Draft { tree: Mutex::new(tree), parts, bucket, commits, publishing, changes, unnamed }
+        let (publishing, changes, unnamed, pages) = Default::default();
+        Draft { tree: Mutex::new(tree), parts, bucket, commits, publishing, changes, unnamed, pages }
     }
 
     pub(crate) fn tree(&self) -> MutexGuard<'_, Tree> {
@@ -86,7 +86,7 @@ impl Draft {
             Fetch::Pages(pages) => {
                 let asked = pages.into_iter().map(|(id, prefix, next)| async move {
                     let start = next.map_or(Start::First, Start::Page);
-                    let listed = self.bucket.list(&prefix, true, start.clone(), LISTED_MAX).await;
+                    let listed = self.page(&prefix, start.clone()).await;
                     let mut listing = listed.map_err(|trouble| trouble.told("a listing", &prefix))?;
                     // Somebody's commit is under way, or was left half done.
                     if id == ROOT && listing.prefixes.contains(&format!("{prefix}{OURS}/")) && self.commits.may_write {
@@ -118,57 +118,6 @@ impl Draft {
                 });
                 stream::iter(asked.collect::<Vec<_>>()).buffer_unordered(ASKING_MAX).try_collect().await
             }
-        }
-    }
-
-    pub(crate) async fn list(&self, path: &VPath, after: Option<&str>, limit: NonZeroU32) -> Result<Page> {
-        match self.settled(|tree| tree.list(path, after, limit)).await? {
-            Listed::Page(page) => Ok(page),
-            Listed::Large { directory, prefix } => self.list_large(directory, &prefix, after, limit).await,
-        }
-    }
-
-    /// A page of a directory that has too many names, from the bucket. It remembers nothing.
-    async fn list_large(&self, id: u64, prefix: &str, after: Option<&str>, limit: NonZeroU32) -> Result<Page> {
-        let mut start = after.map_or(Start::First, |after| Start::Behind(format!("{prefix}{after}")));
-        loop {
-            let listed = self.bucket.list(prefix, true, start, LISTED_MAX).await;
-            let listing = listed.map_err(|trouble| trouble.told("a listing", prefix))?;
-            let mut heads = BTreeMap::new();
-            let unsure = listing.objects.iter().filter(|object| object.size == LINK.len() as u64);
-            let asked = unsure.map(|object| async move { (object, self.bucket.head(&object.key).await) });
-            let mut asked = stream::iter(asked.collect::<Vec<_>>()).buffer_unordered(ASKING_MAX);
-            while let Some((object, head)) = asked.next().await {
-                let head = head.map_err(|trouble| trouble.told("a look", &object.key))?;
-                let name = object.key.strip_prefix(prefix).unwrap_or_default();
-                heads.extend(head.map(|head| (name.to_owned(), head)));
-            }
-            drop(asked);
-            let Some(next) = &listing.next else {
-                return self.tree().merge((id, prefix), (after, None), &listing, &heads, limit);
-            };
-            // Up to the first name of which is not known whether it is a directory. Where nothing is before it, it is asked for.
-            let last = listing.last.as_deref().and_then(|last| last.strip_prefix(prefix)).unwrap_or_default();
-            for open in open(last).filter(|open| after.is_none_or(|after| *open > after)) {
-                let page = self.tree().merge((id, prefix), (after, Some(open)), &listing, &heads, limit)?;
-                if !page.entries.is_empty() {
-                    return Ok(page);
-                }
-                let key = format!("{prefix}{open}/");
-                let below = self.bucket.list(&key, false, Start::First, 1).await;
-                let below = below.map_err(|trouble| trouble.told("a look", &key))?;
-                if keys::is_name(open) && (!below.objects.is_empty() || below.next.is_some()) {
-                    let entry = Entry { name: open.to_owned(), kind: Kind::Directory, inode: keys::inode(&key) };
-                    return Ok(Page { entries: vec![entry], more: true });
-                }
-            }
-            // All of it is known now, the last name too.
-            let end = format!("{last}\0");
-            let page = self.tree().merge((id, prefix), (after, Some(&end)), &listing, &heads, limit)?;
-            if !page.entries.is_empty() {
-                return Ok(page);
-            }
-            start = Start::Page(next.clone());
         }
     }
 

@@ -14,12 +14,20 @@ use crate::vfs::{Entry, Follow, Kind, Page};
 
 /// A page, or where to ask the bucket for one.
 pub(crate) enum Listed {
-    Page(Page),
-    /// The directory has too many names to know them.
-    Large {
-        directory: u64,
-        prefix: Arc<str>,
+    Page {
+        page: Page,
+        /// What will be asked for next, by who reads on.
+        next: Option<Next>,
     },
+    /// The directory has too many names to know them.
+    Large { directory: u64, prefix: Arc<str> },
+}
+
+/// A page of a listing that is not the first.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Next {
+    pub(crate) prefix: Arc<str>,
+    pub(crate) page: String,
 }
 
 impl Tree {
@@ -53,7 +61,17 @@ impl Tree {
             return Err(Need::Fetch(Fetch::Links { directory: id, prefix: prefix.clone(), names: unsure }));
         }
         let entries = shown.into_iter().filter_map(|(name, slot)| self.entry(prefix.as_deref(), name, slot));
-        Ok(Listed::Page(Page::collect(entries, limit)))
+        let page = Page::collect(entries, limit);
+        let directory = self.directory_mut(id)?;
+        let reads_on = after.is_some() && directory.listed_to.as_deref() == after;
+        directory.listed_to = page.entries.last().map(|entry| entry.name.as_str().into());
+        let next = match (&directory.known, prefix) {
+            (Known::Part { next: Some(page), .. }, Some(prefix)) if reads_on => {
+                Some(Next { prefix, page: page.clone() })
+            }
+            _ => None,
+        };
+        Ok(Listed::Page { page, next })
     }
 
     fn entry(&self, prefix: Option<&str>, name: &str, slot: &Slot) -> Option<Entry> {

@@ -73,7 +73,9 @@ impl Draft {
         }
         let mut ready = self.ready(&plan.puts).await?;
         let (ops, contents) = ops(&plan, &mut ready);
-        let etags = self.commits.run(ops, &contents).await?;
+        let etags = self.commits.run(ops, &contents).await;
+        self.pages.forget();
+        let etags = etags?;
         let mut written = Vec::with_capacity(ready.len());
         for ((put, ready), etag) in plan.puts.iter().zip(&ready).zip(etags) {
             let etag = etag.unwrap_or_default().into();

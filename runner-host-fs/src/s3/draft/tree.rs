@@ -22,8 +22,9 @@ pub(crate) const NAMES_MAX: usize = 100_000;
 /// Files, directories and links that a call may have changed or opened and not closed: some 50 MiB.
 pub(crate) const NODES_MAX: usize = 100_000;
 
-/// Answers about single names that are remembered of directories that are not known whole.
-const LOOKED_MAX: usize = 1_000;
+/// Names that are remembered of directories that are not known whole: those that were asked for, and of one that has too many
+/// the last ones that were listed. A C library asks for each name of a listing once more.
+const LOOKED_MAX: usize = 4_000;
 
 /// Single names that are asked for in a directory before all of it is: each costs two requests, a page of 1,000 names one.
 const LOOKS_MAX: u32 = 8;
@@ -110,6 +111,8 @@ pub(super) struct Directory {
     /// How often a single name was asked for.
     looks: u32,
     pub(super) order: Order,
+    /// The last name of the page that was last given of it.
+    pub(super) listed_to: Option<Box<str>>,
 }
 
 /// How much of a directory is known.
@@ -164,7 +167,7 @@ impl Directory {
             Some(_) => Known::Part { last: None, next: None },
             None => Known::All,
         };
-        Directory { prefix, known, entries: BTreeMap::new(), looks: 0, order: Order::default() }
+        Directory { prefix, known, entries: BTreeMap::new(), looks: 0, order: Order::default(), listed_to: None }
     }
 
     /// Its names that are there.
@@ -481,11 +484,57 @@ impl Tree {
                 (Slot::Object { etag, size, modified_ns, sure: true }, keys::target(&head.metadata))
             }
         };
-        self.names += usize::from(self.directory_mut(id)?.entries.insert(name.into(), slot).is_none());
+        self.set(id, name, Some(slot))?;
         if let Some(target) = link {
             self.link(id, name, &target)?;
         }
-        self.looked.push_back((id, name.into()));
+        self.remember(id, [Box::from(name)]);
+        self.forget_above(id)
+    }
+
+    /// What was listed of a directory that has too many names has come; `heads` are of what might be links.
+    pub(crate) fn add_listed(
+        &mut self,
+        id: u64,
+        prefix: &str,
+        listing: &Listing,
+        heads: &BTreeMap<String, Head>,
+    ) -> Result<()> {
+        let Ok(directory) = self.directory(id) else { return Ok(()) };
+        let last = listing.last.as_deref().and_then(|last| last.strip_prefix(prefix)).unwrap_or_default();
+        let free = |name: &str| {
+            let passed = listing.next.is_none() || decided(last, name);
+            let taken = matches!(directory.entries.get(name), Some(Slot::Node(_) | Slot::Removed));
+            keys::is_name(name) && passed && !taken
+        };
+        let (mut slots, mut hidden) = (BTreeMap::new(), Vec::new());
+        for object in &listing.objects {
+            let Some(name) = object.key.strip_prefix(prefix).filter(|name| free(name)) else { continue };
+            let is_link = |head: &Head| keys::target(&head.metadata).is_some();
+            // A link is asked for again, by who wants it.
+            if object.size != LINK.len() as u64 || heads.get(name).is_some_and(|head| !is_link(head)) {
+                let (etag, size, modified_ns) = (object.etag.as_str().into(), object.size, object.modified_ns);
+                slots.insert(name, Slot::Object { etag, size, modified_ns, sure: true });
+            }
+        }
+        let directories = listing.prefixes.iter().filter_map(|key| key.strip_prefix(prefix)?.strip_suffix('/'));
+        for name in directories.filter(|name| free(name)) {
+            if let Some(Slot::Object { etag, .. }) = slots.insert(name, Slot::Prefix) {
+                hidden.push((format!("{prefix}{name}"), etag));
+            }
+        }
+        self.hidden.extend(hidden);
+        let names: Vec<Box<str>> = slots.keys().map(|name| Box::from(*name)).collect();
+        for (name, slot) in slots {
+            self.set(id, name, Some(slot))?;
+        }
+        self.remember(id, names);
+        Ok(())
+    }
+
+    /// Some names of a directory that is not known whole are remembered, and others forgotten for them.
+    fn remember(&mut self, id: u64, names: impl IntoIterator<Item = Box<str>>) {
+        self.looked.extend(names.into_iter().map(|name| (id, name)));
         while self.looked.len() > LOOKED_MAX {
             let Some((id, name)) = self.looked.pop_front() else { break };
             let Ok(directory) = self.directory_mut(id) else { continue };
@@ -496,7 +545,6 @@ impl Tree {
                 self.names -= 1;
             }
         }
-        self.forget_above(id)
     }
 
     /// What has a link's size has been asked whether it is one.
@@ -541,8 +589,14 @@ impl Tree {
         {
             directory.known = Known::Large;
             let before = directory.entries.len();
-            directory.entries.retain(|_, slot| matches!(slot, Slot::Node(_) | Slot::Removed));
-            self.names -= before - self.directory(loaded)?.entries.len();
+            // Who reads it is at its last names now.
+            let from = directory.entries.keys().nth_back(LOOKED_MAX / 2).cloned().unwrap_or_default();
+            let own = |slot: &Slot| matches!(slot, Slot::Node(_) | Slot::Removed);
+            directory.entries.retain(|name, slot| own(slot) || *name > from);
+            let kept = directory.entries.iter().filter(|(_, slot)| !own(slot)).map(|(name, _)| name.clone());
+            let (kept, after): (Vec<_>, _) = (kept.collect(), directory.entries.len());
+            self.names -= before - after;
+            self.remember(loaded, kept);
         }
         Ok(())
     }

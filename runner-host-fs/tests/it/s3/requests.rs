@@ -51,6 +51,36 @@ async fn a_directory_of_pages_is_listed_by_pages_and_as_far_as_asked_for() {
 }
 
 #[tokio::test]
+async fn a_directory_of_more_names_than_are_remembered_is_one_listing_for_each_thousand() {
+    let store = Store::new().await;
+    // Each name is the beginning of what may be a directory between it and the next one, which the next page tells.
+    let names = |number: u64| format!("data/dir/{number:06}.txt");
+    store.server.generate(runner_s3::BUCKET, runner_s3::Generated::new(102_000, 3, 7, names));
+    let call = store.call(Mode::OnSuccess);
+    // The first time the root is listed, and the page on which it shows that there are too many is begun anew behind the names
+    // that were given.
+    for expected in [105, 102] {
+        let (mut found, mut after) = (0, None::<String>);
+        loop {
+            let limit = std::num::NonZeroU32::new(400).expect("it is not zero");
+            let page = call.files.list(&at("dir"), after.as_deref(), limit).await.expect("a page");
+            found += page.entries.len();
+            // Each is looked at, as C libraries do.
+            for entry in &page.entries {
+                let stat = call.files.stat(&at(&format!("dir/{}", entry.name)), Follow::No).await.expect("it is there");
+                assert_eq!((stat.size, stat.inode), (3, entry.inode));
+            }
+            after = page.entries.last().map(|entry| entry.name.clone());
+            if !page.more {
+                break;
+            }
+        }
+        assert_eq!(found, 102_000);
+        assert_eq!(store.asked(), counts([("ListObjectsV2", expected)]));
+    }
+}
+
+#[tokio::test]
 async fn small_files_that_are_opened_in_order_are_one_request_each_and_none_when_warm() {
     let store = Store::new().await;
     for number in 0..300 {
