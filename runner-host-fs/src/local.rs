@@ -235,13 +235,14 @@ impl Vfs for LocalFs {
     }
 
     async fn list(&self, path: &VPath, after: Option<&str>, limit: NonZeroU32) -> Result<Page> {
-        let (listing, name) = (self.listing.clone(), after.map(str::to_owned));
-        if let (listing, Some(name)) = (listing.clone(), name.clone()) {
-            let next = self.on(Work::Short, path, move |root, path| listing.next(root, path, &name, limit));
+        if let Some(after) = after.map(str::to_owned) {
+            let listing = self.listing.clone();
+            let next = self.on(Work::Short, path, move |root, path| listing.next(root, path, &after, limit));
             if let Some(page) = next.await? {
                 return Ok(page);
             }
         }
+        let (listing, name) = (self.listing.clone(), after.map(str::to_owned));
         self.on(Work::Long, path, move |root, path| listing.read(root, path, name.as_deref(), limit)).await
     }
 

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use cap_std::fs::{Dir, Metadata, MetadataExt};
+use cap_std::fs::{Dir, Metadata, MetadataExt, ReadDir};
 use std::os::unix::fs::DirEntryExt;
 
 use super::kind_of;
@@ -58,6 +58,11 @@ impl Directory {
         }
     }
 
+    /// Whether it is the same one, changed or not.
+    fn is(&self, other: &Directory) -> bool {
+        (self.device, self.inode) == (other.device, other.inode)
+    }
+
     /// Whether a change from now on would show in its times.
     fn is_settled(&self, now_ns: u64) -> bool {
         let settled = Duration::from_nanos(now_ns).saturating_sub(SETTLED);
@@ -81,13 +86,22 @@ impl Listing {
 
     /// Reads the directory.
     pub(super) fn read(&self, root: &Dir, path: &Path, after: Option<&str>, limit: NonZeroU32) -> io::Result<Page> {
-        let dir = root.open_dir(path)?;
-        let before = Directory::of(&dir.dir_metadata()?);
-        let (entries, more) = read(&dir, after)?;
-        let held = Held { directory: before, from: after.map(str::to_owned), entries, more };
-        let page = held.page(0, limit);
-        let same = before.is_settled(self.clock.now_ns()) && Directory::of(&dir.dir_metadata()?) == before;
-        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = (same && page.more).then_some(held);
+        let now_ns = self.clock.now_ns();
+        let before = Directory::of(&root.metadata(path)?);
+        // For one who reads on, as much as a page may have; for one who may only look, some pages.
+        let most = if after.is_some() { Page::ENTRIES_MAX } else { Page::ENTRIES_MAX.min(4 * Page::most(limit)) };
+        let (entries, more) = read(root.read_dir(path)?, after, most)?;
+        let next = Held { directory: before, from: after.map(str::to_owned), entries, more };
+        let page = next.page(0, limit);
+        let same = before.is_settled(now_ns) && Directory::of(&root.metadata(path)?) == before;
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if same && page.more {
+            *held = Some(next);
+        } else {
+            // Another one is still as it was: who reads a tree comes back to it.
+            held.take_if(|held| held.directory.is(&before));
+        }
+        drop(held);
         Ok(page)
     }
 }
@@ -100,17 +114,17 @@ impl Held {
     }
 }
 
-/// The entries that come behind a name, as many as a page may have: so many of them are in memory, and no more.
-fn read(dir: &Dir, after: Option<&str>) -> io::Result<(Vec<Entry>, bool)> {
+/// The entries that come behind a name, as many as are wanted: so many of them are in memory, and no more.
+fn read(dir: ReadDir, after: Option<&str>, most: usize) -> io::Result<(Vec<Entry>, bool)> {
     let mut next: BinaryHeap<Named> = BinaryHeap::new();
     let mut more = false;
-    for entry in dir.entries()? {
+    for entry in dir {
         let entry = entry?;
         let Ok(name) = entry.file_name().into_string() else { continue };
         if after.is_some_and(|after| name.as_str() <= after) {
             continue;
         }
-        if next.len() == Page::ENTRIES_MAX {
+        if next.len() == most {
             more = true;
             if next.peek().is_some_and(|last| last.0.name <= name) {
                 continue;
@@ -149,17 +163,19 @@ impl PartialOrd for Named {
 mod tests {
     use super::*;
     use crate::clock::ManualClock;
+    use cap_fs_ext::{DirExt, SystemTimeSpec};
+    use cap_std::time::SystemTime;
 
     /// A directory of the names `0` to `9`, looked at by a clock.
     fn directory(now_ns: u64) -> (tempfile::TempDir, Dir, Listing) {
         let folder = tempfile::tempdir().expect("a folder");
+        let root = Dir::open_ambient_dir(folder.path(), cap_std::ambient_authority()).expect("it opens");
         for name in 0..10 {
-            std::fs::write(folder.path().join(name.to_string()), "").expect("it is written");
+            root.write(name.to_string(), "").expect("it is written");
         }
         // So that a change a moment later shows in any case.
-        let times = std::fs::FileTimes::new().set_modified(std::time::UNIX_EPOCH);
-        std::fs::File::open(folder.path()).and_then(|dir| dir.set_times(times)).expect("its times are set");
-        let root = Dir::open_ambient_dir(folder.path(), cap_std::ambient_authority()).expect("it opens");
+        let long_ago = SystemTimeSpec::Absolute(SystemTime::from_std(std::time::UNIX_EPOCH));
+        root.set_mtime(HERE, long_ago).expect("its times are set");
         (folder, root, Listing { clock: Box::new(ManualClock::at_ns(now_ns)), held: Mutex::default() })
     }
 
@@ -172,7 +188,7 @@ mod tests {
 
     #[test]
     fn who_reads_on_gets_what_was_read_until_the_directory_changes() {
-        let (folder, root, listing) = directory(SystemClock.now_ns() + 3_600_000_000_000);
+        let (_folder, root, listing) = directory(SystemClock.now_ns() + 3_600_000_000_000);
         let here = Path::new(HERE);
         let first = listing.read(&root, here, None, THREE).expect("it is read");
         assert_eq!((names(&first).as_str(), first.more), ("012", true));
@@ -180,7 +196,7 @@ mod tests {
             let page = listing.next(&root, here, after, THREE).expect("it is there").expect("it was read");
             assert_eq!((names(&page).as_str(), page.more), (expected, more));
         }
-        std::fs::remove_file(folder.path().join("4")).expect("it is removed");
+        root.remove_file("4").expect("it is removed");
         assert!(listing.next(&root, here, "2", THREE).expect("it is there").is_none());
         let page = listing.read(&root, here, Some("2"), THREE).expect("it is read");
         assert_eq!((names(&page).as_str(), page.more), ("356", true));
@@ -199,8 +215,8 @@ mod tests {
 
     #[test]
     fn another_directory_is_another_one() {
-        let (folder, root, listing) = directory(SystemClock.now_ns() + 3_600_000_000_000);
-        std::fs::create_dir(folder.path().join("sub")).expect("it is made");
+        let (_folder, root, listing) = directory(SystemClock.now_ns() + 3_600_000_000_000);
+        root.create_dir("sub").expect("it is made");
         listing.read(&root, Path::new(HERE), None, THREE).expect("it is read");
         assert!(listing.next(&root, Path::new("sub"), "2", THREE).expect("it is there").is_none());
     }

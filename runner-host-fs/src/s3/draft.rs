@@ -85,7 +85,7 @@ impl Draft {
         match fetch {
             Fetch::Pages(pages) => {
                 let asked = pages.into_iter().map(|(id, prefix, next)| async move {
-                    let start = next.map_or(Start::First, Start::Page);
+                    let start = next.clone().map_or(Start::First, Start::Page);
                     let listed = self.page(&prefix, start.clone()).await;
                     let mut listing = listed.map_err(|trouble| trouble.told("a listing", &prefix))?;
                     // Somebody's commit is under way, or was left half done.
@@ -94,7 +94,7 @@ impl Draft {
                         let listed = self.bucket.list(&prefix, true, start, LISTED_MAX).await;
                         listing = listed.map_err(|trouble| trouble.told("a listing", &prefix))?;
                     }
-                    self.tree().add_page(id, &prefix, listing)
+                    self.tree().add_page(id, &prefix, next.as_deref(), listing)
                 });
                 stream::iter(asked.collect::<Vec<_>>()).buffer_unordered(ASKING_MAX).try_collect().await
             }

@@ -24,6 +24,8 @@ pub(super) struct Pages(Mutex<Held>);
 
 #[derive(Default)]
 struct Held {
+    /// How often the call has changed the bucket.
+    changes: u64,
     ahead: Option<Ahead>,
     part: Option<Arc<Part>>,
 }
@@ -53,7 +55,8 @@ impl Pages {
 
     /// The call has changed the bucket: what was asked before does not tell it.
     pub(super) fn forget(&self) {
-        *self.held() = Held::default();
+        let mut held = self.held();
+        *held = Held { changes: held.changes + 1, ..Held::default() };
     }
 
     /// What was asked ahead, if it is this.
@@ -159,10 +162,16 @@ impl Draft {
             if !page.entries.is_empty() || !part.was_open(open) {
                 return Ok(page);
             }
+            if self.tree().is_own(id, open) {
+                continue;
+            }
             let key = format!("{prefix}{open}/");
             let below = self.bucket.list(&key, false, Start::First, 1).await;
             let below = below.map_err(|trouble| trouble.told("a look", &key))?;
             if keys::is_name(open) && (!below.objects.is_empty() || below.next.is_some()) {
+                let object = listing.objects.iter().find(|object| object.key.strip_prefix(&**prefix) == Some(open));
+                let hidden = object.map(|object| (object.key.clone(), object.etag.as_str().into()));
+                self.tree().hidden.extend(hidden);
                 let entry = Entry { name: open.to_owned(), kind: Kind::Directory, inode: keys::inode(&key) };
                 return Ok(Page { entries: vec![entry], more: true });
             }
@@ -180,6 +189,7 @@ impl Draft {
         start: Start,
         before: Option<&Part>,
     ) -> Result<Arc<Part>> {
+        let changes = self.pages.held().changes;
         let mut listing = self.page(prefix, start).await.map_err(|trouble| trouble.told("a listing", prefix))?;
         let mut heads = BTreeMap::new();
         let unsure = listing.objects.iter().filter(|object| object.size == LINK.len() as u64);
@@ -192,24 +202,31 @@ impl Draft {
         }
         drop(asked);
         if let Some(before) = before {
-            let behind_after = |name: &str| after.is_none_or(|after| name > after);
+            // From the first name on that was left open: nothing is left of those before it.
+            let from = open(before.last()).find(|open| after.is_none_or(|after| *open > after));
+            let is_left = |name: &str| from.is_some_and(|from| name >= from);
             let behind = |key: &str| {
                 let name = key.strip_prefix(&**prefix).unwrap_or_default();
-                behind_after(name.strip_suffix('/').unwrap_or(name))
+                is_left(name.strip_suffix('/').unwrap_or(name))
             };
             let objects = before.listing.objects.iter().filter(|object| behind(&object.key)).cloned();
             listing.objects.splice(0..0, objects);
             let prefixes = before.listing.prefixes.iter().filter(|key| behind(key)).cloned();
             listing.prefixes.splice(0..0, prefixes);
-            let links = before.heads.iter().filter(|(name, _)| behind_after(name));
+            let links = before.heads.iter().filter(|(name, _)| is_left(name));
             heads.extend(links.map(|(name, head)| (name.clone(), head.clone())));
             // A page may have nothing but keys that are no text.
             listing.last = listing.last.or_else(|| before.listing.last.clone());
         }
-        self.tree().add_listed(id, prefix, &listing, &heads)?;
         let was_last = before.map(|before| before.last().to_owned());
         let part = Arc::new(Part { prefix: prefix.clone(), from: after.map(str::to_owned), was_last, listing, heads });
-        self.pages.held().part = Some(part.clone());
+        let mut held = self.pages.held();
+        // Not what was asked before a change of the call's own.
+        if held.changes == changes {
+            held.part = Some(part.clone());
+            self.tree().add_listed(id, prefix, &part.listing, &part.heads)?;
+        }
+        drop(held);
         Ok(part)
     }
 }

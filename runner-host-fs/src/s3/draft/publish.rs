@@ -91,6 +91,7 @@ impl Draft {
             tree.apply(&plan, &written)?;
             tree.bodies(&written)
         };
+        self.pages.forget();
         for Written { id, version, changes } in written {
             if let Some(body) = bodies.get(&id) {
                 body.published(version, changes).await;

@@ -16,7 +16,7 @@ use crate::vfs::{Follow, Kind, SetTimes, Stat};
 use crate::walk::{End, Found, Walk};
 
 /// Names that a call remembers of what is in the bucket: some 20 MiB. Beyond, what it has not changed is forgotten, and of a
-/// directory that has more by itself nothing is remembered.
+/// directory that has more by itself only the last names.
 pub(crate) const NAMES_MAX: usize = 100_000;
 
 /// Files, directories and links that a call may have changed or opened and not closed: some 50 MiB.
@@ -238,6 +238,9 @@ impl Tree {
     pub(super) fn drop_node(&mut self, id: u64) {
         if let Some(node) = self.nodes.remove(&id) {
             self.inodes.remove(&node.inode);
+            if let What::Directory(directory) = node.what {
+                self.names = self.names.saturating_sub(directory.entries.len());
+            }
         }
     }
 
@@ -422,10 +425,15 @@ impl Tree {
         }
     }
 
-    /// A page of a directory has come.
-    pub(crate) fn add_page(&mut self, id: u64, prefix: &str, listing: Listing) -> Result<()> {
+    /// A page of a directory has come, which was `asked` for by this token.
+    pub(crate) fn add_page(&mut self, id: u64, prefix: &str, asked: Option<&str>, listing: Listing) -> Result<()> {
         let Tree { nodes, hidden, .. } = self;
         let Some(Node { what: What::Directory(directory), origin, .. }) = nodes.get_mut(&id) else { return Ok(()) };
+        // Somebody else has asked for it, too, and the directory has gone on.
+        let before_last = match &directory.known {
+            Known::Part { last, next } if next.as_deref() == asked => last.clone(),
+            _ => return Ok(()),
+        };
         let before = directory.entries.len();
         for object in listing.objects {
             let Some(name) = object.key.strip_prefix(prefix) else { continue };
@@ -457,10 +465,9 @@ impl Tree {
         }
         self.names += directory.entries.len() - before;
         let last = listing.last.as_deref().and_then(|last| last.strip_prefix(prefix)).map(str::to_owned);
-        directory.known = match (listing.next, std::mem::replace(&mut directory.known, Known::All)) {
-            (None, _) => Known::All,
-            (next, Known::Part { last: before, .. }) => Known::Part { last: last.or(before), next },
-            (next, Known::All | Known::Large) => Known::Part { last, next },
+        directory.known = match listing.next {
+            None => Known::All,
+            next => Known::Part { last: last.or(before_last), next },
         };
         self.forget_above(id)
     }
@@ -507,9 +514,10 @@ impl Tree {
             let taken = matches!(directory.entries.get(name), Some(Slot::Node(_) | Slot::Removed));
             keys::is_name(name) && passed && !taken
         };
-        let (mut slots, mut hidden) = (BTreeMap::new(), Vec::new());
+        let (mut slots, mut etags) = (BTreeMap::new(), BTreeMap::new());
         for object in &listing.objects {
             let Some(name) = object.key.strip_prefix(prefix).filter(|name| free(name)) else { continue };
+            etags.insert(name, &object.etag);
             let is_link = |head: &Head| keys::target(&head.metadata).is_some();
             // A link is asked for again, by who wants it.
             if object.size != LINK.len() as u64 || heads.get(name).is_some_and(|head| !is_link(head)) {
@@ -519,10 +527,11 @@ impl Tree {
         }
         let directories = listing.prefixes.iter().filter_map(|key| key.strip_prefix(prefix)?.strip_suffix('/'));
         for name in directories.filter(|name| free(name)) {
-            if let Some(Slot::Object { etag, .. }) = slots.insert(name, Slot::Prefix) {
-                hidden.push((format!("{prefix}{name}"), etag));
-            }
+            slots.insert(name, Slot::Prefix);
         }
+        let directories = slots.iter().filter(|(_, slot)| matches!(slot, Slot::Prefix));
+        let hidden =
+            directories.filter_map(|(name, _)| Some((format!("{prefix}{name}"), etags.get(name)?.as_str().into())));
         self.hidden.extend(hidden);
         let names: Vec<Box<str>> = slots.keys().map(|name| Box::from(*name)).collect();
         for (name, slot) in slots {
@@ -530,6 +539,12 @@ impl Tree {
         }
         self.remember(id, names);
         Ok(())
+    }
+
+    /// Whether the call has made or taken away what a name of a directory stands for, or has it open.
+    pub(super) fn is_own(&self, id: u64, name: &str) -> bool {
+        let slot = self.directory(id).ok().and_then(|directory| directory.entries.get(name));
+        matches!(slot, Some(Slot::Node(_) | Slot::Removed))
     }
 
     /// Some names of a directory that is not known whole are remembered, and others forgotten for them.
@@ -540,7 +555,13 @@ impl Tree {
             let Ok(directory) = self.directory_mut(id) else { continue };
             let clean =
                 matches!(directory.entries.get(&name), Some(Slot::Object { .. } | Slot::Prefix | Slot::Nothing));
-            if clean && !directory.decided(&name) {
+            // What a listing has gone past does not come again.
+            let listed = match &directory.known {
+                Known::All => true,
+                Known::Large => false,
+                Known::Part { last, .. } => last.as_deref().is_some_and(|last| *name <= *last),
+            };
+            if clean && !listed {
                 directory.entries.remove(&name);
                 self.names -= 1;
             }
@@ -584,8 +605,10 @@ impl Tree {
             return Ok(());
         }
         self.forget(ROOT, loaded)?;
+        // Of one that is large already, no more is remembered than may be.
         if self.names > NAMES_MAX
             && let Ok(directory) = self.directory_mut(loaded)
+            && !matches!(directory.known, Known::Large)
         {
             directory.known = Known::Large;
             let before = directory.entries.len();

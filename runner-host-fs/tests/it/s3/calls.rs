@@ -324,17 +324,7 @@ async fn a_directory_of_more_names_than_are_remembered_is_listed_and_used() {
     call.put("many/file-000001.txt", "changed").await;
     call.files.remove_file(&at("many/file-0")).await.expect("it is removed");
     call.put("many/new", "new").await;
-    let (mut found, mut after) = (Vec::new(), None::<String>);
-    loop {
-        let limit = NonZeroU32::new(700).expect("it is not zero");
-        let page = call.files.list(&at("many"), after.as_deref(), limit).await.expect("a page");
-        assert!(page.entries.len() <= 700 && (!page.more || !page.entries.is_empty()));
-        after = page.entries.last().map(|entry| entry.name.clone());
-        found.extend(page.entries.into_iter().map(|entry| (entry.name, entry.kind)));
-        if !page.more {
-            break;
-        }
-    }
+    let found = pages(&call, "many").await;
     let files = (0..101_500).map(|number| (format!("file-{number:06}.txt"), Kind::File));
     let mut expected: Vec<_> = files.collect();
     expected.extend(
@@ -343,6 +333,15 @@ async fn a_directory_of_more_names_than_are_remembered_is_listed_and_used() {
     expected.push(("new".to_owned(), Kind::File));
     expected.sort_unstable_by(|one, other| one.0.cmp(&other.0));
     assert!(found == expected, "{} and {} entries", found.len(), expected.len());
+    // What the call has moved away, and what it has put there, whatever the bucket has.
+    call.files.rename(&at("many/file"), &at("moved")).await.expect("it is moved");
+    expected.retain(|(name, _)| name != "file");
+    let found = pages(&call, "many").await;
+    assert!(found == expected, "{} and {} entries", found.len(), expected.len());
+    call.put("many/file", "a file now").await;
+    expected.push(("file".to_owned(), Kind::File));
+    expected.sort_unstable_by(|one, other| one.0.cmp(&other.0));
+    assert!(pages(&call, "many").await == expected);
     let last = call.files.stat(&at("many/file-101499.txt"), Follow::No).await.expect("it is there");
     assert_eq!((last.kind, last.size), (Kind::File, 3));
     assert_eq!(call.get("many/file-000001.txt").await.as_deref(), Ok("changed"));
@@ -352,4 +351,42 @@ async fn a_directory_of_more_names_than_are_remembered_is_listed_and_used() {
     call.commit().await;
     assert_eq!(store.bytes("many/file-000001.txt").as_deref(), Some("changed"));
     assert_eq!(store.bytes("many/file-0"), None);
+    assert_eq!(store.bytes("many/file").as_deref(), Some("a file now"));
+    assert_eq!(store.bytes("moved/inner").as_deref(), Some("deep"));
+}
+
+/// The names of a directory and what they are, asked for by pages that are no pages of the bucket.
+async fn pages(call: &super::Call, path: &str) -> Vec<(String, Kind)> {
+    let (mut found, mut after) = (Vec::new(), None::<String>);
+    loop {
+        let limit = NonZeroU32::new(700).expect("it is not zero");
+        let page = call.files.list(&at(path), after.as_deref(), limit).await.expect("a page");
+        assert!(page.entries.len() <= 700 && (!page.more || !page.entries.is_empty()));
+        after = page.entries.last().map(|entry| entry.name.clone());
+        found.extend(page.entries.into_iter().map(|entry| (entry.name, entry.kind)));
+        if !page.more {
+            return found;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_listing_has_the_names_that_were_asked_for_before_and_forgotten_since() {
+    let store = Store::new().await;
+    store.server.generate(BUCKET, runner_s3::Generated::numbered("data/large/", 100_500, 3));
+    store.server.generate(BUCKET, runner_s3::Generated::numbered("data/dir/", 2_500, 3));
+    let call = store.call(Mode::OnSuccess);
+    assert_eq!(pages(&call, "large").await.len(), 100_500);
+    let names = call.names("dir").await;
+    let call = store.call(Mode::OnSuccess);
+    assert_eq!(pages(&call, "large").await.len(), 100_500);
+    // The last name of the second page, by itself; then the listing up to there.
+    let last = at(&format!("dir/{}", names[1_999]));
+    call.files.stat(&last, Follow::No).await.expect("it is there");
+    let limit = NonZeroU32::new(1_500).expect("it is not zero");
+    let first = call.files.list(&at("dir"), None, limit).await.expect("a page");
+    assert_eq!(first.entries.len(), 1_500);
+    assert_eq!(pages(&call, "large").await.len(), 100_500);
+    assert_eq!(call.names("dir").await, names);
+    call.files.stat(&last, Follow::No).await.expect("it is there");
 }
