@@ -116,6 +116,13 @@ async fn a_reset_in_an_upload_leaves_the_store_with_a_part_of_it_and_no_object()
     let bed = bed();
     bed.proxy.script([Rule::new(Fault::ResetInUpload { bytes: 1 << 20 })]);
     assert_eq!(bed.put("a", &"x".repeat(4 << 20)).await, "no answer");
+    // The store may hear of it after the client has.
+    let heard = async {
+        while bed.server.requests().is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), heard).await.expect("the store hears of it");
     assert_eq!(bed.server.requests().len(), 1);
     assert_eq!(bed.stored("a"), None);
 }
