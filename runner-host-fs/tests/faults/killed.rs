@@ -1,7 +1,7 @@
 //! A host that is killed by SIGKILL while it commits 50 files to a bucket: at each request that it makes, before the store
 //! hears of it, when it has half of its body, and after the store has done it and before it has answered. What the next host finds is all or nothing.
 
-use runner_host_fs::{Mode, Vfs};
+use runner_host_fs::{Mode, S3Fs, Vfs};
 use runner_s3::{BUCKET, Endpoint, Kind, Proxy, Server};
 
 use super::other::{Other, hear, say, store};
@@ -60,9 +60,8 @@ async fn work(files: &dyn Vfs) {
     files.symlink("there/00", &at("link")).await.expect("it is made");
 }
 
-/// Commits, and is killed by who started it.
-#[tokio::test]
-async fn a_commit_that_nobody_kills_is_whole() {
+/// The store that this host was given, when it is told to go on; by itself, one of its own.
+async fn begin() -> (Option<Server>, Endpoint, S3Fs) {
     let own = store().is_none().then(Server::start);
     own.iter().for_each(before);
     let endpoint = store().or_else(|| Some(own.as_ref()?.endpoint())).expect("one of the two");
@@ -71,6 +70,13 @@ async fn a_commit_that_nobody_kills_is_whole() {
         say("ready");
         hear();
     }
+    (own, endpoint, volume)
+}
+
+/// Commits, and is killed by who started it.
+#[tokio::test]
+async fn a_commit_that_nobody_kills_is_whole() {
+    let (own, endpoint, volume) = begin().await;
     let (session, files) = call(&volume, Mode::OnSuccess);
     work(&*files).await;
     session.commit().await.expect("nobody else is there");
@@ -84,14 +90,7 @@ async fn a_commit_that_nobody_kills_is_whole() {
 /// Finishes what it finds, and is killed by who started it.
 #[tokio::test]
 async fn a_host_that_only_reads_finds_the_tree() {
-    let own = store().is_none().then(Server::start);
-    own.iter().for_each(before);
-    let endpoint = store().or_else(|| Some(own.as_ref()?.endpoint())).expect("one of the two");
-    let volume = connect(&endpoint).await;
-    if own.is_none() {
-        say("ready");
-        hear();
-    }
+    let (_own, _, volume) = begin().await;
     let found = tree(&*call(&volume, Mode::OnSuccess).1).await;
     assert!(found.contains("/bystander"), "{found}");
     say("read");

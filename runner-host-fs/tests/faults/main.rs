@@ -7,8 +7,7 @@
 //! them for `fsx`.
 
 #![cfg(feature = "s3")]
-// What was tried, by how often it ended how, is told to whoever looks.
-#![allow(clippy::print_stdout)]
+#![allow(clippy::print_stdout, reason = "what was tried, and how often it ended how, is told to whoever looks")]
 
 mod bounded; // guests that ask for too much, and what it takes of the host
 mod fsx; // random operations from inside a guest, on each backend and on wasmtime's own filesystem
@@ -18,14 +17,14 @@ mod other; // hosts that are processes of their own
 #[path = "../it/p1"]
 mod p1 {
     //! What `it` drives modules with.
-    #[allow(dead_code)]
+    #[allow(dead_code, reason = "`it` uses the rest")]
     pub(crate) mod door;
-    #[allow(dead_code)]
+    #[allow(dead_code, reason = "`it` uses the rest")]
     pub(crate) mod steps;
 }
 mod race; // two hosts that write the same files
 #[path = "../it/support.rs"]
-#[allow(dead_code, unused_imports, unused_macros)]
+#[allow(dead_code, unused_imports, unused_macros, reason = "`it` uses the rest")]
 mod support;
 
 use std::sync::Arc;
