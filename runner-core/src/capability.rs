@@ -247,6 +247,11 @@ impl<S> View<'_, S> {
     pub fn charge(&mut self, bytes_in: u64, bytes_out: u64) -> wasmtime::Result<()> {
         self.meter.charge(bytes_in, bytes_out)
     }
+
+    /// How many host calls the guest has made by now, of whatever capability, this one included.
+    pub fn host_calls(&self) -> u64 {
+        self.meter.host_calls()
+    }
 }
 
 impl<S> Deref for View<'_, S> {
@@ -288,6 +293,10 @@ mod charge {
         pub(crate) fn open(meter: &'a mut Meter, usage: &'a mut CapabilityUsage) -> Self {
             usage.calls += 1;
             Charge { meter, usage, measured_from: None }
+        }
+
+        pub(crate) fn host_calls(&self) -> u64 {
+            self.meter.host_calls
         }
 
         pub(crate) fn charge(&mut self, bytes_in: u64, bytes_out: u64) -> wasmtime::Result<()> {

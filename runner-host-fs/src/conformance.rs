@@ -383,6 +383,7 @@ async fn a_listing_is_in_order_and_in_pages(vfs: &dyn Vfs) {
     for entry in room.vfs.list_all(&room.dir).await.expect("a listing") {
         let stat = room.stat(&entry.name).await;
         assert_eq!((entry.kind, entry.inode), (stat.kind, stat.inode), "`{}`", entry.name);
+        assert!(entry.device.is_none_or(|device| device == stat.device), "`{}`", entry.name);
     }
     // A place in the order holds though what stood there is gone, and though it never was.
     room.vfs.remove_file(&room.at("file 3")).await.expect("it is removed");

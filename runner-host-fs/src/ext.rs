@@ -133,10 +133,7 @@ pub trait VfsExt: Vfs {
 
     /// Where a path without links on it leads; the last name too is followed.
     async fn canonicalize(&self, path: &VPath) -> Result<VPath> {
-        match canonical(self, path, Follow::Yes).await? {
-            End { node: Some(()), path, .. } => Ok(path),
-            End { path, .. } => Err(Error::not_found(path)),
-        }
+        canonical_there(self, path).await
     }
 
     /// The path that a guest means with a text, from a directory that it has open, and that the text cannot leave.
@@ -149,24 +146,7 @@ pub trait VfsExt: Vfs {
     /// [`NotPermitted`](ErrorKind::NotPermitted) where it leaves the directory or begins with `/`; those of
     /// [`VPath::new`]; those of a walk, where there is a `..`.
     async fn locate(&self, directory: &VPath, text: &str) -> Result<Located> {
-        let steps = Steps::parse(text)?.0;
-        let (mut path, mut at_directory) = (directory.clone(), false);
-        for step in steps {
-            at_directory = !matches!(step, Step::Name(_));
-            match step {
-                Step::Name(name) => path = path.child(name)?,
-                Step::Stay => {}
-                Step::Up => {
-                    let real = self.canonicalize(&path).await?;
-                    if self.stat(&real, Follow::No).await?.kind != Kind::Directory {
-                        return Err(Error::not_directory(path));
-                    }
-                    let up = real.parent().filter(|up| up.starts_with(directory));
-                    path = up.ok_or_else(|| leaves(text))?;
-                }
-            }
-        }
-        Ok(Located { path, directory: at_directory })
+        locate(self, directory, text).await
     }
 }
 
@@ -179,6 +159,31 @@ pub struct Located {
     pub path: VPath,
     /// Whether it can only be a directory, since the text ends in `/`, `.` or `..`. Who opens it, says so.
     pub directory: bool,
+}
+
+/// [`VfsExt::locate`], without the box.
+pub(crate) async fn locate<V: Vfs + ?Sized>(vfs: &V, directory: &VPath, text: &str) -> Result<Located> {
+    let steps = Steps::parse(text)?;
+    let at_directory = !matches!(steps.iter().next_back(), Some(Step::Name(_)));
+    if !steps.iter().any(|step| step == Step::Up) {
+        return Ok(Located { path: directory.join(text)?, directory: at_directory });
+    }
+    let mut path = directory.clone();
+    for step in steps.iter() {
+        match step {
+            Step::Name(name) => path = path.child(name)?,
+            Step::Stay => {}
+            Step::Up => {
+                let real = canonical_there(vfs, &path).await?;
+                if vfs.stat(&real, Follow::No).await?.kind != Kind::Directory {
+                    return Err(Error::not_directory(path));
+                }
+                let up = real.parent().filter(|up| up.starts_with(directory));
+                path = up.ok_or_else(|| leaves(text))?;
+            }
+        }
+    }
+    Ok(Located { path, directory: at_directory })
 }
 
 /// A walk through a tree: see [`VfsExt::walk`].
@@ -290,6 +295,14 @@ pub(crate) async fn copy_bytes(reader: &Arc<dyn File>, writer: &Arc<dyn File>) -
 
 pub(crate) fn times_of(stat: &Stat) -> SetTimes {
     SetTimes { accessed: SetTime::Keep, modified: SetTime::To(stat.modified_ns) }
+}
+
+/// [`VfsExt::canonicalize`], without the box.
+pub(crate) async fn canonical_there<V: Vfs + ?Sized>(vfs: &V, path: &VPath) -> Result<VPath> {
+    match canonical(vfs, path, Follow::Yes).await? {
+        End { node: Some(()), path, .. } => Ok(path),
+        End { path, .. } => Err(Error::not_found(path)),
+    }
 }
 
 /// Walks along a path, asking the tree for each name.

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use self::blocks::Blocks;
-use self::tree::{Content, Tree};
+use self::tree::{Content, DEVICE, Tree};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::path::VPath;
@@ -241,7 +241,7 @@ impl Vfs for MemoryFs {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let entries = entries.range::<str, _>((from, Bound::Unbounded)).filter_map(|(name, id)| {
             let kind = tree.nodes.get(id)?.kind();
-            Some(Entry { name: name.to_string(), kind, inode: *id })
+            Some(Entry { name: name.to_string(), kind, device: Some(DEVICE), inode: *id })
         });
         Ok(Page::collect(entries, limit))
     }

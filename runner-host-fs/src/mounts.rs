@@ -84,7 +84,8 @@ impl Mounts {
 
     /// Whether a path is a place, or only leads to one.
     fn leads(&self, path: &VPath) -> bool {
-        path.is_root() || self.mounts.contains_key(path) || self.below(path).next().is_some()
+        // In the order of a walk, what lies below a path comes right behind it.
+        path.is_root() || self.mounts.range(path..).next().is_some_and(|(place, _)| place.starts_with(path))
     }
 
     /// What a path is that no tree has.
@@ -148,7 +149,18 @@ impl Mounts {
 impl Mount {
     /// Two trees may have one inode each of the same number, and one tree may lie at two places.
     fn own(&self, stat: Stat) -> Stat {
-        Stat { device: stat.device.wrapping_mul(1 << 16).wrapping_add(self.number), ..stat }
+        Stat { device: self.device(stat.device), ..stat }
+    }
+
+    fn own_page(&self, mut page: Page) -> Page {
+        for entry in &mut page.entries {
+            entry.device = entry.device.map(|device| self.device(device));
+        }
+        page
+    }
+
+    fn device(&self, device: u64) -> u64 {
+        device.wrapping_mul(1 << 16).wrapping_add(self.number)
     }
 }
 
@@ -198,15 +210,16 @@ impl Vfs for Mounts {
         for rest in self.below(path) {
             let Some(name) = rest.names().next() else { continue };
             if after.is_none_or(|after| name > after) && !places.contains_key(name) {
-                let inode = self.stat_leading(&path.child(name)?).await?.inode;
-                places.insert(name.to_owned(), Entry { name: name.to_owned(), kind: Kind::Directory, inode });
+                let Stat { device, inode, .. } = self.stat_leading(&path.child(name)?).await?;
+                let entry = Entry { name: name.to_owned(), kind: Kind::Directory, device: Some(device), inode };
+                places.insert(name.to_owned(), entry);
             }
         }
         let page = match self.find(path) {
             None if self.leads(path) => Page::default(),
             None => return Err(Error::not_found(path)),
             Some((mount, inner)) => match mount.vfs.list(&inner, after, limit).await {
-                Ok(page) => page,
+                Ok(page) => mount.own_page(page),
                 Err(error)
                     if self.leads(path) && matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotDirectory) =>
                 {
@@ -215,6 +228,9 @@ impl Vfs for Mounts {
                 Err(error) => return Err(error),
             },
         };
+        if places.is_empty() {
+            return Ok(page);
+        }
         // Behind the last name of a page that is not the last one, nothing is known yet.
         let known = page.entries.last().filter(|_| page.more).map(|entry| entry.name.clone());
         for entry in page.entries {

@@ -94,15 +94,25 @@ impl<U: Vfs, L: Vfs> Inner<U, L> {
 
     /// A stat as it is shown: each layer has devices of its own, and what was copied is still what it was.
     fn own(&self, layer: Layer, stat: Stat) -> Stat {
-        let found = (stat.device, stat.inode);
-        let (device, inode) = match layer {
-            Layer::Upper => match self.copied().get(&found) {
-                Some((device, inode)) => (device.wrapping_mul(2), *inode),
-                None => (stat.device.wrapping_mul(2).wrapping_add(1), stat.inode),
-            },
-            Layer::Lower => (stat.device.wrapping_mul(2), stat.inode),
-        };
+        let (device, inode) = self.identity(layer, (stat.device, stat.inode));
         Stat { device, inode, ..stat }
+    }
+
+    fn identity(&self, layer: Layer, found: (u64, u64)) -> (u64, u64) {
+        let lower = |(device, inode): (u64, u64)| (device.wrapping_mul(2), inode);
+        match layer {
+            Layer::Upper => match self.copied().get(&found) {
+                Some(was) => lower(*was),
+                None => (found.0.wrapping_mul(2).wrapping_add(1), found.1),
+            },
+            Layer::Lower => lower(found),
+        }
+    }
+
+    /// An entry as its stat is shown; what lies in a directory is taken to be on the directory's device.
+    fn own_entry(&self, layer: Layer, directory: u64, entry: Entry) -> Entry {
+        let (device, inode) = self.identity(layer, (entry.device.unwrap_or(directory), entry.inode));
+        Entry { device: entry.device.map(|_| device), inode, ..entry }
     }
 
     /// What the lower tree shows at a path.
@@ -273,13 +283,11 @@ impl<U: Vfs, L: Vfs> Inner<U, L> {
             let mut merged = BTreeMap::new();
             for entry in lower.entries {
                 if !hidden.contains(&path.child(&entry.name)?) {
-                    merged.insert(entry.name.clone(), entry);
+                    merged.insert(entry.name.clone(), self.own_entry(Layer::Lower, device, entry));
                 }
             }
             for entry in upper.entries {
-                let copied = self.copied().get(&(device, entry.inode)).map(|(_, inode)| *inode);
-                let entry = Entry { inode: copied.unwrap_or(entry.inode), ..entry };
-                merged.insert(entry.name.clone(), entry);
+                merged.insert(entry.name.clone(), self.own_entry(Layer::Upper, device, entry));
             }
             let behind = known.as_ref().map(|known| merged.split_off(&format!("{known}\0")));
             drop(behind);

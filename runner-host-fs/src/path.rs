@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -12,7 +13,7 @@ pub const NAME_BYTES_MAX: usize = 255;
 /// The bytes that a path may have, as on Linux.
 pub const PATH_BYTES_MAX: usize = 4_096;
 
-/// The place of a file in a tree, from the root of the tree. Cheap to clone; in the order of a walk through the tree.
+/// The place of a file in a tree, from the root of the tree. Cheap to clone, and to take a part of; in the order of a walk through the tree.
 ///
 /// It has no empty name, no `.` and no `..`. Names are UTF-8, as WASI's strings are, and have any character but `/` and NUL.
 ///
@@ -26,13 +27,18 @@ pub const PATH_BYTES_MAX: usize = 4_096;
 /// assert_eq!(VPath::new("photos/../../etc").unwrap_err().kind(), ErrorKind::NotPermitted);
 /// # Ok::<(), runner_host_fs::Error>(())
 /// ```
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct VPath(Arc<str>);
+#[derive(Clone)]
+pub struct VPath {
+    /// Of this path, or of one that it is a part of.
+    text: Arc<str>,
+    start: u16,
+    end: u16,
+}
 
 impl VPath {
     /// The root of a tree.
     pub fn root() -> Self {
-        VPath(Arc::from(""))
+        VPath { text: Arc::default(), start: 0, end: 0 }
     }
 
     /// Parses a path from the root, with or without a `/` before it. `/` and `.` are the root.
@@ -56,19 +62,19 @@ impl VPath {
     /// Parses a path from this directory, which cannot be left: [`NotPermitted`](ErrorKind::NotPermitted) for one that
     /// begins with `/`, and for one that has a `..` too many. Else as [`new`](VPath::new).
     pub fn join(&self, text: &str) -> Result<Self> {
-        let steps = Steps::parse(text)?;
-        let mut joined = self.0.to_string();
-        for step in steps.0 {
+        let above = self.as_relative().len();
+        let mut joined = self.with_room_for(text);
+        for step in Steps::parse(text)?.iter() {
             match step {
                 Step::Stay => {}
                 Step::Name(name) => push(&mut joined, name),
-                Step::Up if joined.len() > self.0.len() => {
-                    joined.truncate(joined.rfind('/').unwrap_or(0).max(self.0.len()));
+                Step::Up if joined.len() > above => {
+                    joined.truncate(joined.rfind('/').unwrap_or(0).max(above));
                 }
                 Step::Up => return Err(leaves(text)),
             }
         }
-        Self::checked(joined)
+        Self::checked(&joined)
     }
 
     /// The path of an entry of this directory; the name is one of a path already.
@@ -77,13 +83,13 @@ impl VPath {
     ///
     /// [`NameTooLong`](ErrorKind::NameTooLong) where the path is, [`IllegalName`](ErrorKind::IllegalName) for what is no name.
     pub fn child(&self, name: &str) -> Result<Self> {
-        match Steps::parse(name)?.0.as_slice() {
-            [Step::Name(_)] if !name.contains('/') => {}
+        match Step::of(name) {
+            Step::Name(name) if !name.contains(['/', '\0']) => check_name(name)?,
             _ => return Err(Error::new(ErrorKind::IllegalName, format!("`{name}` is no name of a file"))),
         }
-        let mut joined = self.0.to_string();
+        let mut joined = self.with_room_for(name);
         push(&mut joined, name);
-        Self::checked(joined)
+        Self::checked(&joined)
     }
 
     /// This path below another: `a/b` below `x` is `x/a/b`.
@@ -95,23 +101,27 @@ impl VPath {
         match (above.is_root(), self.is_root()) {
             (true, _) => Ok(self.clone()),
             (_, true) => Ok(above.clone()),
-            _ => Self::checked(format!("{}/{}", above.0, self.0)),
+            _ => {
+                let mut joined = above.with_room_for(self.as_relative());
+                push(&mut joined, self.as_relative());
+                Self::checked(&joined)
+            }
         }
     }
 
     /// What is left of this path from another one on; `None` where it is not below it.
     pub fn strip(&self, above: &VPath) -> Option<Self> {
-        let rest = self.0.strip_prefix(&*above.0)?;
-        match (above.is_root() || rest.is_empty(), rest.strip_prefix('/')) {
-            (true, _) => Some(VPath(Arc::from(rest))),
-            (false, Some(rest)) => Some(VPath(Arc::from(rest))),
-            (false, None) => None,
-        }
+        let rest = self.as_relative().strip_prefix(above.as_relative())?;
+        let rest = match above.is_root() || rest.is_empty() {
+            true => rest,
+            false => rest.strip_prefix('/')?,
+        };
+        Some(self.part(self.as_relative().len() - rest.len(), self.as_relative().len()))
     }
 
     /// Whether it is the root.
     pub fn is_root(&self) -> bool {
-        self.0.is_empty()
+        self.start == self.end
     }
 
     /// Whether it is another path, or lies below it.
@@ -123,7 +133,7 @@ impl VPath {
     pub fn parent(&self) -> Option<Self> {
         match self.is_root() {
             true => None,
-            false => Some(VPath(Arc::from(&self.0[..self.0.rfind('/').unwrap_or(0)]))),
+            false => Some(self.part(0, self.as_relative().rfind('/').unwrap_or(0))),
         }
     }
 
@@ -134,26 +144,52 @@ impl VPath {
 
     /// Its names, from the root on.
     pub fn names(&self) -> impl DoubleEndedIterator<Item = &str> {
-        self.0.split('/').filter(|name| !name.is_empty())
+        self.as_relative().split('/').filter(|name| !name.is_empty())
     }
 
     /// Its text without a `/` before it; empty for the root.
     pub fn as_relative(&self) -> &str {
-        &self.0
+        &self.text[usize::from(self.start)..usize::from(self.end)]
     }
 
-    fn checked(joined: String) -> Result<Self> {
+    /// A part of it that is a path, by where it begins and ends in the text. Nothing is copied.
+    pub(crate) fn part(&self, start: usize, end: usize) -> Self {
+        let at = |index: usize| self.start + u16::try_from(index).expect("it lies in the text");
+        VPath { text: Arc::clone(&self.text), start: at(start), end: at(end) }
+    }
+
+    fn with_room_for(&self, more: &str) -> String {
+        let mut text = String::with_capacity(self.as_relative().len() + 1 + more.len());
+        text.push_str(self.as_relative());
+        text
+    }
+
+    fn checked(joined: &str) -> Result<Self> {
         // One for the `/` before it, as the guest may write it.
-        match joined.len() < PATH_BYTES_MAX {
-            true => Ok(VPath(Arc::from(joined))),
-            false => Err(too_long("path", joined.len() + 1, PATH_BYTES_MAX)),
+        match u16::try_from(joined.len()) {
+            Ok(end) if joined.len() < PATH_BYTES_MAX => Ok(VPath { text: Arc::from(joined), start: 0, end }),
+            _ => Err(too_long("path", joined.len() + 1, PATH_BYTES_MAX)),
         }
+    }
+}
+
+impl PartialEq for VPath {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_relative() == other.as_relative()
+    }
+}
+
+impl Eq for VPath {}
+
+impl Hash for VPath {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        self.as_relative().hash(hasher);
     }
 }
 
 impl fmt::Display for VPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "/{}", self.0)
+        write!(f, "/{}", self.as_relative())
     }
 }
 
@@ -208,8 +244,9 @@ pub(crate) enum Step<'a> {
     Stay,
 }
 
-/// A path as a guest writes it, relative.
-pub(crate) struct Steps<'a>(pub(crate) Vec<Step<'a>>);
+/// A path as a guest writes it, relative, and of no name that is too long.
+#[derive(Clone, Copy)]
+pub(crate) struct Steps<'a>(&'a str);
 
 impl<'a> Steps<'a> {
     pub(crate) fn parse(text: &'a str) -> Result<Self> {
@@ -225,16 +262,30 @@ impl<'a> Steps<'a> {
         if text.starts_with('/') {
             return Err(leaves(text));
         }
-        let mut steps = Vec::new();
-        for name in text.split('/') {
-            steps.push(match name {
-                "" | "." => Step::Stay,
-                ".." => Step::Up,
-                name if name.len() > NAME_BYTES_MAX => return Err(too_long("name", name.len(), NAME_BYTES_MAX)),
-                name => Step::Name(name),
-            });
+        text.split('/').try_for_each(check_name)?;
+        Ok(Steps(text))
+    }
+
+    pub(crate) fn iter(self) -> impl DoubleEndedIterator<Item = Step<'a>> {
+        self.0.split('/').map(Step::of)
+    }
+}
+
+impl<'a> Step<'a> {
+    /// What stands between two `/`.
+    fn of(name: &'a str) -> Self {
+        match name {
+            "" | "." => Step::Stay,
+            ".." => Step::Up,
+            name => Step::Name(name),
         }
-        Ok(Steps(steps))
+    }
+}
+
+fn check_name(name: &str) -> Result<()> {
+    match name.len() <= NAME_BYTES_MAX {
+        true => Ok(()),
+        false => Err(too_long("name", name.len(), NAME_BYTES_MAX)),
     }
 }
 

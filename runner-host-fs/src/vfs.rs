@@ -291,6 +291,8 @@ pub struct Entry {
     pub name: String,
     /// What it is; a link is not followed.
     pub kind: Kind,
+    /// Its [`Stat::device`], where the listing tells it.
+    pub device: Option<u64>,
     /// Its [`Stat::inode`].
     pub inode: u64,
 }

@@ -19,7 +19,7 @@ use runner_core::{
 };
 
 use self::open::OpenFiles;
-use self::p2::Oversize;
+use self::p2::{Oversize, Shown};
 use crate::error::{Error, ErrorKind};
 use crate::grant::{Grant, Mount};
 use crate::mounts::Mounts;
@@ -86,6 +86,8 @@ pub struct Files {
     account: Account,
     open: Arc<OpenFiles>,
     oversize: Arc<Oversize>,
+    /// What the last host call of a component has shown, where it has shown what something is.
+    shown: Option<Shown>,
 }
 
 #[async_trait]
@@ -142,6 +144,7 @@ impl Capability for HostFs {
             account: call.account.clone(),
             open: Arc::default(),
             oversize: Arc::default(),
+            shown: None,
         })
     }
 

@@ -13,7 +13,7 @@ use std::os::unix::fs::DirEntryExt;
 
 use super::kind_of;
 use crate::clock::{Clock, SystemClock};
-use crate::vfs::{Entry, Page};
+use crate::vfs::{Entry, Kind, Page};
 
 /// How old the last change of a directory is whose times tell the next one: file systems count in steps of up to 2 seconds.
 const SETTLED: Duration = Duration::from_secs(3);
@@ -90,7 +90,7 @@ impl Listing {
         let before = Directory::of(&root.metadata(path)?);
         // For one who reads on, as much as a page may have; for one who may only look, some pages.
         let most = if after.is_some() { Page::ENTRIES_MAX } else { Page::ENTRIES_MAX.min(4 * Page::most(limit)) };
-        let (entries, more) = read(root.read_dir(path)?, after, most)?;
+        let (entries, more) = read(root.read_dir(path)?, before.device, after, most)?;
         let next = Held { directory: before, from: after.map(str::to_owned), entries, more };
         let page = next.page(0, limit);
         let same = before.is_settled(now_ns) && Directory::of(&root.metadata(path)?) == before;
@@ -115,7 +115,7 @@ impl Held {
 }
 
 /// The entries that come behind a name, as many as are wanted: so many of them are in memory, and no more.
-fn read(dir: ReadDir, after: Option<&str>, most: usize) -> io::Result<(Vec<Entry>, bool)> {
+fn read(dir: ReadDir, device: u64, after: Option<&str>, most: usize) -> io::Result<(Vec<Entry>, bool)> {
     let mut next: BinaryHeap<Named> = BinaryHeap::new();
     let mut more = false;
     for entry in dir {
@@ -131,7 +131,10 @@ fn read(dir: ReadDir, after: Option<&str>, most: usize) -> io::Result<(Vec<Entry
             }
             next.pop();
         }
-        next.push(Named(Entry { name, kind: kind_of(entry.file_type()?), inode: entry.ino() }));
+        let kind = kind_of(entry.file_type()?);
+        // A directory may be where another disk is mounted.
+        let device = (kind != Kind::Directory).then_some(device);
+        next.push(Named(Entry { name, kind, device, inode: entry.ino() }));
     }
     Ok((next.into_sorted_vec().into_iter().map(|Named(entry)| entry).collect(), more))
 }

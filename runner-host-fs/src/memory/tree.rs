@@ -9,6 +9,9 @@ use crate::path::VPath;
 use crate::vfs::{FILE_BYTES_MAX, Follow, Kind, SetTimes, Stat, end_of};
 use crate::walk::{End, Found, Walk};
 
+/// What all of it lies on.
+pub(super) const DEVICE: u64 = 0;
+
 /// Everything that a tree holds.
 pub(super) struct Tree {
     pub(super) nodes: HashMap<u64, Node>,
@@ -64,7 +67,7 @@ impl Node {
             kind: self.kind(),
             size: self.size(),
             links: self.names,
-            device: 0,
+            device: DEVICE,
             inode,
             accessed_ns: self.accessed_ns,
             modified_ns: self.modified_ns,
@@ -96,7 +99,7 @@ impl Tree {
             let Content::Directory(entries) = &self.node(directory)?.content else {
                 return Err(Error::not_directory(path));
             };
-            let found = match entries.get(name.as_str()) {
+            let found = match entries.get(name.as_relative()) {
                 None => None,
                 Some(id) => Some(match &self.node(*id)?.content {
                     Content::Directory(_) => Found::Directory(*id),

@@ -201,7 +201,7 @@ impl<G: Ground> Inner<G> {
 
     /// What the tree below has at a path, which leads over no link.
     async fn below(&self, path: &VPath) -> Result<Option<Stat>> {
-        let found = match self.lower.stat(path, Follow::No).await {
+        let found = match self.lower.look(path, Follow::No).await {
             Ok(stat) => Some(stat),
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotDirectory) => None,
             Err(error) => return Err(error),
@@ -275,7 +275,11 @@ impl<G: Ground> Inner<G> {
 
 /// How a file, link or directory of the tree below is shown: devices of its own have odd numbers.
 fn shown(stat: &Stat) -> (u64, u64) {
-    (stat.device.wrapping_mul(2), stat.inode)
+    (shown_device(stat.device), stat.inode)
+}
+
+fn shown_device(device: u64) -> u64 {
+    device.wrapping_mul(2)
 }
 
 fn full() -> Error {

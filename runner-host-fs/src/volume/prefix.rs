@@ -53,6 +53,15 @@ impl<G: Ground> Prefix<G> {
         made.await
     }
 
+    /// [`Vfs::stat`], without the box.
+    pub(super) async fn look(&self, path: &VPath, follow: Follow) -> Result<Stat> {
+        match self.find().await? {
+            Some(tree) => tree.stat(path, follow).await,
+            None if path.is_root() => Ok(ABSENT),
+            None => Err(Error::not_found(path)),
+        }
+    }
+
     /// The tree, for who asks about a path.
     async fn looking(&self, path: &VPath) -> Result<&G::Tree> {
         self.find().await?.ok_or_else(|| Error::not_found(path))
@@ -105,11 +114,7 @@ impl<G: Ground> Vfs for Prefix<G> {
     }
 
     async fn stat(&self, path: &VPath, follow: Follow) -> Result<Stat> {
-        match self.find().await? {
-            Some(tree) => tree.stat(path, follow).await,
-            None if path.is_root() => Ok(ABSENT),
-            None => Err(Error::not_found(path)),
-        }
+        self.look(path, follow).await
     }
 
     async fn list(&self, path: &VPath, after: Option<&str>, limit: NonZeroU32) -> Result<Page> {

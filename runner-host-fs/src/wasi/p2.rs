@@ -6,6 +6,7 @@
 //! them.
 
 mod entries;
+mod shown;
 mod stream;
 mod values;
 
@@ -21,14 +22,16 @@ use self::bindings::wasi::filesystem::types::{
 };
 use self::bindings::wasi::filesystem::{preopens, types};
 use self::entries::Entries;
+pub(super) use self::shown::Shown;
+use self::shown::{Seen, What, show, shown_identity, shown_stat};
 pub(super) use self::stream::Oversize;
 use self::stream::{Place, Reader, Writer};
-use self::values::{hash, shown, times};
+use self::values::{hash, identity, times};
 use super::Files;
 use super::errno::code;
 use super::open::Opened;
 use crate::error::Error;
-use crate::ext::{Located, VfsExt};
+use crate::ext::{Located, locate};
 use crate::path::VPath;
 use crate::vfs::{File, Flush, Follow, Kind, Open, Stat, Vfs};
 
@@ -161,7 +164,7 @@ fn base(view: &View<'_, Files>, directory: &Resource<Descriptor>) -> Answer<Base
 
 impl Base {
     async fn locate(&self, text: &str) -> Answer<Located> {
-        Ok(self.tree.locate(&self.place, text).await?)
+        Ok(locate(&*self.tree, &self.place, text).await?)
     }
 
     /// The place of what is there. A `/` behind a name is for a directory.
@@ -175,6 +178,11 @@ impl Base {
             return Err(ErrorCode::NotDirectory.into());
         }
         Ok((path, follow))
+    }
+
+    async fn look(&self, flags: PathFlags, text: &str) -> Answer<Stat> {
+        let (path, follow) = self.there(flags, text).await?;
+        Ok(self.tree.stat(&path, follow).await?)
     }
 
     /// The place of a name that is to be made, and is to be none of a directory.
@@ -370,13 +378,30 @@ impl types::HostDescriptor for View<'_, Files> {
     }
 
     async fn stat(&mut self, fd: Resource<Descriptor>) -> Answer<DescriptorStat> {
-        Ok(shown(&subject(self, &fd)?.stat().await?))
+        let what = What::Descriptor(fd.rep());
+        let stat = match shown_stat(self, &what) {
+            Some(stat) => stat,
+            None => {
+                let stat = subject(self, &fd)?.stat().await?;
+                show(self, what, Seen::stat(&stat));
+                stat
+            }
+        };
+        Ok(values::shown(&stat))
     }
 
     async fn stat_at(&mut self, fd: Resource<Descriptor>, flags: PathFlags, path: String) -> Answer<DescriptorStat> {
         let base = base(self, &fd)?;
-        let (path, follow) = base.there(flags, &path).await?;
-        Ok(shown(&base.tree.stat(&path, follow).await?))
+        let what = What::Path { directory: base.place.clone(), text: path.clone(), flags };
+        let stat = match shown_stat(self, &what) {
+            Some(stat) => stat,
+            None => {
+                let stat = base.look(flags, &path).await?;
+                show(self, what, Seen::stat(&stat));
+                stat
+            }
+        };
+        Ok(values::shown(&stat))
     }
 
     async fn set_times_at(
@@ -529,12 +554,17 @@ impl types::HostDescriptor for View<'_, Files> {
             _ => return Ok(false),
         };
         // What cannot be asked any more is none that can be told apart, nor the same.
-        let identity = |stat: Stat| (stat.device, stat.inode);
-        Ok(matches!(both, (Ok(a), Ok(b)) if identity(a) == identity(b)))
+        Ok(matches!(both, (Ok(a), Ok(b)) if identity(&a) == identity(&b)))
     }
 
     async fn metadata_hash(&mut self, fd: Resource<Descriptor>) -> Answer<MetadataHashValue> {
-        Ok(hash(&subject(self, &fd)?.stat().await?))
+        let what = What::Descriptor(fd.rep());
+        if let Some(identity) = shown_identity(self, &what) {
+            return Ok(hash(identity));
+        }
+        let stat = subject(self, &fd)?.stat().await?;
+        show(self, what, Seen::Hashed(stat));
+        Ok(hash(identity(&stat)))
     }
 
     async fn metadata_hash_at(
@@ -544,8 +574,13 @@ impl types::HostDescriptor for View<'_, Files> {
         path: String,
     ) -> Answer<MetadataHashValue> {
         let base = base(self, &fd)?;
-        let (path, follow) = base.there(flags, &path).await?;
-        Ok(hash(&base.tree.stat(&path, follow).await?))
+        let what = What::Path { directory: base.place.clone(), text: path.clone(), flags };
+        if let Some(identity) = shown_identity(self, &what) {
+            return Ok(hash(identity));
+        }
+        let stat = base.look(flags, &path).await?;
+        show(self, what, Seen::Hashed(stat));
+        Ok(hash(identity(&stat)))
     }
 
     async fn drop(&mut self, fd: Resource<Descriptor>) -> wasmtime::Result<()> {

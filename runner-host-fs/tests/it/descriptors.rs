@@ -415,6 +415,55 @@ async fn a_stream_under_way_says_so() {
 }
 
 #[tokio::test]
+async fn a_hash_and_a_stat_right_behind_it_are_one_look_and_two_of_a_sort_are_two() {
+    let gate = Gate::new(false);
+    let tree = Tree::new(gate.clone());
+    for file in ["f", "g"] {
+        tree.put(file, "x").await;
+    }
+    tree.published().symlink("f", &VPath::new("link").expect("a path")).await.expect("there is room");
+    let lent = Lent::new(RAW, &tree, json!({ "/data": { "mode": "on-sync" } })).await;
+    let asked = async |steps: Value| {
+        let before = gate.0.asked.load(Ordering::Relaxed);
+        let together = std::iter::once(json!("together")).chain(steps.as_array().expect("steps").iter().cloned());
+        let came = lent.came(&json!([together.collect::<Value>()])).await;
+        assert!(came[0].is_array(), "{came:?}");
+        gate.0.asked.load(Ordering::Relaxed) - before
+    };
+    let (hash, stat) = (json!(["hash-at", "/data", "", "f"]), json!(["stat-at", "/data", "", "f"]));
+    let [one, other] = [json!([hash]), json!([stat])];
+    let (one, other) = (asked(one).await, asked(other).await);
+    assert_eq!(one, other);
+    let followed = json!(["stat-at", "/data", "f", "f"]);
+    for steps in [json!([hash, stat]), json!([stat, hash]), json!([hash, followed])] {
+        assert_eq!(asked(steps.clone()).await, one, "{steps}");
+    }
+    let (elsewhere, link) = (json!(["stat-at", "/data", "", "g"]), json!(["hash-at", "/data", "", "link"]));
+    for steps in [
+        // To ask again is to want to know what is there by now.
+        json!([hash, hash]),
+        json!([stat, stat]),
+        json!([hash, elsewhere]),
+        json!([hash, ["flags", "/data"], stat]),
+        json!([link, ["stat-at", "/data", "f", "link"]]),
+    ] {
+        assert_eq!(asked(steps.clone()).await, 2 * one, "{steps}");
+    }
+    assert_eq!(asked(json!([hash, stat, hash, stat])).await, 2 * one);
+
+    let open = json!(["open", "o", "/data", "f", "", "", "r"]);
+    let base = asked(json!([open])).await;
+    assert_eq!(asked(json!([open, ["hash", "o"], ["stat", "o"]])).await, base + 1);
+    assert_eq!(asked(json!([open, ["stat", "o"], ["hash", "o"]])).await, base + 1);
+    assert_eq!(asked(json!([open, ["stat", "o"], ["stat", "o"]])).await, base + 2);
+    // An entry and its hash.
+    let list = json!(["list", "l", "/data"]);
+    let base = asked(json!([list, ["next", "l"]])).await;
+    assert_eq!(asked(json!([list, ["next", "l"], hash])).await, base);
+    assert_eq!(asked(json!([list, ["next", "l"], stat])).await, base + one);
+}
+
+#[tokio::test]
 async fn whoever_does_not_ask_whether_it_may_write_is_stopped() {
     let gate = Gate::new(true);
     let tree = Tree::new(gate.clone());
@@ -612,6 +661,8 @@ struct Inner {
     open: Semaphore,
     fails: std::sync::Mutex<Option<ErrorKind>>,
     closed: AtomicU64,
+    /// How often it was asked what a path or a file is.
+    asked: AtomicU64,
     syncs: std::sync::Mutex<Vec<Flush>>,
     waiting: tokio::sync::Notify,
 }
@@ -624,6 +675,7 @@ impl Gate {
             open: Semaphore::new(1),
             fails: std::sync::Mutex::default(),
             closed: AtomicU64::new(0),
+            asked: AtomicU64::new(0),
             syncs: std::sync::Mutex::default(),
             waiting: tokio::sync::Notify::new(),
         }))
@@ -674,6 +726,7 @@ impl Vfs for Gate {
         Ok(Arc::new(Gated { file: self.0.tree.open(path, how).await?, gate: self.clone() }))
     }
     async fn stat(&self, path: &VPath, follow: Follow) -> runner_host_fs::Result<Stat> {
+        self.0.asked.fetch_add(1, Ordering::Relaxed);
         self.0.tree.stat(path, follow).await
     }
     async fn list(
@@ -740,6 +793,7 @@ impl File for Gated {
         self.file.sync(what).await
     }
     async fn stat(&self) -> runner_host_fs::Result<Stat> {
+        self.gate.0.asked.fetch_add(1, Ordering::Relaxed);
         self.file.stat().await
     }
     async fn set_times(&self, times: SetTimes) -> runner_host_fs::Result<()> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::super::bucket::{Head, Listing};
 use super::super::keys::{self, LINK};
-use super::tree::{Fetch, Known, Need, Place, Slot, Tree, What, open};
+use super::tree::{DEVICE, Fetch, Known, Need, Place, Slot, Tree, What, open};
 use crate::error::{Error, Result};
 use crate::path::VPath;
 use crate::vfs::{Entry, Follow, Kind, Page};
@@ -84,7 +84,7 @@ impl Tree {
             }
             Slot::Removed | Slot::Nothing => return None,
         };
-        Some(Entry { name: name.to_owned(), kind, inode })
+        Some(Entry { name: name.to_owned(), kind, device: Some(DEVICE), inode })
     }
 
     /// What of a directory that has too many names lies between two names, of what the bucket has listed; `heads` are of what
@@ -110,7 +110,7 @@ impl Tree {
             Some((name, Kind::Directory, keys::inode(key)))
         });
         for (name, kind, inode) in objects.chain(prefixes).filter(|(name, ..)| keys::is_name(name) && within(name)) {
-            entries.insert(name.to_owned(), Entry { name: name.to_owned(), kind, inode });
+            entries.insert(name.to_owned(), Entry { name: name.to_owned(), kind, device: Some(DEVICE), inode });
         }
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         for (name, slot) in directory.entries.range::<str, _>((from, Bound::Unbounded)) {

@@ -12,7 +12,7 @@ use super::super::bucket::{Head, LISTED_MAX, Listing, Start};
 use super::super::keys::{self, LINK};
 use super::super::trouble::Trouble;
 use super::list::{Listed, Next};
-use super::tree::open;
+use super::tree::{DEVICE, open};
 use super::{ASKING_MAX, Draft};
 use crate::error::Result;
 use crate::path::VPath;
@@ -172,7 +172,7 @@ impl Draft {
                 let object = listing.objects.iter().find(|object| object.key.strip_prefix(&**prefix) == Some(open));
                 let hidden = object.map(|object| (object.key.clone(), object.etag.as_str().into()));
                 self.tree().hidden.extend(hidden);
-                let entry = Entry { name: open.to_owned(), kind: Kind::Directory, inode: keys::inode(&key) };
+                let entry = Entry { name: open.to_owned(), kind: Kind::Directory, device: Some(DEVICE), inode: keys::inode(&key) };
                 return Ok(Page { entries: vec![entry], more: true });
             }
         }

@@ -15,6 +15,9 @@ use crate::path::VPath;
 use crate::vfs::{Follow, Kind, SetTimes, Stat};
 use crate::walk::{End, Found, Walk};
 
+/// What all of it lies on.
+pub(super) const DEVICE: u64 = 0;
+
 /// Names that a call remembers of what is in the bucket: some 20 MiB. Beyond, what it has not changed is forgotten, and of a
 /// directory that has more by itself only the last names.
 pub(crate) const NAMES_MAX: usize = 100_000;
@@ -278,7 +281,7 @@ impl Tree {
         let mut walk = Walk::new(Place::Node(ROOT), path, follow);
         while let Some((at, name)) = walk.next()? {
             let Place::Node(directory) = at else { return Err(Error::not_directory(path).into()) };
-            let found = match self.look(directory, &name)? {
+            let found = match self.look(directory, name.as_relative())? {
                 None => None,
                 Some(Place::Leaf) => Some(Found::Other(Place::Leaf)),
                 Some(Place::Node(id)) => Some(match &self.node(id)?.what {
@@ -383,7 +386,7 @@ impl Tree {
                 kind: Kind::File,
                 size: *size,
                 links: 1,
-                device: 0,
+                device: DEVICE,
                 inode: keys::inode(&format!("{prefix}{name}")),
                 accessed_ns: *modified_ns,
                 modified_ns: *modified_ns,
@@ -402,7 +405,7 @@ impl Tree {
         };
         let Times { accessed_ns, modified_ns, changed_ns } = node.times;
         let (links, inode) = (u64::from(node.named), node.inode);
-        Ok(Stat { kind, size, links, device: 0, inode, accessed_ns, modified_ns, changed_ns })
+        Ok(Stat { kind, size, links, device: DEVICE, inode, accessed_ns, modified_ns, changed_ns })
     }
 
     pub(crate) fn set_times(&mut self, id: u64, times: SetTimes, now: u64) -> Result<()> {

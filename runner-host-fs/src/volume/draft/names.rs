@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use super::{Belief, Body, Inner, Link, NAMES_MAX, full, shown};
+use super::{Belief, Body, Inner, Link, NAMES_MAX, full, shown, shown_device};
 use crate::error::{Error, Result};
 use crate::path::VPath;
 use crate::vfs::{Entry, Follow, Kind, Page, SetTimes, Stat, Vfs};
@@ -156,7 +156,8 @@ impl<G: Ground> Inner<G> {
     pub(super) async fn walk(&self, names: &Names, path: &VPath, follow: Follow) -> Result<End<At>> {
         let mut walk = Walk::new(At::Dir(ROOT), path, follow);
         while let Some((dir, name)) = walk.next()? {
-            let found = match self.look(names, &dir, &name, walk.is_last()).await? {
+            let here = walk.path_of(&name)?;
+            let found = match self.look(names, &dir, name.as_relative(), here, walk.is_last()).await? {
                 None => None,
                 Some(at) => Some(match &at {
                     At::Dir(_) | At::Lower(_, None) => Found::Directory(at),
@@ -182,7 +183,13 @@ impl<G: Ground> Inner<G> {
         walk.end()
     }
 
-    async fn look(&self, names: &Names, dir: &At, name: &str, last: bool) -> Result<Option<At>> {
+    /// What a name of a directory stands for; `here` is the path that led to it.
+    async fn look(&self, names: &Names, dir: &At, name: &str, here: VPath, last: bool) -> Result<Option<At>> {
+        let below = |lower: &VPath| match here.parent() {
+            // Nearly always: nothing needs to be put together then.
+            Some(parent) if parent == *lower => Ok(here),
+            _ => lower.child(name),
+        };
         let path = match dir {
             At::Dir(id) => {
                 let dir = names.dir(*id)?;
@@ -191,10 +198,10 @@ impl<G: Ground> Inner<G> {
                     Some(Child::Dir(id)) => return Ok(Some(At::Dir(*id))),
                     Some(Child::File(body)) => return Ok(Some(At::File(body.clone()))),
                     Some(Child::Link(link)) => return Ok(Some(At::Link(link.clone()))),
-                    None => dir.lower_of(name)?,
+                    None => dir.lower.as_ref().map(below).transpose()?,
                 }
             }
-            At::Lower(path, _) => Some(path.child(name)?),
+            At::Lower(path, _) => Some(below(path)?),
             At::File(_) | At::Link(_) => None,
         };
         let Some(path) = path else { return Ok(None) };
@@ -320,18 +327,26 @@ impl<G: Ground> Inner<G> {
         Ok(())
     }
 
+    async fn list_below(&self, path: &VPath, after: Option<&str>, limit: NonZeroU32) -> Result<Page> {
+        let mut page = self.lower.list(path, after, limit).await?;
+        for entry in &mut page.entries {
+            entry.device = entry.device.map(shown_device);
+        }
+        Ok(page)
+    }
+
     /// The entries of a directory.
     pub(super) async fn list_at(&self, names: &Names, at: &At, after: Option<&str>, limit: NonZeroU32) -> Result<Page> {
         let dir = match at {
             At::Dir(id) => names.dir(*id)?,
-            At::Lower(path, _) => return self.lower.list(path, after, limit).await,
+            At::Lower(path, _) => return self.list_below(path, after, limit).await,
             At::File(_) | At::Link(_) => return Ok(Page::default()),
         };
         let mut after = after.map(str::to_owned);
         loop {
             let below = match &dir.lower {
                 None => Page::default(),
-                Some(path) => match self.lower.list(path, after.as_deref(), limit).await {
+                Some(path) => match self.list_below(path, after.as_deref(), limit).await {
                     Err(error) if error.kind() == crate::ErrorKind::NotFound => Page::default(),
                     page => page?,
                 },
@@ -343,13 +358,13 @@ impl<G: Ground> Inner<G> {
             let from = after.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
             let to = known.as_deref().map_or(Bound::Unbounded, Bound::Included);
             let own = dir.entries.range::<str, _>((from, to)).filter_map(|(name, child)| {
-                let (kind, inode) = match child {
+                let (kind, (device, inode)) = match child {
                     Child::Gone => return None,
-                    Child::Dir(id) => (Kind::Directory, *id),
-                    Child::File(body) => (Kind::File, body.identity.1),
-                    Child::Link(link) => (Kind::Symlink, link.identity.1),
+                    Child::Dir(id) => (Kind::Directory, (1, *id)),
+                    Child::File(body) => (Kind::File, body.identity),
+                    Child::Link(link) => (Kind::Symlink, link.identity),
                 };
-                Some(Entry { name: name.to_string(), kind, inode })
+                Some(Entry { name: name.to_string(), kind, device: Some(device), inode })
             });
             // One more than a page holds tells that there are more.
             merged.extend(own.take(Page::most(limit) + 1).map(|entry| (entry.name.clone(), entry)));
@@ -357,7 +372,8 @@ impl<G: Ground> Inner<G> {
             page.more |= known.is_some();
             for entry in page.entries.iter_mut().filter(|entry| entry.kind == Kind::Directory) {
                 if let Some(Child::Dir(id)) = dir.entries.get(entry.name.as_str()) {
-                    entry.inode = self.stat_dir(names, *id).await?.inode;
+                    let stat = self.stat_dir(names, *id).await?;
+                    (entry.device, entry.inode) = (Some(stat.device), stat.inode);
                 }
             }
             if !page.entries.is_empty() || known.is_none() {

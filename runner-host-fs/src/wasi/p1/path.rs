@@ -5,7 +5,7 @@
 use super::table::{Node, OpenDirectory, OpenFile, may};
 use super::types::{FILESTAT_BYTES, SYMLINK_FOLLOW, fdflags, filestat, known, oflags, rights, times};
 use super::{Answer, Guest, Refused};
-use crate::ext::{VfsExt, canonical};
+use crate::ext::{canonical, canonical_there, locate};
 use crate::path::VPath;
 use crate::vfs::{Follow, Kind, Open, Stat, Vfs};
 use crate::wasi::errno::Errno;
@@ -48,7 +48,7 @@ impl Guest<'_> {
     async fn place(&mut self, fd: u32, right: u64, path: u32, bytes: u32) -> Result<Place, Refused> {
         let from = self.table().directory(fd, right)?.path.clone();
         let text = self.memory.path(path, bytes)?;
-        let located = self.files.tree.locate(&from, text).await?;
+        let located = locate(&*self.files.tree, &from, text).await?;
         let last = text.trim_end_matches('/').rsplit('/').next();
         let nameless = matches!(last, Some("." | ".."));
         Ok(Place { path: located.path, directory: located.directory, nameless })
@@ -168,7 +168,7 @@ impl Guest<'_> {
             _ => file.stat().await?.kind,
         };
         let (node, base, inheriting) = if kind == Kind::Directory {
-            let path = tree.canonicalize(&place.path).await?;
+            let path = canonical_there(&*tree, &place.path).await?;
             let directory = OpenDirectory { path, file: Some(file), preopen: None, listing: None };
             (Node::Directory(directory), inherited & rights::DIRECTORY, inherited)
         } else {

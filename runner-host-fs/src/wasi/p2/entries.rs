@@ -6,7 +6,8 @@ use std::sync::Arc;
 use runner_core::wasmtime::component::Resource;
 use runner_core::{View, wasmtime};
 
-use super::bindings::wasi::filesystem::types::{DirectoryEntry, HostDirectoryEntryStream};
+use super::bindings::wasi::filesystem::types::{DirectoryEntry, HostDirectoryEntryStream, PathFlags};
+use super::shown::{Seen, What, show};
 use super::values::kind;
 use super::{Answer, Files};
 use crate::error::{ErrorKind, Result};
@@ -63,8 +64,13 @@ impl HostDirectoryEntryStream for View<'_, Files> {
         let next = self.table.get_mut(&stream)?.next(tree.as_ref()).await?;
         match next {
             None => Ok(None),
-            Some(Entry { name, kind: is, .. }) => {
+            Some(Entry { name, kind: is, device, inode }) => {
                 self.charge(name.len() as u64, 0)?;
+                if let Some(device) = device {
+                    let directory = self.table.get(&stream)?.place.clone();
+                    let what = What::Path { directory, text: name.clone(), flags: PathFlags::empty() };
+                    show(self, what, Seen::Known { kind: is, identity: (device, inode) });
+                }
                 Ok(Some(DirectoryEntry { type_: kind(is), name }))
             }
         }

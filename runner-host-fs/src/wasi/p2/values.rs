@@ -29,11 +29,16 @@ pub(super) fn shown(stat: &Stat) -> DescriptorStat {
     }
 }
 
+/// By what a file is told from all others: device and inode.
+pub(super) fn identity(stat: &Stat) -> (u64, u64) {
+    (stat.device, stat.inode)
+}
+
 /// Libraries make an inode of it: it is of the file alone, and the same for as long as that is there.
-pub(super) fn hash(stat: &Stat) -> MetadataHashValue {
+pub(super) fn hash(identity: (u64, u64)) -> MetadataHashValue {
     let half = |salt: u8| {
         let mut hasher = DefaultHasher::new();
-        (salt, stat.device, stat.inode).hash(&mut hasher);
+        (salt, identity).hash(&mut hasher);
         hasher.finish()
     };
     MetadataHashValue { lower: half(0), upper: half(1) }

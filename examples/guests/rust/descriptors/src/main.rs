@@ -2,6 +2,7 @@
 //!
 //! Standard input is a JSON array of steps, each an array: a verb, then what it needs; a descriptor or a stream is spoken of by
 //! the name that it was given, one that was open at the start by its path. Standard output is a line of JSON for each step.
+//! The steps of a step `together` come one right after the other, without a call for that line in between.
 //! Flags are letters. Descriptors: r read, w write, s file-integrity-sync, y data-integrity-sync, q requested-write-sync, m
 //! mutate-directory. Opening: c create, d directory, x exclusive, t truncate. Paths: f symlink-follow.
 
@@ -48,6 +49,10 @@ fn main() {
 }
 
 fn run(open: &mut Open, step: &[Value]) -> Result<Value, ErrorCode> {
+    if step[0] == "together" {
+        let steps = step[1..].iter().filter_map(Value::as_array);
+        return steps.map(|step| run(open, step)).collect();
+    }
     let (verb, name) = (text(step, 0), text(step, 1));
     let fd = |name: &str| open.descriptors.get(name).unwrap_or_else(|| panic!("{step:?}: no descriptor `{name}`"));
     match verb {
@@ -83,6 +88,8 @@ fn run(open: &mut Open, step: &[Value]) -> Result<Value, ErrorCode> {
         "sync-data" => fd(name).sync_data()?,
         "stat" => return Ok(about(&fd(name).stat()?)),
         "stat-at" => return Ok(about(&fd(name).stat_at(path_flags(text(step, 2)), text(step, 3))?)),
+        "hash" => return Ok(json!(fd(name).metadata_hash()?.upper != 0)),
+        "hash-at" => return Ok(json!(fd(name).metadata_hash_at(path_flags(text(step, 2)), text(step, 3))?.upper != 0)),
         "times" => return Ok(times(&fd(name).stat()?)),
         "set-times" => fd(name).set_times(time(step, 2), time(step, 3))?,
         "set-times-at" => {
