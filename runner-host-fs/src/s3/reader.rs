@@ -17,6 +17,9 @@ use crate::error::{Error, ErrorKind, Result};
 /// Blocks that one request fetches at most: 4 MiB, from where on a longer one is hardly faster.
 const RUN_MAX: u64 = 16;
 
+/// Bytes of a block that are read by themselves by one who jumps about: beyond, the whole block is as good.
+const PART_BYTES_MAX: u64 = 32 << 10;
+
 /// Blocks that the first read of a file from its beginning fetches: a file of 1 MiB is one request.
 const FIRST: u64 = 4;
 
@@ -47,6 +50,8 @@ struct Track {
 struct Fetches {
     now: Range<u64>,
     ahead: Range<u64>,
+    /// Whether it begins elsewhere than where the last read ended.
+    jumped: bool,
 }
 
 impl Reader {
@@ -67,6 +72,15 @@ impl Reader {
         }
         let wanted = range.start / BLOCK_BYTES..range.end.div_ceil(BLOCK_BYTES);
         let fetches = ahead.next(&range, &wanted, version.blocks(), self.cache.window_max);
+        if fetches.jumped && wanted.end - wanted.start == 1 && range.end - range.start <= PART_BYTES_MAX {
+            let start = (range.start - wanted.start * BLOCK_BYTES) as usize;
+            let part = start..start + (range.end - range.start) as usize;
+            if let Some(bytes) = self.cache.part(version, wanted.start, part) {
+                into.extend_from_slice(&bytes);
+                self.bucket.tally().add(Count::CacheBytes, bytes.len() as u64);
+                return Ok(());
+            }
+        }
         self.fetch_ahead(version, fetches.ahead);
         let blocks = self.blocks(version, wanted.clone(), fetches.now).await?;
         for (block, (bytes, cached)) in wanted.clone().zip(blocks) {
@@ -175,8 +189,10 @@ impl Reader {
     async fn run(&self, version: &Version, first: u64, tickets: Vec<Ticket>) -> Result<(u64, Vec<Bytes>)> {
         let start = first * BLOCK_BYTES;
         let end = version.size.min(start + tickets.len() as u64 * BLOCK_BYTES);
+        let room = self.cache.room(end - start);
         let got = self.bucket.get(&version.key, &version.etag, start..end, BLOCK_BYTES as usize).await;
         let blocks = got.map_err(|trouble| changed(trouble, version))?;
+        drop(room);
         for (ticket, bytes) in tickets.into_iter().zip(&blocks) {
             ticket.fulfil(bytes.clone(), &self.share);
         }
@@ -191,12 +207,12 @@ impl Ahead {
         track.at = range.end;
         if !on {
             *track = Track { at: range.end, until: wanted.end, window: 1 };
-            return Fetches { now: wanted.clone(), ahead: 0..0 };
+            return Fetches { now: wanted.clone(), ahead: 0..0, jumped: true };
         }
         if track.window == 0 {
             let until = end.min(wanted.end.max(wanted.start + FIRST.min(window_max)));
             (track.until, track.window) = (until, 2 * FIRST);
-            return Fetches { now: wanted.start..until, ahead: 0..0 };
+            return Fetches { now: wanted.start..until, ahead: 0..0, jumped: false };
         }
         let window = track.window.min(window_max);
         let start = track.until.max(wanted.end);
@@ -210,11 +226,11 @@ impl Ahead {
             }
         };
         if start >= end || ahead == 0 {
-            return Fetches { now: wanted.clone(), ahead: 0..0 };
+            return Fetches { now: wanted.clone(), ahead: 0..0, jumped: false };
         }
         track.until = end.min(start + ahead);
         track.window = window * 2;
-        Fetches { now: wanted.clone(), ahead: start..track.until }
+        Fetches { now: wanted.clone(), ahead: start..track.until, jumped: false }
     }
 }
 
@@ -245,7 +261,7 @@ mod tests {
         while at < size {
             let range = at..size.min(at + bytes);
             let wanted = range.start / BLOCK_BYTES..range.end.div_ceil(BLOCK_BYTES);
-            let Fetches { now, ahead } = ahead.next(&range, &wanted, size.div_ceil(BLOCK_BYTES), 32);
+            let Fetches { now, ahead, .. } = ahead.next(&range, &wanted, size.div_ceil(BLOCK_BYTES), 32);
             if now.end > fetched || !ahead.is_empty() {
                 all.push((now.clone(), ahead.clone()));
                 fetched = fetched.max(now.end).max(ahead.end);

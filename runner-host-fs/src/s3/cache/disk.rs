@@ -1,19 +1,24 @@
 //! Blocks in a directory of this machine, for what memory has no room for. It only ever makes things faster: what fails here
-//! is as if it were not there, and what is read is believed once its digest fits.
+//! is as if it were not there, and what is read is believed once its digest fits. Each page of a block has a digest, so that a small
+//! part can be read by itself.
 
 use std::io::{self, Read, Write};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use cap_std::fs::{Dir, OpenOptions};
+use cap_std::fs::{Dir, FileExt, OpenOptions};
 use sha2::{Digest, Sha256};
 
 use super::lru::{Lru, Share};
 use crate::error::{Error, ErrorKind, Result};
 
-/// The bytes of SHA-256, which stand behind a block's own.
+/// The bytes of SHA-256.
 const DIGEST_BYTES: usize = 32;
+
+/// Bytes of a block that have a digest of their own; the digests of all pages stand behind the block's bytes.
+const PAGE_BYTES: usize = 4 << 10;
 
 /// Files that are written at the same time; what comes then is not kept.
 const WRITES_MAX: usize = 4;
@@ -83,13 +88,24 @@ impl Disk {
         found
     }
 
+    /// A part of a block of so many bytes, where the block is there and the part is whole. It is read in place: for the little that
+    /// a part is, another thread takes longer.
+    pub(crate) fn part(&self, name: &Name, bytes: usize, part: Range<usize>) -> Option<Bytes> {
+        lock(&self.index).get(name)?;
+        let found = read_part(&self.directory, name, bytes, part).ok().flatten();
+        if found.is_none() {
+            lock(&self.index).remove(name);
+        }
+        found
+    }
+
     /// Keeps a block, on a thread for it: nobody waits.
     pub(crate) fn put(&self, name: Name, bytes: Bytes, share: Share) {
         let Ok(place) = self.writes.clone().try_acquire_owned() else { return };
         let (directory, index) = (self.directory.clone(), self.index.clone());
         drop(tokio::task::spawn_blocking(move || {
             let _place = place;
-            let weight = (bytes.len() + DIGEST_BYTES) as u64;
+            let weight = file_bytes(bytes.len()) as u64;
             if lock(&index).has(&name) || write(&directory, &name, &bytes).is_err() {
                 return;
             }
@@ -105,22 +121,42 @@ fn lock<T>(index: &Mutex<T>) -> MutexGuard<'_, T> {
     index.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// The bytes of a file of a block of so many.
+fn file_bytes(bytes: usize) -> usize {
+    bytes + bytes.div_ceil(PAGE_BYTES) * DIGEST_BYTES
+}
+
+fn digests(bytes: &[u8]) -> Vec<u8> {
+    bytes.chunks(PAGE_BYTES).flat_map(Sha256::digest).collect()
+}
+
 fn read(directory: &Dir, name: &Name, bytes: usize) -> io::Result<Option<Bytes>> {
-    let mut found = Vec::with_capacity(bytes + DIGEST_BYTES);
+    let mut found = Vec::with_capacity(file_bytes(bytes) + 1);
     let file = directory.open(text(name))?;
-    file.take((bytes + DIGEST_BYTES + 1) as u64).read_to_end(&mut found)?;
-    if found.len() != bytes + DIGEST_BYTES {
+    file.take((file_bytes(bytes) + 1) as u64).read_to_end(&mut found)?;
+    if found.len() != file_bytes(bytes) {
         return Ok(None);
     }
-    let digest = found.split_off(bytes);
-    Ok((Sha256::digest(&found)[..] == digest[..]).then(|| found.into()))
+    let expected = found.split_off(bytes);
+    Ok((digests(&found) == expected).then(|| found.into()))
+}
+
+fn read_part(directory: &Dir, name: &Name, bytes: usize, part: Range<usize>) -> io::Result<Option<Bytes>> {
+    let pages = part.start / PAGE_BYTES..part.end.div_ceil(PAGE_BYTES);
+    let start = pages.start * PAGE_BYTES;
+    let mut found = vec![0; bytes.min(pages.end * PAGE_BYTES) - start];
+    let mut expected = vec![0; pages.len() * DIGEST_BYTES];
+    let file = directory.open(text(name))?;
+    file.read_exact_at(&mut found, start as u64)?;
+    file.read_exact_at(&mut expected, (bytes + pages.start * DIGEST_BYTES) as u64)?;
+    Ok((digests(&found) == expected).then(|| Bytes::from(found).slice(part.start - start..part.end - start)))
 }
 
 fn write(directory: &Dir, name: &Name, bytes: &[u8]) -> io::Result<()> {
     let (text, draft) = (text(name), format!("{}.new", text(name)));
     let mut file = directory.open_with(&draft, OpenOptions::new().write(true).create(true).truncate(true))?;
     file.write_all(bytes)?;
-    file.write_all(&Sha256::digest(bytes))?;
+    file.write_all(&digests(bytes))?;
     drop(file);
     directory.rename(&draft, directory, &text)
 }
@@ -174,6 +210,27 @@ mod tests {
         assert_eq!(again.get([1; 32], 100).await.expect("it is there"), vec![1; 100]);
         assert_eq!(again.get([2; 32], 100).await, None, "its digest does not fit");
         assert!(!names(&again).contains(&"foreign".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn a_part_is_read_by_itself_and_not_believed_where_somebody_touched_its_page() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let disk = Disk::open(folder.path(), 1 << 20).expect("it opens");
+        let (name, bytes) = ([7; 32], 3 * PAGE_BYTES + 100);
+        let block: Vec<u8> = (0..bytes).map(|at| (at / 7) as u8).collect();
+        disk.put(name, block.clone().into(), all());
+        settled(&disk).await;
+        for part in [0..1, 0..PAGE_BYTES, PAGE_BYTES - 1..PAGE_BYTES + 1, 5_000..bytes, bytes - 1..bytes, 0..bytes] {
+            assert_eq!(disk.part(&name, bytes, part.clone()).expect("it is there"), block[part]);
+        }
+        assert_eq!(disk.part(&[8; 32], bytes, 0..1), None);
+
+        let mut touched = disk.directory.read(text(&name)).expect("it is there");
+        touched[PAGE_BYTES + 9] ^= 1;
+        disk.directory.write(text(&name), &touched).expect("it is written");
+        assert!(disk.part(&name, bytes, 0..PAGE_BYTES).is_some(), "another page");
+        assert_eq!(disk.part(&name, bytes, PAGE_BYTES..PAGE_BYTES + 1), None);
+        assert!(!disk.has(&name), "the block is as if it were not there");
     }
 
     #[tokio::test]

@@ -15,6 +15,8 @@ pub(crate) struct Share {
 pub(crate) struct Lru<K, V> {
     bytes_max: u64,
     held: u64,
+    /// Bytes that things may not take for now.
+    aside: u64,
     things: HashMap<K, Thing<V>>,
     /// By when they were last used.
     order: BTreeMap<u64, K>,
@@ -38,7 +40,7 @@ struct Owner {
 impl<K: Clone + Eq + Hash, V: Clone> Lru<K, V> {
     pub(crate) fn new(bytes_max: u64) -> Self {
         let (things, order, owners) = (HashMap::new(), BTreeMap::new(), HashMap::new());
-        Lru { bytes_max, held: 0, things, order, owners, now: 0 }
+        Lru { bytes_max, held: 0, aside: 0, things, order, owners, now: 0 }
     }
 
     pub(crate) fn get(&mut self, key: &K) -> Option<V> {
@@ -74,12 +76,7 @@ impl<K: Clone + Eq + Hash, V: Clone> Lru<K, V> {
                 break;
             }
         }
-        while self.held + bytes > self.bytes_max {
-            let oldest = self.order.first_key_value().map(|(used, _)| *used);
-            if !self.drop_used(oldest, &mut gone) {
-                break;
-            }
-        }
+        self.make_room(bytes, &mut gone);
         self.now += 1;
         let owner = self.owners.entry(share.of.clone()).or_default();
         owner.held += bytes;
@@ -88,6 +85,28 @@ impl<K: Clone + Eq + Hash, V: Clone> Lru<K, V> {
         self.order.insert(self.now, key.clone());
         self.things.insert(key, Thing { value, bytes, owner: share.of.clone(), used: self.now });
         gone
+    }
+
+    /// Keeps bytes free for something else; answers what had to go.
+    pub(crate) fn set_aside(&mut self, bytes: u64) -> Vec<(K, V)> {
+        let mut gone = Vec::new();
+        self.aside += bytes;
+        self.make_room(0, &mut gone);
+        gone
+    }
+
+    /// The bytes are free for things again.
+    pub(crate) fn take_back(&mut self, bytes: u64) {
+        self.aside -= bytes;
+    }
+
+    fn make_room(&mut self, bytes: u64, gone: &mut Vec<(K, V)>) {
+        while self.held + self.aside + bytes > self.bytes_max {
+            let oldest = self.order.first_key_value().map(|(used, _)| *used);
+            if !self.drop_used(oldest, gone) {
+                break;
+            }
+        }
     }
 
     pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
@@ -138,6 +157,23 @@ mod tests {
         assert_eq!(keys(lru.insert("heavy", 0, 31, &all)), ["heavy"], "what is too heavy drives nobody out");
         assert_eq!(keys(lru.insert("one", 1, 20, &all)), ["four"], "the same key again is weighed once");
         assert_eq!(lru.held, 20);
+    }
+
+    #[test]
+    fn what_is_set_aside_is_free_of_things_until_it_is_taken_back() {
+        let mut lru = Lru::new(30);
+        let all = share("a", u64::MAX);
+        for key in ["one", "two", "three"] {
+            lru.insert(key, 0, 10, &all);
+        }
+        assert_eq!(keys(lru.set_aside(15)), ["one", "two"]);
+        assert_eq!(keys(lru.insert("four", 0, 10, &all)), ["three"]);
+        lru.take_back(15);
+        assert_eq!(keys(lru.insert("five", 0, 20, &all)), [""; 0]);
+        // More than there is: then what came last is kept, and nothing beside it.
+        assert_eq!(keys(lru.set_aside(40)), ["four", "five"]);
+        lru.insert("six", 0, 10, &all);
+        assert_eq!(keys(lru.insert("seven", 0, 10, &all)), ["six"]);
     }
 
     #[test]
