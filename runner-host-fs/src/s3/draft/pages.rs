@@ -172,7 +172,12 @@ impl Draft {
                 let object = listing.objects.iter().find(|object| object.key.strip_prefix(&**prefix) == Some(open));
                 let hidden = object.map(|object| (object.key.clone(), object.etag.as_str().into()));
                 self.tree().hidden.extend(hidden);
-                let entry = Entry { name: open.to_owned(), kind: Kind::Directory, device: Some(DEVICE), inode: keys::inode(&key) };
+                let entry = Entry {
+                    name: open.to_owned(),
+                    kind: Kind::Directory,
+                    device: Some(DEVICE),
+                    inode: keys::inode(&key),
+                };
                 return Ok(Page { entries: vec![entry], more: true });
             }
         }
