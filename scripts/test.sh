@@ -3,7 +3,7 @@
 source "$(dirname "$0")/common.sh"
 
 STAGES=(fmt clippy rust docs web browser benches package)
-LONG_STAGES=(dev verified)
+LONG_STAGES=(dev verified testsuite)
 LIBRARIES=(runner-core runner-host-config runner-host-fs runner-host-http runner-host-kv runner-host-logging runner-sdk-guest runner-sdk-guest-macros runner-test)
 LONG=0 ONLY=
 while [ $# -gt 0 ]; do
@@ -103,6 +103,17 @@ verified() {
     fresh=$(mktemp -d "$CARGO_TARGET_DIR/verified-XXXXXX")
     cargo package --locked --allow-dirty --target-dir "$fresh" "${LIBRARIES[@]/#/--package=}"
     rm -rf "$fresh"
+}
+
+# The programs of WebAssembly/wasi-testsuite, which is in no registry: `RUNNER_WASI_TESTSUITE` is the absolute path of a checkout
+# with built programs. Where there is one, `rust` has run them as well.
+testsuite() {
+    if [ -z "${RUNNER_WASI_TESTSUITE:-}" ]; then
+        [ "$ONLY" != testsuite ] || fail "\`RUNNER_WASI_TESTSUITE\` names no checkout of WebAssembly/wasi-testsuite"
+        echo "SKIPPED: \`RUNNER_WASI_TESTSUITE\` names no checkout of WebAssembly/wasi-testsuite"
+        return
+    fi
+    cargo test --release --locked --workspace --lib --bins --tests -- testsuite::
 }
 
 # What plain `cargo test` does.

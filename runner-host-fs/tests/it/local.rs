@@ -3,7 +3,7 @@
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use runner_host_fs::{ErrorKind, Follow, Kind, LocalFs, Open, VPath, Vfs, VfsExt};
 
@@ -50,37 +50,33 @@ async fn a_directory_that_becomes_a_link_and_back_leads_nobody_out() {
     std::fs::create_dir(inside.join("real")).expect("it is made");
     std::fs::write(inside.join("real/secret"), "yours").expect("it is written");
     symlink("..", inside.join("link")).expect("a link");
-    let stop = Arc::new(AtomicBool::new(false));
+    let (stop, swaps) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
     let racer = std::thread::spawn({
-        let stop = stop.clone();
+        let (stop, swaps) = (stop.clone(), swaps.clone());
         move || {
-            let mut swaps = 0_u32;
             while !stop.load(Ordering::SeqCst) {
                 for (from, to) in [("real", "way"), ("way", "real"), ("link", "way"), ("way", "link")] {
                     std::fs::rename(inside.join(from), inside.join(to)).expect("it is renamed");
                 }
-                swaps += 1;
+                swaps.fetch_add(1, Ordering::SeqCst);
             }
-            swaps
         }
     });
-    let (mut read, mut refused) = (0, 0);
-    for _ in 0..3_000 {
+    let mut looks = 0;
+    // On a machine that has other things to do, 3,000 looks can be over before the other has its first turn.
+    while looks < 3_000 || swaps.load(Ordering::SeqCst) < 100 {
+        assert!(!racer.is_finished(), "the other does not panic");
         match files.read(&at("way/secret"), 100).await {
-            Ok(bytes) => {
-                assert_eq!(bytes, "yours");
-                read += 1;
-            }
+            Ok(bytes) => assert_eq!(bytes, "yours"),
             Err(error) => {
                 let kinds = [ErrorKind::NotFound, ErrorKind::NotPermitted, ErrorKind::Io];
                 assert!(kinds.contains(&error.kind()), "{error}");
-                refused += 1;
             }
         }
+        looks += 1;
     }
     stop.store(true, Ordering::SeqCst);
-    let swaps = racer.join().expect("the other does not panic");
-    assert!(swaps > 0 && read + refused == 3_000);
+    racer.join().expect("the other does not panic");
 }
 
 #[tokio::test]

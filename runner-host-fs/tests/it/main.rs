@@ -21,5 +21,7 @@ mod same; // random operations on all of them, and on a directory by std
 mod std_files; // what ordinary programs do
 mod stock; // the same on wasmtime's own filesystem, and what is different
 mod support;
+#[cfg(feature = "s3")]
+mod testsuite; // WebAssembly/wasi-testsuite, where somebody has it
 mod together; // trees over and beside each other
 mod volume; // volumes, drafts, commits, and hosts that are killed

@@ -29,17 +29,17 @@ fn program(name: &str) -> Vec<u8> {
 }
 
 /// One executor with a volume of each kind, and what is behind them.
-struct Volumes {
+pub(crate) struct Volumes {
     executor: Executor,
-    volumes: BTreeMap<&'static str, Box<dyn Volume>>,
+    pub(crate) volumes: BTreeMap<&'static str, Box<dyn Volume>>,
     _server: Server,
     _folder: TempDir,
 }
 
-const KINDS: [&str; 3] = ["memory", "directory", "bucket"];
+pub(crate) const KINDS: [&str; 3] = ["memory", "directory", "bucket"];
 
 impl Volumes {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let (server, folder) = (Server::start(), tempfile::tempdir().expect("a folder"));
         let memory = MemoryFs::default();
         let directory = LocalFs::open(folder.path()).expect("it is there");
@@ -61,7 +61,7 @@ impl Volumes {
         self.lend_all(wasm, json!({ "/data": { "volume": kind, "mode": mode } })).await
     }
 
-    async fn lend_all(&self, wasm: &[u8], mounts: Value) -> Program {
+    pub(crate) async fn lend_all(&self, wasm: &[u8], mounts: Value) -> Program {
         load(&self.executor, wasm, &granted(mounts)).await
     }
 
@@ -103,7 +103,7 @@ async fn load(executor: &Executor, wasm: &[u8], grants: &Grants) -> Program {
     executor.load(wasm, grants).await.expect("it loads")
 }
 
-fn limits() -> Limits {
+pub(crate) fn limits() -> Limits {
     Limits {
         deadline: Duration::from_secs(600),
         memory_bytes: 1 << 30,
