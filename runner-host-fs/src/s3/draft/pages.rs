@@ -170,8 +170,7 @@ impl Draft {
             let below = below.map_err(|trouble| trouble.told("a look", &key))?;
             if keys::is_name(open) && (!below.objects.is_empty() || below.next.is_some()) {
                 let object = listing.objects.iter().find(|object| object.key.strip_prefix(&**prefix) == Some(open));
-                let hidden = object.map(|object| (object.key.clone(), object.etag.as_str().into()));
-                self.tree().hidden.extend(hidden);
+                self.tree().add_prefix(id, open, object.map(|object| object.etag.as_str().into()))?;
                 let entry = Entry { name: open.to_owned(), kind: Kind::Directory, inode: keys::inode(&key) };
                 return Ok(Page { entries: vec![entry], more: true });
             }
