@@ -5,15 +5,9 @@ use std::os::unix::fs::symlink;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use runner_host_fs::{ErrorKind, Follow, Kind, LocalFs, Open, VPath, Vfs, VfsExt};
+use runner_host_fs::{ErrorKind, Follow, Kind, LocalFs, Open, Vfs, VfsExt};
 
-fn at(text: &str) -> VPath {
-    VPath::new(text).expect("a path")
-}
-
-fn kind<T>(result: runner_host_fs::Result<T>) -> Result<T, ErrorKind> {
-    result.map_err(|error| error.kind())
-}
+use crate::support::{at, kind};
 
 /// A folder with `secret` and `inside/`, which is opened.
 fn beside_a_secret() -> (tempfile::TempDir, LocalFs) {
@@ -51,19 +45,20 @@ async fn a_directory_that_becomes_a_link_and_back_leads_nobody_out() {
     std::fs::write(inside.join("real/secret"), "yours").expect("it is written");
     symlink("..", inside.join("link")).expect("a link");
     let stop = Arc::new(AtomicBool::new(false));
+    // On a busy machine the other thread may begin when all was read.
+    let (first, swapped) = std::sync::mpsc::sync_channel(1);
     let racer = std::thread::spawn({
         let stop = stop.clone();
         move || {
-            let mut swaps = 0_u32;
             while !stop.load(Ordering::SeqCst) {
                 for (from, to) in [("real", "way"), ("way", "real"), ("link", "way"), ("way", "link")] {
                     std::fs::rename(inside.join(from), inside.join(to)).expect("it is renamed");
                 }
-                swaps += 1;
+                let _ = first.try_send(());
             }
-            swaps
         }
     });
+    swapped.recv().expect("the other swaps");
     let (mut read, mut refused) = (0, 0);
     for _ in 0..3_000 {
         match files.read(&at("way/secret"), 100).await {
@@ -79,8 +74,8 @@ async fn a_directory_that_becomes_a_link_and_back_leads_nobody_out() {
         }
     }
     stop.store(true, Ordering::SeqCst);
-    let swaps = racer.join().expect("the other does not panic");
-    assert!(swaps > 0 && read + refused == 3_000);
+    racer.join().expect("the other does not panic");
+    assert_eq!(read + refused, 3_000);
 }
 
 #[tokio::test]
