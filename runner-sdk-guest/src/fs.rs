@@ -53,6 +53,7 @@ mod entries;
 mod error;
 mod file;
 mod place;
+mod times;
 
 use std::path::{Path, PathBuf};
 
@@ -62,6 +63,7 @@ pub use self::entries::{DirEntry, FileType, Metadata, ReadDir, Walk};
 pub use self::error::{Error, ErrorKind, Result};
 pub use self::file::{File, OpenOptions, PIECE_BYTES};
 use self::place::At;
+pub use self::times::FileTimes;
 
 /// The places of the mounts that there are, in their order: `["/data", "/in"]`.
 pub fn mounts() -> Result<Vec<&'static str>> {
@@ -282,6 +284,24 @@ pub fn symlink_metadata(path: impl AsRef<Path>) -> Result<Metadata> {
 fn look(path: &Path, flags: PathFlags) -> Result<Metadata> {
     let at = At::new("look at", path)?;
     at.directory.stat_at(flags, at.rest).map(Metadata::new).map_err(|code| at.told(code))
+}
+
+/// Sets times of a file or a directory; links are followed. No bytes are changed by it, and the file need not be open.
+///
+/// [`ErrorKind::Invalid`] for a time before 1970, and for one that the host cannot count in nanoseconds, after 2554.
+pub fn set_times(path: impl AsRef<Path>, times: FileTimes) -> Result<()> {
+    set(path.as_ref(), PathFlags::SYMLINK_FOLLOW, times)
+}
+
+/// The same of a file, a directory, or a link itself.
+pub fn set_times_nofollow(path: impl AsRef<Path>, times: FileTimes) -> Result<()> {
+    set(path.as_ref(), PathFlags::empty(), times)
+}
+
+fn set(path: &Path, flags: PathFlags, times: FileTimes) -> Result<()> {
+    let at = At::new("set the times of", path)?;
+    let (accessed, modified) = times.told().map_err(|why| at.no(ErrorKind::Invalid, why))?;
+    at.directory.set_times_at(flags, at.rest, accessed, modified).map_err(|code| at.told(code))
 }
 
 /// Whether something is there; links are followed. An error where that cannot be said: a path of no mount is one.

@@ -1,36 +1,80 @@
-//! Faults that a test puts into a key-value store, and the wrapper that makes them happen. It knows no guest.
+//! Faults that a test puts into a key-value store or into files, and the wrapper that makes them happen. It knows no guest.
+//!
+//! What happens to an operation is decided here; what the operations are, each backend's own file says.
+
+mod files;
+mod keys;
 
 use std::fmt;
 use std::future::pending;
-use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use runner_host_kv::{
-    Change, Done, Ends, Entry, Error, Expected, Key, Namespace, Namespaces, Page, Quota, Result, Store, Usage, Version,
-    async_trait,
-};
+use runner_host_fs::ErrorKind as FileErrorKind;
+use runner_host_kv::Namespace;
 
-/// What a store is asked for.
+/// What a store, or a tree of files, is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Operation {
-    /// Reads values, or asks whether they are there.
+    /// A store reads values, or asks whether they are there.
     Get,
-    /// Lists keys.
+    /// Keys are listed, or the entries of a directory.
     List,
-    /// Sets a value.
+    /// A store sets a value.
     Set,
-    /// Removes a key.
+    /// A store removes a key.
     Delete,
-    /// Adds to a number.
+    /// A store adds to a number.
     Increment,
+    /// A file or a directory is opened.
+    Open,
+    /// Bytes of a file are read.
+    Read,
+    /// It is asked what a path, or an open file, is.
+    Stat,
+    /// A directory or a link is made; or a file is opened that is to be made where it is not there.
+    Create,
+    /// Bytes of a file are written, or it is cut off; also where it is emptied by opening it.
+    Write,
+    /// A file, a link or a directory is removed.
+    Remove,
+    /// Something is given another path: both are met.
+    Rename,
+    /// Times are set.
+    SetTimes,
+    /// It is waited until what was written is kept.
+    Sync,
+    /// A file is closed.
+    Close,
+    /// The guest has returned, and what it wrote is published: all paths that it has changed are met. Of mounts whose
+    /// mode is `on-success`.
+    Commit,
 }
 
-/// Something that goes wrong in a store: what, with which operations, and how often.
+/// What a fault is put into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    Store,
+    Files,
+}
+
+impl Operation {
+    fn is_of(self, place: Place) -> bool {
+        use Operation::{Delete, Get, Increment, List, Set};
+        match self {
+            List => true,
+            Get | Set | Delete | Increment => place == Place::Store,
+            _ => place == Place::Files,
+        }
+    }
+}
+
+/// Something that goes wrong in a store or with files: what, with which operations, and how often.
 ///
 /// ```
-/// # use runner_test::Fault;
+/// # use runner_test::{Fault, FileErrorKind, Operation};
 /// let fault = Fault::unavailable().writes().key("orders/7").after(1).times(2); // the second and the third write of it
+/// let full = Fault::error(FileErrorKind::NoSpace).on([Operation::Write]).path("orders/7");
 /// ```
 #[derive(Clone, Debug)]
 pub struct Fault {
@@ -38,6 +82,7 @@ pub struct Fault {
     operations: Vec<Operation>,
     namespace: Option<Namespace>,
     key: Option<String>,
+    path: Option<String>,
     after: u64,
     every: u64,
     times: u64,
@@ -48,29 +93,39 @@ enum What {
     Unavailable,
     Lost,
     Conflict,
+    Error(FileErrorKind),
     Delay(Duration),
     Silent,
 }
 
 impl Fault {
     fn new(what: What) -> Self {
-        Fault { what, operations: Vec::new(), namespace: None, key: None, after: 0, every: 1, times: u64::MAX }
+        let (operations, namespace, key, path) = (Vec::new(), None, None, None);
+        Fault { what, operations, namespace, key, path, after: 0, every: 1, times: u64::MAX }
     }
 
-    /// The store does not answer, and has done nothing: the guest is told that it is unavailable.
+    /// The store does not answer, and has done nothing: the guest is told that it is unavailable; of files, `EIO`.
     pub fn unavailable() -> Self {
         Self::new(What::Unavailable)
     }
 
-    /// The store does what it is asked for, and its answer is lost: the guest is told that it is unavailable.
+    /// The store does what it is asked for, and its answer is lost: the guest is told that it is unavailable; of files, `EIO`.
     pub fn answer_lost() -> Self {
         Self::new(What::Lost)
     }
 
     /// Somebody else is faster: a key is written by another, with the value that it has, just before it is written under a
     /// condition. It meets conditional writes alone (compare-and-swap); a key that is absent was set and removed meanwhile.
+    ///
+    /// Of files it meets [commits](Operation::Commit) alone: another call publishes what the guest has changed, with the bytes
+    /// that were there, just before. So nothing of the guest's is published, and its call is an error of the host.
     pub fn conflict() -> Self {
         Self::new(What::Conflict)
+    }
+
+    /// An operation on files fails with this, and has done nothing. Stores know no such errors.
+    pub fn error(kind: FileErrorKind) -> Self {
+        Self::new(What::Error(kind))
     }
 
     /// The store takes its time, on tokio's clock: after `tokio::time::pause()` it is wound, and takes none.
@@ -90,22 +145,36 @@ impl Fault {
         self
     }
 
-    /// When something is read or listed.
+    /// When something is read or listed, or it is asked what is there. To open a file is no reading yet.
     #[must_use]
     pub fn reads(self) -> Self {
-        self.on([Operation::Get, Operation::List])
+        self.on([Operation::Get, Operation::List, Operation::Read, Operation::Stat])
     }
 
-    /// When something is set, deleted or incremented.
+    /// When something is changed: set, deleted or incremented in a store; of files all that would change one, and the sync
+    /// and the commit that publish it.
     #[must_use]
     pub fn writes(self) -> Self {
-        self.on([Operation::Set, Operation::Delete, Operation::Increment])
+        use Operation::{Commit, Create, Delete, Increment, Remove, Rename, Set, SetTimes, Sync, Write};
+        self.on([Set, Delete, Increment, Create, Write, Remove, Rename, SetTimes, Sync, Commit])
     }
 
     /// With this key alone; listings have none. Default all.
     #[must_use]
     pub fn key(mut self, key: impl Into<String>) -> Self {
         self.key = Some(key.into());
+        self
+    }
+
+    /// With this path alone, as its [`Folder`](crate::Folder) has it: `orders/7`; the folder itself is `.`. An open
+    /// file is met by the path that it was opened by. Default all.
+    ///
+    /// # Panics
+    /// Where the path is none.
+    #[must_use]
+    #[track_caller]
+    pub fn path(mut self, path: &str) -> Self {
+        self.path = Some(crate::files::parsed(path).as_relative().to_owned());
         self
     }
 
@@ -135,20 +204,41 @@ impl Fault {
         self
     }
 
-    fn meets(&self, asked: &Asked<'_>) -> bool {
-        let one = |(operation, key, conditional): &(Operation, Option<&Key>, bool)| {
-            (self.operations.is_empty() || self.operations.contains(operation))
-                && self.key.as_deref().is_none_or(|wanted| key.is_some_and(|key| key.as_str() == wanted))
-                && (self.what != What::Conflict || *conditional)
+    /// Refuses what could never happen where it is put.
+    #[track_caller]
+    pub(crate) fn check(&self, place: Place) {
+        let (place_name, other) = match place {
+            Place::Store => ("a store", self.path.is_some() || matches!(self.what, What::Error(_))),
+            Place::Files => ("files", self.key.is_some()),
         };
-        self.namespace.as_ref().is_none_or(|namespace| namespace == asked.namespace) && asked.parts.iter().any(one)
+        let never = !self.operations.is_empty() && !self.operations.iter().any(|operation| operation.is_of(place));
+        assert!(!other && !never, "the fault is none of {place_name}, and would never happen there: {self:?}");
+    }
+
+    fn meets(&self, asked: &Asked<'_>) -> bool {
+        let wanted = self.key.as_deref().or(self.path.as_deref());
+        let one = |part: &Part<'_>| {
+            (self.operations.is_empty() || self.operations.contains(&part.operation))
+                && wanted.is_none_or(|wanted| part.name == Some(wanted))
+                && (self.what != What::Conflict || part.conditional)
+        };
+        self.namespace.as_ref().is_none_or(|it| Some(it) == asked.namespace) && asked.parts.iter().any(one)
     }
 }
 
-/// One question to a store, with what it consists of: an operation, its key, whether it has a condition.
+/// One question to a store or to files, with what it consists of.
 struct Asked<'a> {
-    namespace: &'a Namespace,
-    parts: Vec<(Operation, Option<&'a Key>, bool)>,
+    /// Of a store.
+    namespace: Option<&'a Namespace>,
+    parts: Vec<Part<'a>>,
+}
+
+struct Part<'a> {
+    operation: Operation,
+    /// Its key or its path.
+    name: Option<&'a str>,
+    /// Whether somebody else can be faster.
+    conditional: bool,
 }
 
 #[derive(Debug)]
@@ -159,46 +249,62 @@ struct Set {
     happened: u64,
 }
 
-/// A store with faults that a test puts into it; without any, it is the store that it wraps. Clones are the same store.
+/// A store or a volume with faults that a test puts into it; without any, it is the one that it wraps. Clones are the same.
+///
+/// It is a [`Store`](runner_host_kv::Store) of a store, and a [`Volume`](runner_host_fs::Volume) of a volume.
 #[derive(Clone)]
 pub struct Faulty<S> {
-    store: S,
-    /// Guards the faults; never held across an await.
-    faults: Arc<Mutex<Vec<Set>>>,
+    sound: S,
+    faults: Faults,
 }
 
-impl<S: Store> Faulty<S> {
-    /// A store without faults.
-    pub fn new(store: S) -> Self {
-        Faulty { store, faults: Arc::default() }
+impl<S> Faulty<S> {
+    /// Without faults.
+    pub fn new(sound: S) -> Self {
+        Faulty { sound, faults: Faults::default() }
     }
 
     /// Adds a fault, beside those that are there. Delays add up; of the others the first that meets an operation happens.
     pub fn fail(&self, fault: Fault) {
-        self.lock().push(Set { fault, met: 0, happened: 0 });
+        self.faults.lock().push(Set { fault, met: 0, happened: 0 });
     }
 
     /// Takes all faults away.
     pub fn mend(&self) {
-        self.lock().clear();
+        self.faults.lock().clear();
     }
 
     /// How often faults have happened since they were put in.
     pub fn happened(&self) -> u64 {
-        self.lock().iter().map(|set| set.happened).sum()
+        self.faults.lock().iter().map(|set| set.happened).sum()
     }
 
-    /// The store itself, on a way that no fault lies on.
+    /// What is wrapped, on a way that no fault lies on.
     pub fn sound(&self) -> &S {
-        &self.store
+        &self.sound
     }
+}
 
+impl<S> fmt::Debug for Faulty<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Faulty").field("faults", &self.faults.0).finish_non_exhaustive()
+    }
+}
+
+/// The faults of one [`Faulty`].
+#[derive(Clone, Default)]
+struct Faults(
+    /// Guards the faults; never held across an await.
+    Arc<Mutex<Vec<Set>>>,
+);
+
+impl Faults {
     fn lock(&self) -> MutexGuard<'_, Vec<Set>> {
-        self.faults.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What happens to an operation: how long it takes, and what goes wrong.
-    fn meet(&self, asked: &Asked<'_>) -> (Duration, Option<What>) {
+    fn meet(&self, asked: &Asked<'_>) -> (Duration, Option<Fault>) {
         let (mut delay, mut wrong) = (Duration::ZERO, None);
         for set in self.lock().iter_mut().filter(|set| set.fault.meets(asked)) {
             set.met += 1;
@@ -209,117 +315,22 @@ impl<S: Store> Faulty<S> {
             match set.fault.what {
                 What::Delay(time) => delay += time,
                 _ if wrong.is_some() => continue,
-                what => wrong = Some(what),
+                _ => wrong = Some(set.fault.clone()),
             }
             set.happened += 1;
         }
         (delay, wrong)
     }
 
-    /// Waits as long as it takes, and gives what goes wrong; a store that is away is an error at once.
-    async fn pass(&self, asked: &Asked<'_>) -> Result<Option<What>> {
+    /// Waits as long as it takes, for ever where nobody answers, and gives what goes wrong then.
+    async fn pass(&self, asked: &Asked<'_>) -> Option<Fault> {
         let (delay, wrong) = self.meet(asked);
         if delay > Duration::ZERO {
             tokio::time::sleep(delay).await;
         }
         match wrong {
-            Some(What::Unavailable) => Err(away()),
-            Some(What::Silent) => pending().await,
-            other => Ok(other),
+            Some(Fault { what: What::Silent, .. }) => pending().await,
+            other => other,
         }
-    }
-
-    async fn read<T>(&self, asked: Asked<'_>, answer: impl Future<Output = Result<T>>) -> Result<T> {
-        match self.pass(&asked).await? {
-            Some(What::Lost) => answer.await.and_then(|_| Err(away())),
-            _ => answer.await,
-        }
-    }
-
-    /// Writes the keys that have a condition as somebody else would; the first that is absent is the conflict itself.
-    async fn overtake(&self, namespace: &Namespace, changes: &[Change]) -> Result<()> {
-        for change in changes {
-            let (Change::Set { key, expected, .. } | Change::Delete { key, expected }) = change else { continue };
-            if *expected == Expected::Anything {
-                continue;
-            }
-            let Some(Entry { value, version, .. }) = self.store.get_one(namespace, key, u64::MAX).await? else {
-                return Err(Error::Conflict { key: key.clone(), found: None });
-            };
-            let (key, expected) = (key.clone(), Expected::At(version));
-            let again = Change::Set { key, value, ends: Ends::Keep, expected };
-            self.store.apply(namespace, vec![again], Quota::NONE).await?;
-        }
-        Ok(())
-    }
-}
-
-fn away() -> Error {
-    Error::unavailable("the store is away, as the test wants it")
-}
-
-#[async_trait]
-#[deny(clippy::missing_trait_methods)]
-impl<S: Store> Store for Faulty<S> {
-    async fn get_many(&self, namespace: &Namespace, keys: &[Key], bytes_max: u64) -> Result<Vec<Option<Entry>>> {
-        let parts = keys.iter().map(|key| (Operation::Get, Some(key), false)).collect();
-        self.read(Asked { namespace, parts }, self.store.get_many(namespace, keys, bytes_max)).await
-    }
-
-    async fn get_one(&self, namespace: &Namespace, key: &Key, bytes_max: u64) -> Result<Option<Entry>> {
-        let parts = vec![(Operation::Get, Some(key), false)];
-        self.read(Asked { namespace, parts }, self.store.get_one(namespace, key, bytes_max)).await
-    }
-
-    async fn exists(&self, namespace: &Namespace, key: &Key) -> Result<bool> {
-        let parts = vec![(Operation::Get, Some(key), false)];
-        self.read(Asked { namespace, parts }, self.store.exists(namespace, key)).await
-    }
-
-    async fn version(&self, namespace: &Namespace, key: &Key) -> Result<Option<Version>> {
-        let parts = vec![(Operation::Get, Some(key), false)];
-        self.read(Asked { namespace, parts }, self.store.version(namespace, key)).await
-    }
-
-    async fn list(&self, namespace: &Namespace, prefix: &str, after: Option<&Key>, limit: NonZeroU32) -> Result<Page> {
-        let parts = vec![(Operation::List, None, false)];
-        self.read(Asked { namespace, parts }, self.store.list(namespace, prefix, after, limit)).await
-    }
-
-    async fn apply(&self, namespace: &Namespace, changes: Vec<Change>, quota: Quota) -> Result<Vec<Done>> {
-        let part = |change| match change {
-            &Change::Set { ref key, expected, .. } => (Operation::Set, Some(key), expected != Expected::Anything),
-            &Change::Delete { ref key, expected } => (Operation::Delete, Some(key), expected != Expected::Anything),
-            Change::Increment { key, .. } => (Operation::Increment, Some(key), false),
-        };
-        let wrong = self.pass(&Asked { namespace, parts: changes.iter().map(part).collect() }).await?;
-        if wrong == Some(What::Conflict) {
-            self.overtake(namespace, &changes).await?;
-        }
-        let done = self.store.apply(namespace, changes, quota).await?;
-        match wrong {
-            Some(What::Lost) => Err(away()),
-            _ => Ok(done),
-        }
-    }
-
-    // What follows is the host's to ask for: no fault meets it.
-
-    async fn usage(&self, namespace: &Namespace) -> Result<Usage> {
-        self.store.usage(namespace).await
-    }
-
-    async fn namespaces(&self, after: Option<&Namespace>, limit: NonZeroU32) -> Result<Namespaces> {
-        self.store.namespaces(after, limit).await
-    }
-
-    async fn clear(&self, namespace: &Namespace) -> Result<Usage> {
-        self.store.clear(namespace).await
-    }
-}
-
-impl<S> fmt::Debug for Faulty<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Faulty").field("faults", &self.faults).finish_non_exhaustive()
     }
 }

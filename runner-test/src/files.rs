@@ -1,12 +1,17 @@
 //! A folder as a test sees it: beside the guest, with nothing of its grant.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::FutureExt;
-use runner_host_fs::{Clock, FILE_BYTES_MAX, Follow, Kind, MemoryFs, VPath, Vfs, VfsExt};
+use runner_host_fs::{Clock, FILE_BYTES_MAX, Follow, Kind, LocalFs, MemoryFs, VPath, Vfs, VfsExt, Volume};
 use serde::de::DeserializeOwned;
+
+use crate::fault::{Fault, Faulty, Place};
+
+/// What a volume over a directory keeps beside its files, at its root: nobody's to see.
+const RESERVED: &str = ".runner";
 
 /// A clock that is wound by hand, and by a nanosecond whenever it is read: of two changes of a file, one is later.
 pub(crate) struct FileClock(AtomicU64);
@@ -27,24 +32,75 @@ impl Clock for FileClock {
     }
 }
 
-/// What guests see at one path, in memory. Clones are the same folder.
+/// What guests see at one path, in memory or in a directory of this machine. Clones are the same folder.
 ///
 /// Paths are the rest behind that path: what a guest calls `/data/orders/1` is `orders/1` here.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> runner_test::Result<()> {
+/// # let wasm = runner_guests::get("sdk-files.wasm");
+/// use runner_test::{Fault, FileErrorKind, Host, Operation, json};
+///
+/// let host = Host::builder().files("/data").build()?;
+/// let program = host.load(wasm).await?;
+///
+/// let data = host.files("/data");
+/// data.write("orders/1", "one");
+/// data.fail(Fault::error(FileErrorKind::NoSpace).on([Operation::Write]).path("orders/2"));
+/// program.call("write", json!(["/data/orders/2", "two"])).await?.assert_failed("fs-full");
+/// data.assert_holds("orders/1", "one").assert_paths(["orders/1"]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Folder {
     at: String,
-    files: MemoryFs,
+    /// The tree itself, on a way that no fault lies on.
+    files: Arc<dyn Vfs>,
+    volume: Faulty<Arc<dyn Volume>>,
 }
 
 impl Folder {
-    pub(crate) fn new(at: String, files: MemoryFs) -> Self {
-        Folder { at, files }
+    pub(crate) fn in_memory(at: String, files: MemoryFs) -> Self {
+        Folder { at, files: Arc::new(files.clone()), volume: Faulty::new(Arc::new(files)) }
+    }
+
+    pub(crate) fn in_directory(at: String, files: LocalFs) -> Self {
+        Folder { at, files: Arc::new(files.clone()), volume: Faulty::new(Arc::new(files)) }
+    }
+
+    /// What guests meet, faults included.
+    pub(crate) fn volume(&self) -> Faulty<Arc<dyn Volume>> {
+        self.volume.clone()
+    }
+
+    /// Puts a fault into this folder, for whoever mounts it. It meets guests, and never the test itself.
+    ///
+    /// What is met is what the host asks the tree for on a guest's behalf: [`Operation`](crate::Operation)s count as those.
+    ///
+    /// # Panics
+    /// Where it could never happen here, such as one of a [`key`](Fault::key).
+    #[track_caller]
+    pub fn fail(&self, fault: Fault) {
+        fault.check(Place::Files);
+        self.volume.fail(fault);
+    }
+
+    /// Takes the faults of this folder away.
+    pub fn mend(&self) {
+        self.volume.mend();
+    }
+
+    /// How often faults have happened in this folder since they were put in.
+    pub fn faults_happened(&self) -> u64 {
+        self.volume.happened()
     }
 
     /// Writes a file, for a guest to find, in the place of what was there; and the directories that it lies in.
     ///
     /// # Panics
-    /// Where the path is none, a file lies on the way, or the folder is full: 64 MiB, 10,000 names.
+    /// Where the path is none, a file lies on the way, or the folder is full: in memory 64 MiB, 10,000 names.
     #[track_caller]
     pub fn write(&self, path: &str, bytes: impl Into<Bytes>) {
         let (path, bytes) = (parsed(path), bytes.into());
@@ -112,6 +168,9 @@ impl Folder {
         self.at_once(async {
             let (mut paths, mut walk) = (Vec::<String>::new(), self.files.walk(&VPath::root()));
             while let Some((path, kind)) = walk.next().await? {
+                if path.names().next() == Some(RESERVED) {
+                    continue;
+                }
                 let path = path.as_relative();
                 // A directory that has something in it is told by that.
                 if paths.last().is_some_and(|last| last.ends_with('/') && path.starts_with(last.as_str())) {
@@ -153,10 +212,16 @@ impl Folder {
         format!("`{}` holds: {:?}", self.at, self.paths())
     }
 
-    /// A tree in memory never waits for anything.
+    /// Asks the tree from a thread of its own: the test's may be the one that its runtime has.
     #[track_caller]
-    fn at_once<T>(&self, asked: impl Future<Output = runner_host_fs::Result<T>>) -> T {
-        let answer = asked.now_or_never().expect("a tree in memory answers at once");
+    fn at_once<T: Send>(&self, asked: impl Future<Output = runner_host_fs::Result<T>> + Send) -> T {
+        let answer = std::thread::scope(|scope| {
+            let asking = scope.spawn(|| {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+                runtime.expect("a runtime starts").block_on(asked)
+            });
+            asking.join().expect("a tree does not panic")
+        });
         answer.unwrap_or_else(|error| panic!("`{}`: {error}", self.at))
     }
 }
@@ -168,6 +233,6 @@ impl std::fmt::Debug for Folder {
 }
 
 #[track_caller]
-fn parsed(path: &str) -> VPath {
+pub(crate) fn parsed(path: &str) -> VPath {
     VPath::root().join(path).unwrap_or_else(|error| panic!("path `{}`: {error}", path.escape_debug()))
 }

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use runner_core::{Bounds, Capability, Deterministic, Executor, Grants, Limits, async_trait};
 use runner_host_config::Config;
-use runner_host_fs::{Grant as FsGrant, HostFs, MemoryFs, MemoryLimits, Mount};
+use runner_host_fs::{Grant as FsGrant, HostFs, LocalFs, MemoryFs, MemoryLimits, Mount};
 use runner_host_http::{CapsGrant, Grant as HttpGrant, Http, Resolve, Rule, SecretGrant, Secrets};
 use runner_host_kv::{Clock, Grant as KvGrant, Kv, ManualClock, MemoryStore, Namespace, StoreGrant};
 use runner_host_logging::Logging;
@@ -31,6 +32,8 @@ pub struct HostBuilder {
     stores: Vec<String>,
     /// By the path that guests see them at.
     mounts: BTreeMap<String, Mount>,
+    /// Of those the ones that lie in a directory.
+    directories: BTreeMap<String, PathBuf>,
     rules: Vec<Rule>,
     caps: CapsGrant,
     names: HashMap<String, Vec<IpAddr>>,
@@ -97,6 +100,15 @@ impl HostBuilder {
     /// unless the mount names another's path as its `volume`: then both are one.
     pub fn mount(mut self, at: impl Into<String>, mount: Mount) -> Self {
         self.mounts.insert(at.into(), mount);
+        self
+    }
+
+    /// The files of a directory of this machine, which has to be there, at a path: as [`files`](HostBuilder::files), or as
+    /// [`mount`](HostBuilder::mount) says it of that path. What guests write stays there.
+    pub fn directory(mut self, at: impl Into<String>, directory: impl Into<PathBuf>) -> Self {
+        let at = at.into();
+        self.mounts.entry(at.clone()).or_default();
+        self.directories.insert(at, directory.into());
         self
     }
 
@@ -186,8 +198,8 @@ impl HostBuilder {
     /// Builds the host.
     ///
     /// # Errors
-    /// Where two capabilities have one id, a grant does not fit its capability, the names of stores and secrets are none, or a
-    /// secret is for a server that was not opened.
+    /// Where two capabilities have one id, a grant does not fit its capability, the names of stores and secrets are none, a
+    /// secret is for a server that was not opened, or a directory does not open.
     pub fn build(self) -> Result<Host> {
         let clock = Arc::new(ManualClock::at_ms(START_MS));
         let told: Arc<dyn Clock> = clock.clone();
@@ -204,9 +216,18 @@ impl HostBuilder {
         let (mut mounted, mut folders, mut files) = (FsGrant::default(), BTreeMap::new(), HostFs::new());
         for (at, mount) in self.mounts {
             if mount.volume.is_none() {
-                let folder = MemoryFs::with_clock(MemoryLimits::default(), file_clock.clone());
-                files = files.volume(at.clone(), folder.clone());
-                folders.insert(at.clone(), Folder::new(at.clone(), folder));
+                let folder = match self.directories.get(&at) {
+                    Some(directory) => {
+                        let refused = |error| Error::host(format!("directory for `{at}`")).caused_by(error);
+                        Folder::in_directory(at.clone(), LocalFs::open(directory).map_err(refused)?)
+                    }
+                    None => {
+                        let tree = MemoryFs::with_clock(MemoryLimits::default(), file_clock.clone());
+                        Folder::in_memory(at.clone(), tree)
+                    }
+                };
+                files = files.volume(at.clone(), folder.volume());
+                folders.insert(at.clone(), folder);
             }
             let volume = mount.volume.clone().or_else(|| Some(at.clone()));
             mounted.mounts.insert(at, Mount { volume, ..mount });
@@ -275,6 +296,7 @@ impl Host {
             core: Executor::builder(),
             stores: Vec::new(),
             mounts: BTreeMap::new(),
+            directories: BTreeMap::new(),
             rules: Vec::new(),
             caps: CapsGrant::default(),
             names: HashMap::new(),

@@ -7,7 +7,7 @@ use futures::FutureExt;
 use runner_host_kv::{Entry, Key, MemoryStore, Namespace, StoreExt, Usage};
 use serde::de::DeserializeOwned;
 
-use crate::fault::{Fault, Faulty};
+use crate::fault::{Fault, Faulty, Place};
 
 /// One store of a host, by the name that guests open it under. Clones are the same store.
 #[derive(Clone, Debug)]
@@ -23,7 +23,12 @@ impl Keys {
     }
 
     /// Puts a fault into this store. It meets guests, and never the test itself.
+    ///
+    /// # Panics
+    /// Where it could never happen here, such as one of a [`path`](Fault::path).
+    #[track_caller]
     pub fn fail(&self, fault: Fault) {
+        fault.check(Place::Store);
         self.store.fail(fault.within(self.namespace.clone()));
     }
 

@@ -2,7 +2,7 @@
 //! capability.
 
 use runner_core::{Ending, Executor, Failure, Grants, Program, Service};
-use runner_host_fs::{HostFs, MemoryFs, VPath, VfsExt};
+use runner_host_fs::{Follow, HostFs, MemoryFs, VPath, Vfs, VfsExt};
 use serde_json::{Value, json};
 
 const TARGETS: [&str; 3] = ["sdk-files.wasm", "sdk-files-p1.wasm", "sdk-files-p2.wasm"];
@@ -81,6 +81,10 @@ fn said(task: &str, ending: Ending) -> Result<Value, Box<Failure>> {
 
 async fn put(volume: &MemoryFs, path: &str, bytes: &[u8]) {
     volume.write(&VPath::new(path).expect("a path"), bytes.to_vec().into()).await.expect("there is room");
+}
+
+async fn put_dir(volume: &MemoryFs, path: &str) {
+    volume.create_dir_all(&VPath::new(path).expect("a path")).await.expect("there is room");
 }
 
 /// What lies in a volume; `None` where there is no file.
@@ -230,6 +234,58 @@ async fn links_are_made_read_and_followed_within_their_mount() {
 }
 
 #[tokio::test]
+async fn times_are_set_of_paths_links_and_open_files() {
+    for guest in TARGETS {
+        let lent = Lent::at_data(guest).await;
+        let table = r#"
+            write ["/data/a", "hello"] => null
+            set_times ["/data/a", 1000000000, 1100000000] => null
+            times ["/data/a"] => [1000000000, 1100000000]
+            set_times ["/data/a", null, 1200000000] => null
+            times ["/data/a"] => [1000000000, 1200000000]
+            set_times ["/data/a", null, null] => null
+            times ["/data/a"] => [1000000000, 1200000000]
+            symlink ["a", "/data/s"] => null
+            set_link_times ["/data/s", 1, 2] => null
+            times ["/data/s"] => [1, 2]
+            times ["/data/a"] => [1000000000, 1200000000]
+            set_times ["/data/s", 0, null] => null
+            times ["/data/a"] => [0, 1200000000]
+            times ["/data/s"] => [1, 2]
+            create_dir ["/data/d"] => null
+            set_times ["/data/d", 3, 4] => null
+            times ["/data/d"] => [3, 4]
+            set_times ["/data", 5, 6] => null
+            times ["/data"] => [5, 6]
+            steps ["/data/a", "rw", [{ "write": "x" }, { "set-modified": 7 }, { "set-times": [8, null] }]] => [1, null, null]
+            times ["/data/a"] => [8, 7]
+            text ["/data/a"] => "xello"
+            set_times ["/data/none", 1, 2] => no fs-not-found: cannot set the times of `/data/none`: there is nothing of this name
+            set_times ["/data/a/b", 1, 2] => no fs-not-directory: cannot set the times of `/data/a/b`: it is no directory, or lies in what is none
+            set_times ["/data/a", 1, 20000000000] => no fs-invalid: cannot set the times of `/data/a`: it makes no sense
+            set_times ["/in/greeting", 1, 2] => no fs-read-only: cannot set the times of `/in/greeting`: the mount is granted for reading only
+            steps ["/in/greeting", "r", [{ "set-modified": 1 }]] => no fs-read-only: cannot set the times of `/in/greeting`: the mount is granted for reading only
+            set_times ["/etc/passwd", 1, 2] => no fs-no-mount: cannot set the times of `/etc/passwd`: it lies in none of the mounts: `/data`, `/data/deep`, `/in`
+            times ["/data/a"] => [8, 7]
+            touch ["/data/a"] => null
+        "#;
+        lent.check(guest, table).await;
+        let now = lent.call("times", json!(["/data/a"])).await.expect("it is there");
+        let year_2020 = 1_577_836_800;
+        assert!(now[0].as_u64() > Some(year_2020) && now[1].as_u64() > Some(year_2020), "{guest}: {now}");
+    }
+    // A draft publishes them with the rest, or none.
+    for guest in TARGETS {
+        let lent = Lent::new(guest, json!({ "/data": { "prefix": "shop" } })).await;
+        put_dir(&lent.files, "/shop").await;
+        put(&lent.files, "/shop/a", b"x").await;
+        lent.check(guest, r#"set_times ["/data/a", null, 9] => null"#).await;
+        let stat = lent.files.stat(&VPath::new("/shop/a").expect("a path"), Follow::No).await.expect("it is there");
+        assert_eq!(stat.modified_ns, 9_000_000_000, "{guest}");
+    }
+}
+
+#[tokio::test]
 async fn an_open_file_has_a_place() {
     for guest in TARGETS {
         let lent = Lent::at_data(guest).await;
@@ -237,6 +293,8 @@ async fn an_open_file_has_a_place() {
             steps ["/data/f", "rwc", [{ "write": "0123456789" }, { "seek-start": 2 }, { "read": 3 }, { "seek-current": -1 }, { "write": "xy" }, { "seek-end": -4 }, "rest", { "read": 1 }]] => [10, 2, "234", 4, 2, 6, "6789", ""]
             steps ["/data/f", "rw", [{ "read-at": [3, 4] }, { "write-at": ["!", 12] }, { "seek-current": 0 }, { "seek-start": 9 }, "rest", { "read-at": [1, 99] }]] => ["xy6", 1, 0, 9, "9__!", ""]
             steps ["/data/f", "rw", [{ "set-len": 4 }, "look", "sync-all", "sync-data", "rest", { "set-len": 6 }, "rest"]] => [null, { "bytes": 4, "names": 1 }, null, null, "0123", null, "__"]
+            steps ["/data/f", "rw", [{ "write-all-at": ["45", 4] }, { "read-exact-at": [6, 0] }, { "set-len": 4 }]] => [null, "012345", null]
+            steps ["/data/f", "r", [{ "read-exact-at": [3, 2] }]] => no fs-too-short: cannot read `/data/f`: expected 3 bytes from 2 on, found 2
             steps ["/data/f", "wt", ["look"]] => [{ "bytes": 0, "names": 1 }]
             steps ["/data/f", "ra", [{ "write": "012" }, { "seek-current": 0 }, "rest", { "seek-start": 1 }, { "read": 1 }, { "write": "34" }, { "read": 1 }, { "write-at": ["Z", 0] }, { "seek-start": 0 }, "rest"]] => [3, 3, "", 1, "1", 2, "", 1, 0, "Z1234"]
             steps ["/data/f", "r", [{ "write": "x" }]] => no fs-not-opened: cannot write `/data/f`: it is not open for this

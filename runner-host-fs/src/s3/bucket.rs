@@ -38,6 +38,8 @@ const WHOLE_BYTES_MAX: u64 = 64 << 20;
 pub(crate) struct Bucket {
     shared: Arc<Shared>,
     tally: Arc<Tally>,
+    /// How often a request is tried.
+    attempts: u32,
 }
 
 struct Shared {
@@ -102,12 +104,20 @@ pub(crate) enum Start {
 impl Bucket {
     pub(crate) fn new(client: Client, name: String, retry: S3Retry, clock: Arc<dyn Clock>) -> Self {
         let shared = Shared { client, name, retry, clock, places: Semaphore::new(REQUESTS_MAX) };
-        Bucket { shared: Arc::new(shared), tally: Arc::new(Tally::new(retry.per_call)) }
+        let tally = Arc::new(Tally::new(retry.per_call));
+        Bucket { shared: Arc::new(shared), tally, attempts: retry.attempts }
     }
 
     /// The same bucket for another call.
     pub(crate) fn anew(&self) -> Self {
-        Bucket { shared: self.shared.clone(), tally: Arc::new(Tally::new(self.shared.retry.per_call)) }
+        let retry = self.shared.retry;
+        let tally = Arc::new(Tally::new(retry.per_call));
+        Bucket { shared: self.shared.clone(), tally, attempts: retry.attempts }
+    }
+
+    /// The same for the same call, which tries nothing again: for what is asked ahead, and asked again by who wants it.
+    pub(crate) fn once(&self) -> Self {
+        Bucket { attempts: 1, ..self.clone() }
     }
 
     pub(crate) fn tally(&self) -> &Arc<Tally> {
@@ -391,7 +401,7 @@ impl Bucket {
             let done = tokio::time::timeout(retry.attempt, work()).await;
             drop(place);
             match done.unwrap_or_else(|_| Err(odd(format!("it took longer than {:?}", retry.attempt)))) {
-                Err(Trouble::Passing(_)) if tries < retry.attempts && self.tally.may_retry() => {
+                Err(Trouble::Passing(_)) if tries < self.attempts && self.tally.may_retry() => {
                     self.tally.add(Count::Retry, 1);
                     let pause = retry.pause.saturating_mul(1 << (tries - 1).min(16)).min(PAUSE_MAX);
                     self.pause(pause).await;

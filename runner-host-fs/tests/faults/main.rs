@@ -23,32 +23,17 @@ mod p1 {
     pub(crate) mod steps;
 }
 mod race; // two hosts that write the same files
-#[path = "../it/support.rs"]
+#[path = "../support/mod.rs"]
 #[allow(dead_code, unused_imports, unused_macros, reason = "`it` uses the rest")]
 mod support;
 
 use std::sync::Arc;
 
-use runner_host_fs::{Kind, Mode, S3Credentials, S3Fs, S3Settings, Session, VPath, Vfs, VfsExt, View, Volume};
+use runner_host_fs::{Kind, Mode, S3Fs, Session, VPath, Vfs, VfsExt, View, Volume};
 use runner_s3::Endpoint;
 
-/// Settings for a store of the tests.
-fn settings(endpoint: &Endpoint) -> S3Settings {
-    S3Settings {
-        prefix: "data".to_owned(),
-        endpoint: Some(endpoint.url.clone()),
-        region: Some(endpoint.region.clone()),
-        path_style: true,
-        credentials: Some(S3Credentials {
-            access_key: endpoint.access_key.clone(),
-            secret_key: endpoint.secret_key.clone(),
-            session_token: None,
-        }),
-        // Whoever is not done is dead, or is helped while he lives: both must go well.
-        patience: std::time::Duration::ZERO,
-        ..S3Settings::new(&endpoint.bucket)
-    }
-}
+use crate::support::at;
+use crate::support::bucket::{long, settings};
 
 /// A host that knows nothing yet of a store.
 async fn connect(endpoint: &Endpoint) -> S3Fs {
@@ -60,10 +45,6 @@ fn call(volume: &S3Fs, mode: Mode) -> (Arc<dyn Session>, Arc<dyn Vfs>) {
     let session = volume.open(&View { mode, ..View::all() }).expect("such a view can be had");
     let files = session.files();
     (session, files)
-}
-
-fn at(path: &str) -> VPath {
-    VPath::new(path).expect("a path")
 }
 
 async fn put(files: &dyn Vfs, path: &str, bytes: &str) {
@@ -95,11 +76,6 @@ async fn tree(files: &dyn Vfs) -> String {
 fn digest(bytes: &[u8]) -> u64 {
     let words = bytes.chunks(8).map(|chunk| chunk.iter().fold(0_u64, |word, byte| word << 8 | u64::from(*byte)));
     words.fold(0xcbf2_9ce4_8422_2325, |digest, word| (digest ^ word).wrapping_mul(0x0100_0000_01b3))
-}
-
-/// Bytes of which each place is another one.
-fn long(bytes: usize) -> String {
-    (0..bytes).map(|at| char::from(b'a' + ((at / 7 + at / 4_096) % 26) as u8)).collect()
 }
 
 /// Whether all of it is asked for, which takes minutes.

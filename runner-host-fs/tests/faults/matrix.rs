@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
-use runner_host_fs::{ErrorKind, ManualClock, Mode, Result, S3Fs, Session, Vfs, VfsExt};
+use runner_host_fs::{ErrorKind, Mode, Result, S3Fs, Session, Vfs, VfsExt};
 use runner_s3::{BUCKET, Chance as Faults, Fault, Kind, Proxy, Rule, Server};
 
 use super::{Chance, at, call, connect, digest, is_long, long, seed, settings, tree};
+use crate::support::bucket::connect_wound;
 
 /// More than the call takes.
 const REQUESTS_MAX: u64 = 300;
@@ -57,9 +58,7 @@ impl Store {
         server.put(BUCKET, "data/large", long(LARGE_BYTES));
         server.put(BUCKET, "data/larger", long(LARGE_BYTES + 7));
         let proxy = Proxy::before(&server.endpoint());
-        // Pauses wind a clock, and take no time.
-        let clock = std::sync::Arc::new(ManualClock::at_ns(1_700_000_000_000_000_000));
-        let volume = S3Fs::connect_with_clock(settings(&proxy.endpoint()), clock).await.expect("the store is there");
+        let volume = connect_wound(settings(&proxy.endpoint())).await;
         proxy.log().reset();
         Store { server, proxy, volume }
     }

@@ -5,16 +5,10 @@ use std::time::Duration;
 
 use runner_host_fs::{
     ErrorKind, Follow, LocalFs, ManualClock, MemoryFs, MemoryLimits, Open, Quota, QuotaLimits, QuotaUsage, SetTime,
-    SetTimes, VPath, Vfs, VfsExt,
+    SetTimes, Vfs, VfsExt,
 };
 
-fn at(text: &str) -> VPath {
-    VPath::new(text).expect("a path")
-}
-
-fn kind<T>(result: runner_host_fs::Result<T>) -> Result<T, ErrorKind> {
-    result.map_err(|error| error.kind())
-}
+use crate::support::{at, kind};
 
 #[tokio::test]
 async fn memory_has_room_for_so_many_bytes_and_what_is_removed_makes_room() {

@@ -5,15 +5,9 @@ use std::os::unix::fs::symlink;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use runner_host_fs::{ErrorKind, Follow, Kind, LocalFs, Open, VPath, Vfs, VfsExt};
+use runner_host_fs::{ErrorKind, Follow, Kind, LocalFs, Open, Vfs, VfsExt};
 
-fn at(text: &str) -> VPath {
-    VPath::new(text).expect("a path")
-}
-
-fn kind<T>(result: runner_host_fs::Result<T>) -> Result<T, ErrorKind> {
-    result.map_err(|error| error.kind())
-}
+use crate::support::{at, kind};
 
 /// A folder with `secret` and `inside/`, which is opened.
 fn beside_a_secret() -> (tempfile::TempDir, LocalFs) {

@@ -20,6 +20,7 @@ mod s3; // a bucket, over a real server and through faults
 mod same; // random operations on all of them, and on a directory by std
 mod std_files; // what ordinary programs do
 mod stock; // the same on wasmtime's own filesystem, and what is different
+#[path = "../support/mod.rs"]
 mod support;
 #[cfg(feature = "s3")]
 mod testsuite; // WebAssembly/wasi-testsuite, where somebody has it

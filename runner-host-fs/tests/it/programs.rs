@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use tokio::sync::Mutex;
 
-use crate::s3::{connect, settings};
+use crate::support::bucket::{connect_wound as connect, settings};
 use crate::support::granted;
 
 /// A program, where `scripts/test.sh` puts it: a test that needs it must not pass without.

@@ -9,37 +9,12 @@ mod stores; // what is probed, hidden, refused
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-use runner_host_fs::{
-    Error, ErrorKind, Kind, ManualClock, Mode, S3Credentials, S3Fs, S3Settings, Session, VPath, Vfs, VfsExt, View,
-    Volume,
-};
-use runner_s3::{BUCKET, Endpoint, Proxy, Server};
+use runner_host_fs::{ErrorKind, Kind, Mode, S3Fs, S3Settings, Session, VPath, Vfs, VfsExt, View, Volume};
+use runner_s3::{BUCKET, Proxy, Server};
 
-/// Settings for a store of the tests.
-pub(crate) fn settings(endpoint: &Endpoint) -> S3Settings {
-    S3Settings {
-        prefix: "data".to_owned(),
-        endpoint: Some(endpoint.url.clone()),
-        region: Some(endpoint.region.clone()),
-        path_style: true,
-        credentials: Some(S3Credentials {
-            access_key: endpoint.access_key.clone(),
-            secret_key: endpoint.secret_key.clone(),
-            session_token: None,
-        }),
-        // Whoever is not done is dead: a test has no time to wait.
-        patience: Duration::ZERO,
-        ..S3Settings::new(&endpoint.bucket)
-    }
-}
-
-/// A volume on a clock that nobody waits for.
-pub(crate) async fn connect(settings: S3Settings) -> S3Fs {
-    let clock = Arc::new(ManualClock::at_ns(1_700_000_000_000_000_000));
-    S3Fs::connect_with_clock(settings, clock).await.expect("the store is there")
-}
+use crate::support::bucket::{connect_wound as connect, long, settings};
+use crate::support::{at, kind};
 
 /// A store, a proxy in front of it, and a volume through the proxy.
 struct Store {
@@ -150,17 +125,4 @@ async fn tree(files: &dyn Vfs) -> Vec<(String, String)> {
         found.push((path.to_string(), holds));
     }
     found
-}
-
-fn at(path: &str) -> VPath {
-    VPath::new(path).expect("a path")
-}
-
-fn kind<T>(result: Result<T, Error>) -> Result<T, ErrorKind> {
-    result.map_err(|error| error.kind())
-}
-
-/// Bytes of which each place is another one.
-fn long(bytes: usize) -> String {
-    (0..bytes).map(|at| char::from(b'a' + ((at / 7 + at / 4_096) % 26) as u8)).collect()
 }

@@ -530,7 +530,7 @@ mod bucket {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
         let server = runner_s3::Server::start();
-        let volume = S3Fs::connect(crate::s3::settings(&server.endpoint()));
+        let volume = S3Fs::connect(crate::support::bucket::settings(&server.endpoint()));
         let volume = runtime.block_on(volume).expect("the store is there");
         let bucket = Bucket { _server: server, volume, cases: AtomicU64::new(0) };
         // A file is one object: it has one name.

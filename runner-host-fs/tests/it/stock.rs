@@ -1,47 +1,10 @@
 //! The same guests, with the same steps, on wasmtime's own filesystem over a directory: what it answers, we answer. What is
 //! different is named here, with the reason.
 
-use std::path::Path;
-
-use runner_core::wasmtime::component::{Component, Linker, ResourceTable};
-use runner_core::wasmtime::{Config, Engine, Store};
 use runner_host_fs::LocalFs;
 use serde_json::{Value, json};
-use wasmtime_wasi::filesystem::FsPerms;
-use wasmtime_wasi::p2::bindings::Command;
-use wasmtime_wasi::p2::pipe::{MemoryInputPipe, MemoryOutputPipe};
-use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
-use crate::support::{Lent, RAW, STD, Tree, rows};
-
-struct Stock {
-    ctx: WasiCtx,
-    table: ResourceTable,
-}
-
-impl WasiView for Stock {
-    fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.ctx, table: &mut self.table }
-    }
-}
-
-/// What came of each step over a directory of wasmtime's own.
-async fn stock(guest: &str, directory: &Path, steps: &Value) -> Vec<Value> {
-    let engine = Engine::new(&Config::new()).expect("an engine");
-    let component = Component::new(&engine, runner_guests::get(guest)).expect("a component");
-    let mut linker = Linker::<Stock>::new(&engine);
-    wasmtime_wasi::p2::add_to_linker_async(&mut linker).expect("its own interfaces");
-    let stdout = MemoryOutputPipe::new(8 << 20);
-    let mut builder = WasiCtxBuilder::new();
-    builder.arg("guest").stdin(MemoryInputPipe::new(steps.to_string())).stdout(stdout.clone()).inherit_stderr();
-    builder.preopened_dir(directory, "/data", FsPerms::ReadWrite).expect("a directory");
-    let mut store = Store::new(&engine, Stock { ctx: builder.build(), table: ResourceTable::new() });
-    let command = Command::instantiate_async(&mut store, &component, &linker).await.expect("it starts");
-    let ended = command.wasi_cli_run().call_run(&mut store).await.expect("it does not trap");
-    assert_eq!(ended, Ok(()), "it returns");
-    let text = String::from_utf8(stdout.contents().to_vec()).expect("text");
-    text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
-}
+use crate::support::{Lent, RAW, STD, Stock, Tree, rows};
 
 /// A step that we answer differently.
 struct Deviation {
@@ -57,7 +20,7 @@ fn deviation(step: Value, stock: Value, ours: Value) -> Deviation {
 /// Runs the steps over wasmtime's own, over our local directory, and over our memory.
 async fn compare(guest: &str, steps: Value, deviations: &[Deviation]) {
     let theirs = tempfile::tempdir().expect("a folder");
-    let stock = stock(guest, theirs.path(), &steps).await;
+    let stock = Stock::new(guest).came(theirs.path(), &steps).await;
     let folder = tempfile::tempdir().expect("a folder");
     let local = Tree::new(LocalFs::open(folder.path()).expect("a folder opens"));
     let mut different = Vec::new();

@@ -4,13 +4,7 @@ use runner_host_fs::{
     ErrorKind, Follow, Kind, MemoryFs, Mounts, Open, Overlay, ReadOnly, SetTime, SetTimes, VPath, Vfs, VfsExt,
 };
 
-fn at(text: &str) -> VPath {
-    VPath::new(text).expect("a path")
-}
-
-fn kind<T>(result: runner_host_fs::Result<T>) -> Result<T, ErrorKind> {
-    result.map_err(|error| error.kind())
-}
+use crate::support::{at, kind};
 
 async fn text(vfs: &impl Vfs, path: &str) -> Result<String, ErrorKind> {
     let bytes = kind(vfs.read(&at(path), 1_000).await)?;

@@ -11,14 +11,7 @@ use runner_host_fs::{
 };
 
 use crate::backends::OneName;
-
-pub(crate) fn at(text: &str) -> VPath {
-    VPath::new(text).expect("a path")
-}
-
-pub(crate) fn kind<T>(result: runner_host_fs::Result<T>) -> Result<T, ErrorKind> {
-    result.map_err(|error| error.kind())
-}
+use crate::support::{at, kind};
 
 pub(crate) fn view(prefix: &str, mode: Mode) -> View {
     View { prefix: at(prefix), mode, ..View::all() }

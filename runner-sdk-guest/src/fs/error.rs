@@ -51,6 +51,8 @@ pub enum ErrorKind {
     Busy,
     /// The file is not text in UTF-8: read its bytes.
     NotText,
+    /// The file ended before as many bytes as were asked for: ask for fewer.
+    TooShort,
     /// What was asked for makes no sense, such as a path that does not begin with `/`: change it.
     Invalid,
     /// The mount cannot do it.
@@ -97,6 +99,7 @@ impl Error {
             ErrorKind::NotOpened => "fs-not-opened",
             ErrorKind::Busy => "fs-busy",
             ErrorKind::NotText => "fs-not-text",
+            ErrorKind::TooShort => "fs-too-short",
             ErrorKind::Invalid => "fs-invalid",
             ErrorKind::Unsupported => "fs-unsupported",
             ErrorKind::Io => "fs-io",
@@ -160,6 +163,7 @@ impl From<Error> for io::Error {
             ErrorKind::OtherMount => io::ErrorKind::CrossesDevices,
             ErrorKind::Busy => io::ErrorKind::ResourceBusy,
             ErrorKind::NotText => io::ErrorKind::InvalidData,
+            ErrorKind::TooShort => io::ErrorKind::UnexpectedEof,
             ErrorKind::Invalid => io::ErrorKind::InvalidInput,
             ErrorKind::Unsupported => io::ErrorKind::Unsupported,
             ErrorKind::NotOpened | ErrorKind::Io => io::ErrorKind::Other,

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
+use std::time::SystemTime;
 
 use wasip2::filesystem::types::{
     Descriptor, DescriptorFlags, DescriptorType, ErrorCode, OpenFlags, PathFlags, filesystem_error_code,
@@ -12,6 +13,7 @@ use wasip2::io::streams::{OutputStream, StreamError};
 use super::entries::Metadata;
 use super::error::{Error, ErrorKind, Result};
 use super::place::At;
+use super::times::FileTimes;
 
 /// Bytes that are read or written at once: 1 MiB.
 ///
@@ -81,6 +83,23 @@ impl File {
         Ok(count)
     }
 
+    /// Fills a buffer from a place on, wherever the position is, which stays; [`ErrorKind::TooShort`] where the file ends before.
+    pub fn read_exact_at(&self, into: &mut [u8], offset: u64) -> Result<()> {
+        let mut read = 0;
+        while read < into.len() {
+            match self.read_at(&mut into[read..], offset.saturating_add(read as u64))? {
+                0 => {
+                    let (path, wanted) = (&self.path, into.len());
+                    let message =
+                        format!("cannot read `{path}`: expected {wanted} bytes from {offset} on, found {read}");
+                    return Err(Error::new(ErrorKind::TooShort, message));
+                }
+                count => read += count,
+            }
+        }
+        Ok(())
+    }
+
     /// Writes from a place on, wherever the position is, which stays, also in a file that was opened to append; how many bytes
     /// were written. Between the end of the file and the place there are zeros then.
     pub fn write_at(&self, bytes: &[u8], offset: u64) -> Result<usize> {
@@ -93,6 +112,16 @@ impl File {
             Ok(count @ 1..) if count <= piece.len() => Ok(count),
             _ => Err(self.told("write", ErrorCode::Io)),
         }
+    }
+
+    /// Writes all bytes from a place on, as [`write_at`](File::write_at) does some. What was written before an error stays.
+    pub fn write_all_at(&self, mut bytes: &[u8], mut offset: u64) -> Result<()> {
+        while !bytes.is_empty() {
+            let written = self.write_at(bytes, offset)?;
+            bytes = &bytes[written..];
+            offset += written as u64;
+        }
+        Ok(())
     }
 
     /// Makes the file so long: what is behind is gone, what is new is zeros. The position stays. The file must be open for
@@ -117,6 +146,20 @@ impl File {
     /// What is known of the file.
     pub fn metadata(&self) -> Result<Metadata> {
         self.descriptor.stat().map(Metadata::new).map_err(|code| self.told("look at", code))
+    }
+
+    /// Sets times of the file. What is written later sets the one of the last change again.
+    pub fn set_times(&self, times: FileTimes) -> Result<()> {
+        let doing = "set the times of";
+        let (accessed, modified) = times
+            .told()
+            .map_err(|why| Error::new(ErrorKind::Invalid, format!("cannot {doing} `{}`: {why}", self.path)))?;
+        self.descriptor.set_times(accessed, modified).map_err(|code| self.told(doing, code))
+    }
+
+    /// Sets the time of its last change: [`set_times`](File::set_times) of that one.
+    pub fn set_modified(&self, time: SystemTime) -> Result<()> {
+        self.set_times(FileTimes::new().set_modified(time))
     }
 
     pub(super) fn path(&self) -> &str {
@@ -168,15 +211,6 @@ impl File {
                 all.extend_from_slice(&piece);
             }
         }
-    }
-
-    pub(super) fn write_all_at(&self, mut bytes: &[u8], mut offset: u64) -> Result<()> {
-        while !bytes.is_empty() {
-            let written = self.write_at(bytes, offset)?;
-            bytes = &bytes[written..];
-            offset += written as u64;
-        }
-        Ok(())
     }
 
     /// Writes behind the end, wherever that is by now; how many bytes were written, of some at least one.

@@ -3,6 +3,7 @@
 mod build;
 mod cargo;
 mod faults;
+mod files;
 mod host;
 mod readme;
 mod server;

@@ -89,12 +89,12 @@ impl Part {
 }
 
 impl Draft {
-    /// A page of what is below a prefix.
+    /// A page of what is below a prefix. Where asking ahead has failed, it is asked for as if nobody had.
     pub(super) async fn page(&self, prefix: &str, start: Start) -> Result<Listing, Trouble> {
         if let Some(mut ahead) = self.pages.take(prefix, &start)
-            && let Some(Ok(listed)) = ahead.asked.join_next().await
+            && let Some(Ok(Ok(listing))) = ahead.asked.join_next().await
         {
-            return listed;
+            return Ok(listing);
         }
         self.bucket.list(prefix, true, start, LISTED_MAX).await
     }
@@ -106,7 +106,8 @@ impl Draft {
             if held.ahead.as_ref().is_some_and(|ahead| ahead.next == next) {
                 return;
             }
-            let (bucket, mut asked) = (self.bucket.clone(), JoinSet::new());
+            // Nobody may want it: it spends none of the call's tries.
+            let (bucket, mut asked) = (self.bucket.once(), JoinSet::new());
             let Next { prefix, page } = next.clone();
             asked.spawn(async move { bucket.list(&prefix, true, Start::Page(page), LISTED_MAX).await });
             held.ahead = Some(Ahead { next, asked });
@@ -170,8 +171,7 @@ impl Draft {
             let below = below.map_err(|trouble| trouble.told("a look", &key))?;
             if keys::is_name(open) && (!below.objects.is_empty() || below.next.is_some()) {
                 let object = listing.objects.iter().find(|object| object.key.strip_prefix(&**prefix) == Some(open));
-                let hidden = object.map(|object| (object.key.clone(), object.etag.as_str().into()));
-                self.tree().hidden.extend(hidden);
+                self.tree().add_prefix(id, open, object.map(|object| object.etag.as_str().into()))?;
                 let entry = Entry {
                     name: open.to_owned(),
                     kind: Kind::Directory,

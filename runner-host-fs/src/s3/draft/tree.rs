@@ -68,7 +68,7 @@ pub(crate) struct Tree {
     looked: VecDeque<(u64, Box<str>)>,
     /// Objects that were there and have no name any more, by key: their ETags.
     pub(super) gone: BTreeMap<String, Arc<str>>,
-    /// Objects that a directory of the same name hides.
+    /// Objects that a directory of the same name hides, by key: their ETags. One is forgotten with its name.
     pub(super) hidden: BTreeMap<String, Arc<str>>,
     pub(super) parts: Arc<Parts>,
     /// When the call began: of a directory that it has not changed, nobody knows more.
@@ -502,6 +502,21 @@ impl Tree {
         self.forget_above(id)
     }
 
+    /// A name of a directory that has too many turns out to be a directory, which may hide an object.
+    pub(super) fn add_prefix(&mut self, id: u64, name: &str, hidden: Option<Arc<str>>) -> Result<()> {
+        let directory = self.directory(id)?;
+        if matches!(directory.entries.get(name), Some(Slot::Node(_) | Slot::Removed)) {
+            return Ok(());
+        }
+        if let (Some(etag), Some(prefix)) = (hidden, &directory.prefix) {
+            let key = format!("{prefix}{name}");
+            self.hidden.insert(key, etag);
+        }
+        self.set(id, name, Some(Slot::Prefix))?;
+        self.remember(id, [Box::from(name)]);
+        Ok(())
+    }
+
     /// What was listed of a directory that has too many names has come; `heads` are of what might be links.
     pub(crate) fn add_listed(
         &mut self,
@@ -566,8 +581,17 @@ impl Tree {
             };
             if clean && !listed {
                 directory.entries.remove(&name);
+                let key = directory.prefix.as_ref().map(|prefix| format!("{prefix}{name}"));
                 self.names -= 1;
+                self.show(key);
             }
+        }
+    }
+
+    /// The names at these keys are forgotten, and with them what they hide.
+    fn show(&mut self, keys: impl IntoIterator<Item = String>) {
+        for key in keys {
+            self.hidden.remove(&key);
         }
     }
 
@@ -618,10 +642,15 @@ impl Tree {
             // Who reads it is at its last names now.
             let from = directory.entries.keys().nth_back(LOOKED_MAX / 2).cloned().unwrap_or_default();
             let own = |slot: &Slot| matches!(slot, Slot::Node(_) | Slot::Removed);
+            let prefix = directory.prefix.clone().unwrap_or_default();
+            let forgotten =
+                directory.entries.range::<Box<str>, _>(..=&from).filter(|(_, slot)| matches!(slot, Slot::Prefix));
+            let forgotten: Vec<_> = forgotten.map(|(name, _)| format!("{prefix}{name}")).collect();
             directory.entries.retain(|name, slot| own(slot) || *name > from);
             let kept = directory.entries.iter().filter(|(_, slot)| !own(slot)).map(|(name, _)| name.clone());
             let (kept, after): (Vec<_>, _) = (kept.collect(), directory.entries.len());
             self.names -= before - after;
+            self.show(forgotten);
             self.remember(loaded, kept);
         }
         Ok(())
@@ -635,8 +664,10 @@ impl Tree {
         }
         let entries = std::mem::take(&mut self.directory_mut(id)?.entries);
         let (before, mut kept) = (entries.len(), BTreeMap::new());
-        let mut whole = self.directory(id)?.prefix.is_none();
+        let prefix = self.directory(id)?.prefix.clone();
+        let mut whole = prefix.is_none();
         for (name, slot) in entries {
+            let hides = matches!(slot, Slot::Prefix | Slot::Node(_)) && !self.hidden.is_empty();
             let slot = match slot {
                 Slot::Node(child) if matches!(self.node(child)?.what, What::Directory(_)) => {
                     match self.forget(child, except)? {
@@ -654,6 +685,9 @@ impl Tree {
                 Slot::Node(_) | Slot::Removed => Some(slot),
                 Slot::Object { .. } | Slot::Prefix | Slot::Nothing => None,
             };
+            if let (true, None, Some(prefix)) = (hides, &slot, &prefix) {
+                self.show([format!("{prefix}{name}")]);
+            }
             kept.extend(slot.map(|slot| (name, slot)));
         }
         self.names -= before - kept.len();
@@ -715,7 +749,109 @@ pub(super) fn lost() -> Error {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::bucket::{Bucket, Listed};
+    use super::super::super::cache::{Cache, Share};
+    use super::super::super::client;
+    use super::super::super::reader::Reader;
+    use super::super::super::settings::{S3Credentials, S3Settings};
+    use super::super::{Janitor, Room, Scratch, Uploads};
     use super::*;
+    use crate::clock::SystemClock;
+
+    /// The tree of a call to a bucket that nobody asks: what it would answer is put in by hand.
+    async fn tree() -> Tree {
+        let key = || "key".to_owned();
+        let credentials = S3Credentials { access_key: key(), secret_key: key(), session_token: None };
+        let settings = S3Settings {
+            endpoint: Some("http://127.0.0.1:1".to_owned()),
+            region: Some("nowhere".to_owned()),
+            credentials: Some(credentials),
+            ..S3Settings::new("bucket")
+        };
+        let bucket = Bucket::new(client(&settings).await, "bucket".to_owned(), settings.retry, Arc::new(SystemClock));
+        let cache = Cache::new("bucket", &settings.cache).expect("it has no directory");
+        let share = Share { of: "".into(), bytes: u64::MAX };
+        let janitor = Janitor::new(bucket.clone());
+        let parts = Parts {
+            reader: Reader::new(bucket.clone(), cache, share),
+            scratch: Scratch::new(Room::open(0, None).expect("there is room for nothing")),
+            uploads: Uploads { bucket, janitor },
+            file_bytes_max: u64::MAX,
+        };
+        Tree::new("".into(), Arc::new(parts), 0)
+    }
+
+    /// A page of names that are an object and a directory each.
+    fn pairs(prefix: &str, numbers: std::ops::Range<usize>, next: Option<&str>) -> Listing {
+        let keys = || numbers.clone().map(|number| format!("{prefix}{number:06}"));
+        let object = |key| Listed { key, etag: "\"etag\"".to_owned(), size: 1, modified_ns: 0 };
+        let prefixes: Vec<_> = keys().map(|key| format!("{key}/")).collect();
+        let last = prefixes.last().cloned();
+        Listing { objects: keys().map(object).collect(), prefixes, next: next.map(str::to_owned), last }
+    }
+
+    /// The node of a directory of the root, which has these.
+    fn directory(tree: &mut Tree, name: &str, all: &[String]) -> u64 {
+        let path = VPath::new(name).expect("a path");
+        for _ in 0..2 {
+            match tree.there(&path, Follow::No) {
+                Ok((_, Place::Node(id))) => return id,
+                Err(Need::Fetch(Fetch::Pages(_))) => {
+                    let prefixes = all.iter().map(|name| format!("{name}/")).collect();
+                    tree.add_page(ROOT, "", None, Listing { prefixes, ..Listing::default() }).expect("it is there");
+                }
+                _ => break,
+            }
+        }
+        panic!("`{name}` is no directory")
+    }
+
+    #[tokio::test]
+    async fn what_a_directory_hides_is_forgotten_with_its_name() {
+        let (mut tree, each) = (tree().await, 10_000);
+        let names: Vec<_> = (0..30).map(|number| format!("d{number:02}")).collect();
+        let read = |tree: &mut Tree, name: &str| {
+            let id = directory(tree, name, &names);
+            tree.add_page(id, &format!("{name}/"), None, pairs(&format!("{name}/"), 0..each, None))
+                .expect("it is there");
+            id
+        };
+        let first = read(&mut tree, "d00");
+        assert_eq!(tree.hidden.len(), each);
+        // What the call has taken away it may put a file in the place of.
+        tree.set(first, "000007", Some(Slot::Removed)).expect("it is there");
+        for name in &names[1..] {
+            read(&mut tree, name);
+            assert!(tree.hidden.len() <= NAMES_MAX + 1, "{} are remembered at `{name}`", tree.hidden.len());
+        }
+        assert!(tree.names <= NAMES_MAX);
+        assert!(tree.hidden.contains_key("d00/000007") && !tree.hidden.contains_key("d00/000008"));
+        // Whoever asks again is told again.
+        read(&mut tree, "d00");
+        assert!(tree.hidden.contains_key("d00/000008"));
+    }
+
+    #[tokio::test]
+    async fn of_a_directory_with_too_many_names_what_the_last_ones_hide_is_remembered() {
+        let mut tree = tree().await;
+        let id = directory(&mut tree, "d", &["d".to_owned()]);
+        let (mut at, mut asked) = (0, None::<String>);
+        while !matches!(tree.directory(id).expect("it is there").known, Known::Large) {
+            let next = (at + 1_000).to_string();
+            tree.add_page(id, "d/", asked.as_deref(), pairs("d/", at..at + 1_000, Some(&next))).expect("it is there");
+            (at, asked) = (at + 1_000, Some(next));
+        }
+        assert!(at >= NAMES_MAX, "{at}");
+        assert!(tree.hidden.len() <= LOOKED_MAX, "{}", tree.hidden.len());
+        for page in 0..20 {
+            let at = page * 1_000;
+            let listing = pairs("d/", at..at + 1_000, Some("more"));
+            tree.add_listed(id, "d/", &listing, &BTreeMap::new()).expect("it is there");
+            tree.add_prefix(id, &format!("{:06}", at + 999), Some("etag".into())).expect("it is there");
+            assert!(tree.hidden.len() <= LOOKED_MAX, "{} at {at}", tree.hidden.len());
+        }
+        assert!(tree.hidden.contains_key("d/019999") && !tree.hidden.contains_key("d/000000"));
+    }
 
     #[test]
     fn a_listing_has_decided_what_cannot_come_any_more() {

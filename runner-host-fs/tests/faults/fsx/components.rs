@@ -1,60 +1,13 @@
 //! By `wasi:filesystem` 0.2: the guest that does with it what it is told, function by function.
 
-use runner_core::wasmtime::component::{Component, Linker, ResourceTable};
-use runner_core::wasmtime::{Engine, Store};
 use runner_core::{Ending, Limits};
 use serde_json::{Value, json};
-use wasmtime_wasi::filesystem::FsPerms;
-use wasmtime_wasi::p2::bindings::Command;
-use wasmtime_wasi::p2::pipe::{MemoryInputPipe, MemoryOutputPipe};
-use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 use super::super::Chance;
 use super::{
     Backend, CLOCK_SECONDS, Compared, PATHS, SLOTS, STEPS, TARGETS, any, letters, of_directory, offset, seeds,
 };
-use crate::support::{RAW, granted, lines};
-
-struct Stock {
-    ctx: WasiCtx,
-    table: ResourceTable,
-}
-
-impl WasiView for Stock {
-    fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.ctx, table: &mut self.table }
-    }
-}
-
-/// wasmtime's own, with the guest compiled.
-struct Theirs {
-    component: Component,
-    linker: Linker<Stock>,
-}
-
-impl Theirs {
-    fn new() -> Self {
-        let engine = Engine::default();
-        let component = Component::new(&engine, runner_guests::get(RAW)).expect("a component");
-        let mut linker = Linker::<Stock>::new(&engine);
-        wasmtime_wasi::p2::add_to_linker_async(&mut linker).expect("its own interfaces");
-        Theirs { component, linker }
-    }
-
-    async fn came(&self, directory: &std::path::Path, steps: &Value) -> Vec<Value> {
-        let stdout = MemoryOutputPipe::new(64 << 20);
-        let mut builder = WasiCtxBuilder::new();
-        builder.arg("guest").stdin(MemoryInputPipe::new(steps.to_string())).stdout(stdout.clone()).inherit_stderr();
-        builder.preopened_dir(directory, "/data", FsPerms::ReadWrite).expect("a directory");
-        let stock = Stock { ctx: builder.build(), table: ResourceTable::new() };
-        let mut store = Store::new(self.component.engine(), stock);
-        let command = Command::instantiate_async(&mut store, &self.component, &self.linker).await.expect("it starts");
-        let ended = command.wasi_cli_run().call_run(&mut store).await.expect("it does not trap");
-        assert_eq!(ended, Ok(()), "it returns");
-        let text = String::from_utf8(stdout.contents().to_vec()).expect("text");
-        text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
-    }
-}
+use crate::support::{RAW, Stock, granted, lines};
 
 /// What is open from the start, so that every slot holds something.
 fn before() -> Vec<Value> {
@@ -126,7 +79,7 @@ fn times(came: &Value, directory: bool) -> Value {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_component_finds_on_each_backend_what_it_finds_on_wasmtime() {
     let server = runner_s3::Server::start();
-    let (mut compared, theirs) = (Compared::default(), Theirs::new());
+    let (mut compared, theirs) = (Compared::default(), Stock::new(RAW));
     for seed in seeds() {
         let (mut chance, hard_links) = (Chance(seed), seed % 3 == 2);
         let mut steps = before();

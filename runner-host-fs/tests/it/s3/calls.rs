@@ -8,7 +8,7 @@ use runner_host_fs::{
     ErrorKind, Flush, Follow, Kind, MemoryFs, Mode, Mounts, Open, Overlay, Quota, QuotaLimits, ReadOnly, SetTime,
     SetTimes, VPath, Vfs, VfsExt, View,
 };
-use runner_s3::BUCKET;
+use runner_s3::{BUCKET, Generated};
 
 use super::{Store, at, kind, long};
 
@@ -102,6 +102,32 @@ async fn what_others_have_put_there_is_files_and_directories() {
     call.put("both", "mine").await;
     call.commit().await;
     assert_eq!(store.bytes("both").as_deref(), Some("mine"));
+}
+
+#[tokio::test]
+async fn what_a_directory_hides_among_too_many_names_is_found_again() {
+    let store = Store::new().await;
+    // Each name is a file, and a directory that hides it. What is generated cannot be removed.
+    let name =
+        |number: u64| format!("data/dir/{:06}{}", 1 + number / 2, if number.is_multiple_of(2) { "" } else { "/x" });
+    store.server.generate(BUCKET, Generated::new(2 * 101_000, 3, 7, name));
+    let ours = ["dir/000000", "dir/101001"];
+    for name in ours {
+        store.put(name, "hidden");
+        store.put(&format!("{name}/x"), "theirs");
+    }
+    let call = store.call(Mode::OnSuccess);
+    assert_eq!(call.names("dir").await.len(), 101_002);
+    for name in ours {
+        call.files.remove_dir_all(&at(name)).await.expect("it is removed");
+        call.put(name, "mine").await;
+    }
+    call.commit().await;
+    for name in ours {
+        assert_eq!(store.bytes(name).as_deref(), Some("mine"));
+        assert_eq!(store.bytes(&format!("{name}/x")), None);
+    }
+    assert_eq!(store.call(Mode::OnSuccess).get(ours[0]).await.as_deref(), Ok("mine"));
 }
 
 #[tokio::test]

@@ -137,6 +137,43 @@ async fn a_call_has_a_budget_of_tries() {
 }
 
 #[tokio::test]
+async fn a_page_that_was_asked_for_ahead_and_failed_is_no_try_of_the_call() {
+    // The root, and three pages of the directory; those after them are asked for while the one before is looked at.
+    let ahead = 4..6;
+    for fault in [Fault::internal_error(), Fault::slow_down(), Fault::ResetBefore, Fault::Truncate { bytes: 1 }] {
+        for index in ahead.clone() {
+            let store = Store::with(|mut settings| {
+                settings.retry.per_call = 0;
+                settings
+            });
+            let store = store.await;
+            store.server.generate(BUCKET, runner_s3::Generated::numbered("data/dir/", 5_000, 3));
+            store.proxy.script([Rule::new(fault.clone()).kind(Kind::ListObjectsV2).skip(index)]);
+            let call = store.call(Mode::OnSuccess);
+            assert_eq!(call.names("dir").await.len(), 5_000, "{fault} at {index}");
+            assert_eq!(
+                (call.usage("s3_retry"), call.usage("s3_list")),
+                (0, 7),
+                "{fault} at {index}: it is asked again"
+            );
+        }
+    }
+    // What fails then as well is tried again as ever, and is an error when there are no more tries.
+    for (per_call, expected) in [(2, Ok(())), (1, Err(ErrorKind::Io))] {
+        let store = Store::with(|mut settings| {
+            settings.retry.per_call = per_call;
+            settings
+        });
+        let store = store.await;
+        store.server.generate(BUCKET, runner_s3::Generated::numbered("data/dir/", 5_000, 3));
+        store.proxy.script([Rule::new(Fault::slow_down()).kind(Kind::ListObjectsV2).skip(ahead.start).times(3)]);
+        let call = store.call(Mode::OnSuccess);
+        assert_eq!(kind(call.files.list_all(&at("dir")).await.map(drop)), expected, "{per_call} tries");
+        assert_eq!(call.usage("s3_retry"), u64::from(per_call));
+    }
+}
+
+#[tokio::test]
 async fn what_takes_too_long_is_tried_again() {
     let store = Store::with(|mut settings| {
         settings.retry.attempt = Duration::from_secs(2);

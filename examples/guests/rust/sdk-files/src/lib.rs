@@ -4,9 +4,9 @@
 
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use runner::fs::{self, File, FileType, Metadata, OpenOptions};
+use runner::fs::{self, File, FileTimes, FileType, Metadata, OpenOptions};
 use runner::{Failure, task};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -140,11 +140,47 @@ fn metadata(path: String) -> Result<Value, fs::Error> {
     fs::metadata(path).map(shown)
 }
 
+fn seconds(time: Option<SystemTime>) -> Option<u64> {
+    time.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).map(|since| since.as_secs())
+}
+
 /// Seconds since 1970.
 #[task]
 fn modified(path: String) -> Result<Option<u64>, fs::Error> {
-    let modified = fs::metadata(path)?.modified();
-    Ok(modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).map(|since| since.as_secs()))
+    Ok(seconds(fs::metadata(path)?.modified()))
+}
+
+/// When something was last read and last changed, in seconds since 1970; a link itself.
+#[task]
+fn times(path: String) -> Result<(Option<u64>, Option<u64>), fs::Error> {
+    let metadata = fs::symlink_metadata(path)?;
+    Ok((seconds(metadata.accessed()), seconds(metadata.modified())))
+}
+
+fn at(seconds: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(seconds)
+}
+
+/// Times in seconds since 1970, those that are given.
+fn those(accessed: Option<u64>, modified: Option<u64>) -> FileTimes {
+    let times = accessed.map_or(FileTimes::new(), |seconds| FileTimes::new().set_accessed(at(seconds)));
+    modified.map_or(times, |seconds| times.set_modified(at(seconds)))
+}
+
+#[task]
+fn set_times(path: String, accessed: Option<u64>, modified: Option<u64>) -> Result<(), fs::Error> {
+    fs::set_times(path, those(accessed, modified))
+}
+
+#[task]
+fn set_link_times(path: String, accessed: Option<u64>, modified: Option<u64>) -> Result<(), fs::Error> {
+    fs::set_times_nofollow(path, those(accessed, modified))
+}
+
+/// Sets both times to now.
+#[task]
+fn touch(path: String) -> Result<(), fs::Error> {
+    fs::set_times(path, FileTimes::new().set_accessed_now().set_modified_now())
 }
 
 #[task]
@@ -200,7 +236,11 @@ enum Step {
     SeekCurrent(i64),
     SeekEnd(i64),
     ReadAt(usize, u64),
+    ReadExactAt(usize, u64),
     WriteAt(String, u64),
+    WriteAllAt(String, u64),
+    SetTimes(Option<u64>, Option<u64>),
+    SetModified(u64),
     SetLen(u64),
     SyncAll,
     SyncData,
@@ -238,7 +278,15 @@ fn steps(path: String, opened: String, steps: Vec<Step>) -> Result<Vec<Value>, F
                 let count = file.read_at(&mut bytes, at)?;
                 said(bytes, count)?
             }
+            Step::ReadExactAt(count, at) => {
+                let mut bytes = vec![0; count];
+                file.read_exact_at(&mut bytes, at)?;
+                said(bytes, count)?
+            }
             Step::WriteAt(text, at) => json!(file.write_at(text.as_bytes(), at)?),
+            Step::WriteAllAt(text, at) => json!(file.write_all_at(text.as_bytes(), at)?),
+            Step::SetTimes(accessed, modified) => json!(file.set_times(those(accessed, modified))?),
+            Step::SetModified(seconds) => json!(file.set_modified(at(seconds))?),
             Step::SetLen(bytes) => json!(file.set_len(bytes)?),
             Step::SyncAll => json!(file.sync_all()?),
             Step::SyncData => json!(file.sync_data()?),

@@ -1,5 +1,9 @@
 //! What every test with a guest needs: a volume, an executor that lends it, steps for the guest and what came of each.
 
+#[cfg(feature = "s3")]
+pub(crate) mod bucket; // how a bucket is reached
+mod stock; // the same guests on wasmtime's own filesystem
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
@@ -9,6 +13,8 @@ use runner_host_fs::{
     VPath, Vfs, VfsExt, View, Volume, async_trait,
 };
 use serde_json::{Value, json};
+
+pub(crate) use self::stock::Stock;
 
 /// A table as `json!` writes it, row by row: all of it in one function takes the optimiser minutes.
 macro_rules! rows {
@@ -29,6 +35,15 @@ pub(crate) fn add(rows: &mut Vec<Value>, row: impl FnOnce() -> Value) {
 pub(crate) const STD: &str = "files-p2";
 /// The guest that uses `wasi:filesystem` function by function.
 pub(crate) const RAW: &str = "descriptors";
+
+pub(crate) fn at(path: &str) -> VPath {
+    VPath::new(path).expect("a path")
+}
+
+/// What came of something, or of which kind its error is.
+pub(crate) fn kind<T>(result: Result<T>) -> Result<T, ErrorKind> {
+    result.map_err(|error| error.kind())
+}
 
 /// A tree that is replaced by what a call made of it, where nobody else replaced it in the meantime. Views of all of it only.
 #[derive(Clone)]
@@ -57,13 +72,13 @@ impl Tree {
     }
 
     pub(crate) async fn text(&self, path: &str) -> Option<String> {
-        let path = VPath::new(path).expect("a path");
+        let path = at(path);
         let bytes = self.published().read(&path, 1 << 20).await;
         bytes.ok().map(|bytes| String::from_utf8(bytes.to_vec()).expect("text"))
     }
 
     pub(crate) async fn put(&self, path: &str, text: &str) {
-        let path = VPath::new(path).expect("a path");
+        let path = at(path);
         let tree = self.published();
         if let Some(above) = path.parent() {
             tree.create_dir_all(&above).await.expect("there is room");
@@ -205,7 +220,11 @@ impl Lent {
 
 /// What a guest printed, by line.
 pub(crate) fn lines(outcome: &Outcome) -> Vec<Value> {
-    let text = std::str::from_utf8(&outcome.stdout).expect("text");
+    lines_of(&outcome.stdout)
+}
+
+fn lines_of(printed: &[u8]) -> Vec<Value> {
+    let text = std::str::from_utf8(printed).expect("text");
     text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
 }
 
@@ -234,5 +253,5 @@ pub(crate) async fn check(guest: &str, rows: Value) {
 
 /// What something is in a tree; `None` where it is not there.
 pub(crate) async fn stat(tree: &Tree, path: &str) -> Option<runner_host_fs::Stat> {
-    tree.published().stat(&VPath::new(path).expect("a path"), Follow::No).await.ok()
+    tree.published().stat(&at(path), Follow::No).await.ok()
 }
