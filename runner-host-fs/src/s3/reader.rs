@@ -52,6 +52,8 @@ struct Fetches {
     ahead: Range<u64>,
     /// Whether it begins elsewhere than where the last read ended.
     jumped: bool,
+    /// Whether the file is read on and on.
+    passes: bool,
 }
 
 impl Reader {
@@ -91,6 +93,9 @@ impl Reader {
             if cached {
                 self.bucket.tally().add(Count::CacheBytes, part.len() as u64);
             }
+        }
+        if fetches.passes {
+            self.cache.passed(version, wanted.start..range.end / BLOCK_BYTES);
         }
         Ok(())
     }
@@ -207,12 +212,12 @@ impl Ahead {
         track.at = range.end;
         if !on {
             *track = Track { at: range.end, until: wanted.end, window: 1 };
-            return Fetches { now: wanted.clone(), ahead: 0..0, jumped: true };
+            return Fetches { now: wanted.clone(), ahead: 0..0, jumped: true, passes: false };
         }
         if track.window == 0 {
             let until = end.min(wanted.end.max(wanted.start + FIRST.min(window_max)));
             (track.until, track.window) = (until, 2 * FIRST);
-            return Fetches { now: wanted.start..until, ahead: 0..0, jumped: false };
+            return Fetches { now: wanted.start..until, ahead: 0..0, jumped: false, passes: false };
         }
         let window = track.window.min(window_max);
         let start = track.until.max(wanted.end);
@@ -226,11 +231,11 @@ impl Ahead {
             }
         };
         if start >= end || ahead == 0 {
-            return Fetches { now: wanted.clone(), ahead: 0..0, jumped: false };
+            return Fetches { now: wanted.clone(), ahead: 0..0, jumped: false, passes: true };
         }
         track.until = end.min(start + ahead);
         track.window = window * 2;
-        Fetches { now: wanted.clone(), ahead: start..track.until, jumped: false }
+        Fetches { now: wanted.clone(), ahead: start..track.until, jumped: false, passes: true }
     }
 }
 

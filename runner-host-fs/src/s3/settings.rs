@@ -91,7 +91,7 @@ impl Default for S3Retry {
 /// What of a bucket is kept on this machine, shared by all calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct S3Cache {
-    /// Bytes in memory, with what is on its way: of those, five sixths at most are fetched ahead of their readers. 48 MiB.
+    /// Bytes in memory, with what is on its way: of those, five sixths at most are fetched ahead of their readers. 32 MiB.
     pub memory_bytes: u64,
     /// A directory for more; `None` for none. It must be there and this process's own: other files in it are removed.
     pub directory: Option<PathBuf>,
@@ -101,7 +101,7 @@ pub struct S3Cache {
 
 impl Default for S3Cache {
     fn default() -> Self {
-        S3Cache { memory_bytes: 48 << 20, directory: None, directory_bytes: 1 << 30 }
+        S3Cache { memory_bytes: 32 << 20, directory: None, directory_bytes: 1 << 30 }
     }
 }
 

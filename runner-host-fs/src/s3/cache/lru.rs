@@ -11,6 +11,8 @@ pub(crate) struct Share {
     pub(crate) bytes: u64,
 }
 
+const MIDDLE: u64 = 1 << 63;
+
 /// Things with keys and weights.
 pub(crate) struct Lru<K, V> {
     bytes_max: u64,
@@ -21,7 +23,9 @@ pub(crate) struct Lru<K, V> {
     /// By when they were last used.
     order: BTreeMap<u64, K>,
     owners: HashMap<Arc<str>, Owner>,
+    /// When a thing was last used is counted up from the middle, and down where it is to go first.
     now: u64,
+    first: u64,
 }
 
 struct Thing<V> {
@@ -40,7 +44,7 @@ struct Owner {
 impl<K: Clone + Eq + Hash, V: Clone> Lru<K, V> {
     pub(crate) fn new(bytes_max: u64) -> Self {
         let (things, order, owners) = (HashMap::new(), BTreeMap::new(), HashMap::new());
-        Lru { bytes_max, held: 0, aside: 0, things, order, owners, now: 0 }
+        Lru { bytes_max, held: 0, aside: 0, things, order, owners, now: MIDDLE, first: MIDDLE }
     }
 
     pub(crate) fn get(&mut self, key: &K) -> Option<V> {
@@ -54,6 +58,20 @@ impl<K: Clone + Eq + Hash, V: Clone> Lru<K, V> {
         let key = self.order.remove(&before)?;
         self.order.insert(self.now, key);
         Some(thing.value.clone())
+    }
+
+    /// Nobody is likely to want a thing again: it goes before all others.
+    pub(crate) fn demote(&mut self, key: &K) {
+        let Some(thing) = self.things.get_mut(key) else { return };
+        self.first -= 1;
+        let before = std::mem::replace(&mut thing.used, self.first);
+        if let Some(owner) = self.owners.get_mut(&thing.owner) {
+            owner.order.remove(&before);
+            owner.order.insert(self.first);
+        }
+        if let Some(key) = self.order.remove(&before) {
+            self.order.insert(self.first, key);
+        }
     }
 
     pub(crate) fn has(&self, key: &K) -> bool {
@@ -157,6 +175,21 @@ mod tests {
         assert_eq!(keys(lru.insert("heavy", 0, 31, &all)), ["heavy"], "what is too heavy drives nobody out");
         assert_eq!(keys(lru.insert("one", 1, 20, &all)), ["four"], "the same key again is weighed once");
         assert_eq!(lru.held, 20);
+    }
+
+    #[test]
+    fn what_is_demoted_goes_before_what_was_not_used_for_long() {
+        let mut lru = Lru::new(30);
+        let all = share("a", u64::MAX);
+        for key in ["one", "two", "three"] {
+            lru.insert(key, 0, 10, &all);
+        }
+        lru.demote(&"three");
+        lru.demote(&"unknown");
+        assert_eq!(keys(lru.insert("four", 0, 10, &all)), ["three"]);
+        lru.demote(&"four");
+        assert_eq!(lru.get(&"four"), Some(0));
+        assert_eq!(keys(lru.insert("five", 0, 10, &all)), ["one"], "who is wanted again stays");
     }
 
     #[test]

@@ -264,12 +264,17 @@ async fn a_file_larger_than_memory_is_written_and_read_by_parts() {
     let file = next.files.open(&at("large"), Open::writing()).await.expect("it opens");
     let mut expected = piece.repeat(pieces as usize).into_bytes();
     expected[5..9].copy_from_slice(b"HERE");
-    let mut offset = 0;
+    let (mut offset, before) = (0, next.usage("s3_bytes_in"));
     while offset < expected.len() {
         let bytes = file.read_at(offset as u64, 700_001).await.expect("it is read");
         assert_eq!(bytes, expected[offset..offset + bytes.len()], "at {offset}");
         offset += bytes.len();
     }
+    assert_eq!(
+        next.usage("s3_bytes_in") - before,
+        expected.len() as u64,
+        "what was fetched ahead is there when it is read"
+    );
     // A small change of it: the parts that are as they were are copied within the bucket.
     file.write_at(20 << 20, "THERE".into()).await.expect("it is written");
     file.close().await.expect("it is closed");
