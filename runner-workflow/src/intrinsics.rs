@@ -249,5 +249,8 @@ mod tests {
         ] {
             assert!(Intrinsic::parse(refused).is_err(), "{refused}");
         }
+        let nested = |depth: usize| "States.Array(".repeat(depth) + &")".repeat(depth);
+        assert!(Intrinsic::parse(&nested(10)).is_ok());
+        assert!(Intrinsic::parse(&nested(11)).is_err());
     }
 }

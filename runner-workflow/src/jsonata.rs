@@ -205,6 +205,10 @@ mod tests {
         check("$now()", json!("2016-03-14T01:59:00.000Z"));
         check("$millis()", json!(1_457_920_740_000_i64));
         check("$count($shuffle([1,2,3]))", json!(3));
+        check("$pad('ab', -4, '#!')", json!("#!ab"));
+        check("1 & 'a' & $none & true", json!("1atrue"));
+        check("[$v, [$v], $none, 3]", json!([1, 2, [1, 2], 3]));
+        check("[$states.input.a.b, {'x': [$v[0]]}]", json!([1, 3, {"x": [1]}]));
     }
 
     #[test]
@@ -218,6 +222,10 @@ mod tests {
         check("$map([1..100000], function($x) { $map([1..100000], function($y) { $x }) })", "steps");
         check("($f := function($x) { 1 + $f($x) }; $f(1))", "D1011");
         check("[1..1000000]", "D2015");
+        check("$reduce([1..40], function($a, $i) { $a & $a }, 'x')", "too large");
+        check("$reduce([1..40], function($a, $i) { [$a, $a] }, 'x')", "too large");
+        check("$reduce([1..40], function($a, $i) { {'a': $a, 'b': $a} }, 'x')", "too large");
+        check("$pad('', 1000000000)", "too large");
         check("$eval('1')", "$eval");
         check("$map(['1'], $eval)", "$eval");
         assert_eq!(run("($f := function($x) { $x > 50000 ? $x : $f($x + 1) }; $f(1))"), Ok(Some(json!(50001))));

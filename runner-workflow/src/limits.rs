@@ -34,6 +34,18 @@ pub const JSONATA_SEQUENCE_ITEMS: usize = 262_144;
 /// endless loop ends within a second, on every machine at the same step.
 pub const JSONATA_STEPS: u64 = 1_000_000;
 
+/// How many bytes of JSON one JSONata expression may give, and a text have that it joins or pads: thirty-two payloads.
+pub const JSONATA_VALUE_BYTES: usize = 32 * AWS_PAYLOAD_BYTES;
+
+/// How many places one path may lead to. No payload of [`AWS_PAYLOAD_BYTES`] has more values, but `..` finds one many times.
+pub const PATH_MATCHES: usize = 262_144;
+
+/// How deep calls of intrinsic functions may be nested, as on AWS.
+pub const INTRINSIC_DEPTH: usize = 10;
+
+/// How deep the parentheses of a path's filter may be nested.
+pub const FILTER_DEPTH: usize = 32;
+
 /// What bounds one run. It is part of the [`RunState`](crate::RunState): a run keeps the limits that it started with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {

@@ -228,6 +228,17 @@ mod tests {
         check("$.books[*]..t", Some(json!(["x", "y", "z"])));
         check("$.books.length()", Some(json!(3)));
         check("$.books[*].p.sum()", Some(json!(20.0)));
+        check("$.books[?(!!@.tags)].t", Some(json!(["y"])));
+    }
+
+    #[test]
+    fn a_path_that_finds_the_same_again_and_again_has_an_end() {
+        let deep = (0..100).fold(json!([0, 1]), |inner, _| json!([inner, 0, 0, 0]));
+        let path = "$".to_owned() + &"..*".repeat(12);
+        assert_eq!(
+            Path::parse(&path).unwrap().find(&deep),
+            Err(Missing("more than 262144 results for the path".into()))
+        );
     }
 
     #[test]
@@ -239,6 +250,7 @@ mod tests {
         check("$$.Execution.Input", Root::Context);
         check("$var", Root::Variable("var".into()));
         check("$var[0].x", Root::Variable("var".into()));
+        assert!(Path::parse(&format!("$[?({}@.a{})]", "(".repeat(40), ")".repeat(40))).is_err());
         for refused in ["", "a", "$.", "$..", "$.a[", "$[?(@.a)", "$.a[1", "$ a", "$.a.b c", "$['a'"] {
             assert!(Path::parse(refused).is_err(), "{refused}");
         }

@@ -3,10 +3,11 @@
 use serde_json::Value;
 
 use super::{Argument, Call, FUNCTIONS};
+use crate::limits::INTRINSIC_DEPTH;
 use crate::path::Path;
 
 pub(super) fn call(text: &str) -> Result<Call, String> {
-    let mut at = Cursor { text, place: 0 };
+    let mut at = Cursor { text, place: 0, depth: 0 };
     let call = at.call()?;
     if at.place == text.len() { Ok(call) } else { Err(format!("`{}` follows the call", at.rest())) }
 }
@@ -24,6 +25,7 @@ pub(super) fn unescaped(text: &str) -> String {
 struct Cursor<'t> {
     text: &'t str,
     place: usize,
+    depth: usize,
 }
 
 impl<'t> Cursor<'t> {
@@ -42,6 +44,10 @@ impl<'t> Cursor<'t> {
     }
 
     fn call(&mut self) -> Result<Call, String> {
+        self.depth += 1;
+        if self.depth > INTRINSIC_DEPTH {
+            return Err(format!("calls may be nested {INTRINSIC_DEPTH} deep"));
+        }
         let begin = self.place;
         let open = self.rest().find('(').ok_or("a call needs parentheses")?;
         let name = &self.rest()[..open];
@@ -66,6 +72,7 @@ impl<'t> Cursor<'t> {
         if !(least..=most).contains(&arguments.len()) {
             return Err(format!("`{name}` does not take {} arguments", arguments.len()));
         }
+        self.depth -= 1;
         Ok(Call { text: self.text[begin..self.place].to_owned(), function, arguments })
     }
 

@@ -10,10 +10,12 @@ use jsonata_core::parser;
 use jsonata_core::value::JValue;
 use serde_json::{Number, Value};
 
-use super::prepare::{self, NOW, STEP};
+use super::prepare::{self, FIT, NOW, STEP};
 use super::{Around, Program, Reads};
 use crate::hash;
-use crate::limits::{HASH_CHARS, JSONATA_DEPTH, JSONATA_SEQUENCE_ITEMS, JSONATA_STEPS, RANGE_ITEMS};
+use crate::limits::{
+    HASH_CHARS, JSONATA_DEPTH, JSONATA_SEQUENCE_ITEMS, JSONATA_STEPS, JSONATA_VALUE_BYTES, RANGE_ITEMS,
+};
 use crate::random::Random;
 
 pub(super) struct Parsed {
@@ -58,7 +60,7 @@ impl Program for Parsed {
         match result.map_err(|error| error.message().to_owned())? {
             JValue::Undefined => Ok(None),
             value if value.is_function() => Err("the expression gives a function".into()),
-            value => Ok(Some(from_core(&value))),
+            value => from_core(&value, &mut JSONATA_VALUE_BYTES.clone()).map(Some),
         }
     }
 }
@@ -84,12 +86,14 @@ impl Parsed {
                 }
             }),
         );
+        register(FIT, Box::new(fit));
         for name in &self.reads.functions {
             let random = Rc::clone(random);
             match name.as_str() {
                 "parse" => register(name, Box::new(parse)),
                 "partition" => register(name, Box::new(partition)),
                 "range" => register(name, Box::new(range)),
+                "pad" => register(name, Box::new(pad)),
                 "hash" => register(name, Box::new(digest)),
                 "uuid" => register(name, Box::new(move |_| Ok(JValue::from(random.borrow_mut().uuid())))),
                 "random" => register(
@@ -119,11 +123,36 @@ impl Parsed {
     }
 }
 
+const TOO_LARGE: &str = "the value is too large";
+
 type Answer = Result<JValue, EvaluatorError>;
 type Function = dyn Fn(&[JValue]) -> Answer;
 
 fn failed(reason: impl Into<String>) -> Answer {
     Err(EvaluatorError::EvaluationError(reason.into()))
+}
+
+/// Passes on a text and an array that are not too long.
+fn fit(arguments: &[JValue]) -> Answer {
+    let value = arguments.first().cloned().unwrap_or(JValue::Undefined);
+    match &value {
+        JValue::String(text) if text.len() > JSONATA_VALUE_BYTES => failed(TOO_LARGE),
+        JValue::Array(items) if items.len() > JSONATA_SEQUENCE_ITEMS => failed(TOO_LARGE),
+        _ => Ok(value),
+    }
+}
+
+/// `$pad(text, width, char)`: the engine's own has no bound.
+fn pad(arguments: &[JValue]) -> Answer {
+    let Some(text) = arguments.first().and_then(JValue::as_str) else { return Ok(JValue::Undefined) };
+    let width = arguments.get(1).and_then(JValue::as_f64).unwrap_or(0.0);
+    let characters = arguments.get(2).and_then(JValue::as_str).filter(|text| !text.is_empty()).unwrap_or(" ");
+    let missing = (width.abs() as usize).saturating_sub(text.chars().count());
+    if missing > JSONATA_VALUE_BYTES {
+        return failed(TOO_LARGE);
+    }
+    let padding: String = characters.chars().cycle().take(missing).collect();
+    Ok(JValue::from(if width < 0.0 { padding + text } else { text.to_owned() + &padding }))
 }
 
 fn parse(arguments: &[JValue]) -> Answer {
@@ -186,17 +215,26 @@ fn into_core(value: &Value) -> JValue {
     }
 }
 
-/// Whole numbers up to 2^53 stay whole; what JSON cannot write is null, as in JavaScript.
-fn from_core(value: &JValue) -> Value {
+/// Whole numbers up to 2^53 stay whole; what JSON cannot write is null, as in JavaScript. `left` is how many bytes there may
+/// still be: a value that holds another twice holds it once, until it is written down.
+fn from_core(value: &JValue, left: &mut usize) -> Result<Value, String> {
     const WHOLE: f64 = 9_007_199_254_740_992.0;
-    match value {
+    let weight = value.as_str().map_or(2, |text| text.len() + 2);
+    *left = left.checked_sub(weight).ok_or(TOO_LARGE)?;
+    Ok(match value {
         JValue::Bool(is) => Value::Bool(*is),
         JValue::Number(number) if number.fract() == 0.0 && number.abs() <= WHOLE => Value::from(*number as i64),
         JValue::Number(number) => Number::from_f64(*number).map_or(Value::Null, Value::Number),
         JValue::String(text) => Value::String(text.to_string()),
-        JValue::Array(items) => items.iter().map(from_core).collect(),
-        JValue::Object(object) => object.iter().map(|(key, value)| (key.clone(), from_core(value))).collect(),
+        JValue::Array(items) => Value::Array(items.iter().map(|item| from_core(item, left)).collect::<Result<_, _>>()?),
+        JValue::Object(object) => {
+            let field = |(key, value): (&String, &JValue)| {
+                *left = left.checked_sub(key.len()).ok_or(TOO_LARGE)?;
+                Ok((key.clone(), from_core(value, left)?))
+            };
+            Value::Object(object.iter().map(field).collect::<Result<_, String>>()?)
+        }
         other if other.is_function() || other.is_regex() => Value::String(String::new()),
         _ => Value::Null,
-    }
+    })
 }

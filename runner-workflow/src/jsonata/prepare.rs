@@ -1,12 +1,14 @@
 //! What happens to a parsed expression before it may run: what it reads is found, and where it could go on for ever a step
 //! is counted.
 
-use jsonata_core::ast::{AstNode, PathStep, Stage};
+use jsonata_core::ast::{AstNode, BinaryOp, PathStep, Stage};
 
 use super::{Reads, Wanted};
 
-/// The function that counts a step, and the variable that holds the time. No expression can write these names.
+/// The function that counts a step, the one that looks at what was joined, and the variable that holds the time. No
+/// expression can write these names.
 pub(super) const STEP: &str = "runner:step";
+pub(super) const FIT: &str = "runner:fit";
 pub(super) const NOW: &str = "runner:now";
 
 /// What the expression reads. `$eval` is refused: text that becomes code cannot be looked at beforehand.
@@ -186,12 +188,33 @@ fn bound(node: &mut AstNode) {
             bound(procedure);
             args.iter_mut().for_each(bound);
         }
-        AstNode::Binary { lhs, rhs, .. } => {
+        AstNode::Binary { op, lhs, rhs } => {
             bound(lhs);
             bound(rhs);
+            // A text that is joined to itself again and again doubles each time.
+            if *op == BinaryOp::Concatenate {
+                fit(node);
+            }
         }
         AstNode::Unary { operand, .. } => bound(operand),
-        AstNode::Array(items) | AstNode::Block(items) | AstNode::ArrayGroup(items) => items.iter_mut().for_each(bound),
+        AstNode::Array(items) | AstNode::ArrayGroup(items) => {
+            for item in items {
+                bound(item);
+                // An array that stands in another as what a variable or a call gives becomes part of it, and doubles likewise.
+                if matches!(
+                    item,
+                    AstNode::Variable(_)
+                        | AstNode::Path { .. }
+                        | AstNode::Block(_)
+                        | AstNode::Conditional { .. }
+                        | AstNode::Call { .. }
+                        | AstNode::Function { .. }
+                ) {
+                    fit(item);
+                }
+            }
+        }
+        AstNode::Block(items) => items.iter_mut().for_each(bound),
         AstNode::Object(pairs) => pairs.iter_mut().for_each(|(key, value)| {
             bound(key);
             bound(value);
@@ -223,6 +246,11 @@ fn bound(node: &mut AstNode) {
         }
         _ => {}
     }
+}
+
+fn fit(node: &mut AstNode) {
+    let inner = std::mem::replace(node, AstNode::Undefined);
+    *node = AstNode::Function { name: FIT.into(), args: vec![inner], is_builtin: true };
 }
 
 fn count(node: &mut AstNode) {

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::parse::{self, Cursor, Parsed};
 use super::{Step, find};
+use crate::limits::FILTER_DEPTH;
 
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Filter {
@@ -77,10 +78,15 @@ const OPERATORS: [(&str, Operator); 15] = [
 ];
 
 pub(super) fn parse(at: &mut Cursor<'_>) -> Parsed<Filter> {
+    at.depth += 1;
+    if at.depth > FILTER_DEPTH {
+        return Err(format!("a filter may be nested {FILTER_DEPTH} deep"));
+    }
     let mut any = vec![all(at)?];
     loop {
         at.space();
         if !at.eat("||") {
+            at.depth -= 1;
             return Ok(if any.len() == 1 { any.swap_remove(0) } else { Filter::Or(any) });
         }
         any.push(all(at)?);
@@ -100,9 +106,18 @@ fn all(at: &mut Cursor<'_>) -> Parsed<Filter> {
 
 fn term(at: &mut Cursor<'_>) -> Parsed<Filter> {
     at.space();
-    if at.eat("!") {
-        return term(at).map(|term| Filter::Not(Box::new(term)));
+    let mut is_not = false;
+    while at.eat("!") {
+        is_not = !is_not;
+        at.space();
     }
+    if is_not {
+        return positive(at).map(|term| Filter::Not(Box::new(term)));
+    }
+    positive(at)
+}
+
+fn positive(at: &mut Cursor<'_>) -> Parsed<Filter> {
     if at.eat("(") {
         let inner = parse(at)?;
         at.must(")")?;
@@ -158,6 +173,9 @@ fn literal(at: &mut Cursor<'_>) -> Parsed<Value> {
                 at.space();
                 if at.eat("]") {
                     return Ok(Value::Array(items));
+                }
+                if at.peek() == Some('[') {
+                    return Err("an array of a filter holds no array".into());
                 }
                 items.push(literal(at)?);
                 at.space();

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde_json::{Map, Number, Value};
 
 use super::{Function, Missing, Step};
+use crate::limits::PATH_MATCHES;
 
 pub(super) fn find<'v>(steps: &[Step], root: &'v Value) -> Result<Cow<'v, Value>, Missing> {
     let (steps, function) = match steps.split_last() {
@@ -14,7 +15,7 @@ pub(super) fn find<'v>(steps: &[Step], root: &'v Value) -> Result<Cow<'v, Value>
     let found = if steps.iter().all(|step| matches!(step, Step::Name(_) | Step::Index(_))) {
         Cow::Borrowed(one(steps, root)?)
     } else {
-        many(steps, root)
+        many(steps, root)?
     };
     match function {
         Some(function) => apply(function, &found).map(Cow::Owned),
@@ -52,7 +53,7 @@ fn one<'v>(steps: &[Step], root: &'v Value) -> Result<&'v Value, Missing> {
 }
 
 /// Follows a path to wherever it leads, and takes the array off where a literal index is the last step.
-fn many<'v>(steps: &[Step], root: &'v Value) -> Cow<'v, Value> {
+fn many<'v>(steps: &[Step], root: &'v Value) -> Result<Cow<'v, Value>, Missing> {
     let mut found = vec![root];
     let mut deep = false;
     for (place, step) in steps.iter().enumerate() {
@@ -64,6 +65,7 @@ fn many<'v>(steps: &[Step], root: &'v Value) -> Cow<'v, Value> {
             let mut everything = Vec::new();
             for value in found {
                 descendants(value, &mut everything);
+                few(everything.len())?;
             }
             found = everything;
         }
@@ -71,32 +73,41 @@ fn many<'v>(steps: &[Step], root: &'v Value) -> Cow<'v, Value> {
             // Several keys of an object give an object of those keys.
             let parts = found.iter().filter_map(|value| value.as_object()).map(|object| pick(object, names)).collect();
             let only = steps[..place].iter().all(|step| matches!(step, Step::Name(_) | Step::Index(_)));
-            return Cow::Owned(after_names(&steps[place + 1..], parts, only));
+            return after_names(&steps[place + 1..], parts, only).map(Cow::Owned);
         }
-        found = found.into_iter().flat_map(|value| next(step, value, root)).collect();
+        let mut further = Vec::new();
+        for value in found {
+            further.extend(next(step, value, root));
+            few(further.len())?;
+        }
+        found = further;
     }
     if matches!(steps.last(), Some(Step::Index(_)))
         && let [first, ..] = found.as_slice()
     {
-        return Cow::Borrowed(first);
+        return Ok(Cow::Borrowed(first));
     }
-    Cow::Owned(Value::Array(found.into_iter().cloned().collect()))
+    Ok(Cow::Owned(Value::Array(found.into_iter().cloned().collect())))
+}
+
+fn few(matches: usize) -> Result<(), Missing> {
+    if matches > PATH_MATCHES { Err(Missing(format!("more than {PATH_MATCHES} results for the path"))) } else { Ok(()) }
 }
 
 fn pick(object: &Map<String, Value>, names: &[String]) -> Value {
     names.iter().filter_map(|name| Some((name.clone(), object.get(name)?.clone()))).collect()
 }
 
-fn after_names(rest: &[Step], mut parts: Vec<Value>, only: bool) -> Value {
+fn after_names(rest: &[Step], mut parts: Vec<Value>, only: bool) -> Result<Value, Missing> {
     if rest.is_empty() && only && parts.len() == 1 {
-        return parts.swap_remove(0);
+        return Ok(parts.swap_remove(0));
     }
     if rest.is_empty() {
-        return Value::Array(parts);
+        return Ok(Value::Array(parts));
     }
     let mut steps = vec![Step::Wildcard];
     steps.extend_from_slice(rest);
-    many(&steps, &Value::Array(parts)).into_owned()
+    many(&steps, &Value::Array(parts)).map(Cow::into_owned)
 }
 
 fn next<'v>(step: &Step, at: &'v Value, root: &'v Value) -> Vec<&'v Value> {

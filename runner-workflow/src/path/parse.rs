@@ -9,11 +9,12 @@ pub(super) type Parsed<T> = Result<T, String>;
 pub(super) struct Cursor<'t> {
     text: &'t str,
     pub(super) place: usize,
+    pub(super) depth: usize,
 }
 
 impl<'t> Cursor<'t> {
     pub(super) const fn new(text: &'t str) -> Self {
-        Self { text, place: 0 }
+        Self { text, place: 0, depth: 0 }
     }
 
     pub(super) fn rest(&self) -> &'t str {
