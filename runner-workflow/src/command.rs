@@ -18,7 +18,8 @@ pub struct Event {
     pub happened: Happened,
 }
 
-/// What happened. What names a task or a timer that is no longer waited for changes nothing.
+/// What happened. What names a task or a timer that is no longer waited for changes nothing, and so does whatever happens to
+/// a run that has ended, unless it is redriven.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "type")]
 pub enum Happened {
@@ -64,6 +65,9 @@ pub enum Happened {
         /// The timer.
         timer: Key,
     },
+    /// A run that failed, timed out or was stopped goes on from there: what has ended stays so, what failed is entered again,
+    /// with all of its tries.
+    Redriven,
     /// Somebody stops the run.
     Stopped {
         /// A name for why.

@@ -20,7 +20,8 @@ use engine::{Engine, Place};
 
 /// Takes a run one event further.
 ///
-/// The definition must be the one that the run began with. A run that has ended stays as it is.
+/// The definition must be the one that the run began with. A run that has ended stays as it is, unless it
+/// is redriven.
 ///
 /// ```
 /// use runner_workflow::{advance, Command, Definition, Ending, Event, Execution, Happened, Limits, RunState};
@@ -41,10 +42,13 @@ use engine::{Engine, Place};
 /// ```
 #[must_use]
 pub fn advance(definition: &Definition, run: RunState, event: Event) -> (RunState, Vec<Command>) {
-    if run.ending.is_some() {
+    let is_redriven = event.happened == Happened::Redriven;
+    let may_be_redriven = matches!(run.ending, Some(Ending::Failed(_) | Ending::Aborted(_) | Ending::TimedOut(_)));
+    if is_redriven != run.ending.is_some() || is_redriven != may_be_redriven {
         return (run, Vec::new());
     }
-    let RunState { execution, given, limits, mut random, events, serial, mut deadline, mut thread, .. } = run;
+    let RunState { mut execution, given, limits, mut random, events, serial, mut deadline, mut thread, .. } = run;
+    execution.redrive_count += u32::from(is_redriven);
     random.stir(event.seed);
     let mut engine = Engine {
         execution: &execution,
@@ -68,6 +72,12 @@ pub fn advance(definition: &Definition, run: RunState, event: Event) -> (RunStat
             engine.go(&mut thread, place);
         }
         Happened::Started => {}
+        Happened::Redriven => {
+            engine.record(Entry::new("ExecutionRedriven"));
+            deadline = definition.timeout_seconds().map(|seconds| engine.set_timer(&[], after(event.now_ms, seconds)));
+            thread.redrive();
+            engine.go(&mut thread, place);
+        }
         Happened::Continued => engine.go(&mut thread, place),
         Happened::Stopped { error, cause } => {
             let failure = Failure { error, cause, location: None };
@@ -112,7 +122,9 @@ pub fn advance(definition: &Definition, run: RunState, event: Event) -> (RunStat
     let ending = ending.map(|(ending, _)| ending);
     if let Some(ending) = &ending {
         commands.push(Command::Finish(ending.clone()));
-        // What it had gathered is in the history; the state of a run that has ended weighs nothing.
+    }
+    if matches!(ending, Some(Ending::Succeeded { .. })) {
+        // There is nothing to go back to, so it need not be kept.
         thread = Thread { variables: serde_json::Map::new(), item: None, at: At::Ended(Value::Null) };
     }
     let run = RunState { execution, given, limits, random, events, serial, deadline, thread, ending };
@@ -135,7 +147,7 @@ fn settled(engine: &Engine<'_>, thread: &Thread) -> Option<(Ending, Entry)> {
             let entry = Entry::new("ExecutionSucceeded").with_output(output.clone());
             Some((Ending::Succeeded { output: output.clone() }, entry))
         }
-        At::Failed(failure, _) => failed(failure.clone()),
+        At::Failed(at) => failed(at.failure.clone()),
         _ if engine.is_over => {
             let most = engine.limits.history_events.unwrap_or(u64::MAX);
             failed(Failure::runtime(format!("The execution reached the maximum number of history events ({most}).")))

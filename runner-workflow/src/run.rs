@@ -78,8 +78,17 @@ pub(crate) enum At {
     In(Box<Visit>),
     /// Behind its last state.
     Ended(Value),
-    /// It failed, and while a task was done or not.
-    Failed(Failure, bool),
+    /// It failed.
+    Failed(Box<Failed>),
+}
+
+/// A thread that failed, with what it takes to go on from there.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Failed {
+    pub(crate) failure: Failure,
+    pub(crate) visit: Box<Visit>,
+    /// Whether the state is a Task.
+    pub(crate) in_task: bool,
 }
 
 /// A stay in a state, with all of its tries.
@@ -231,6 +240,24 @@ impl RunState {
 impl Thread {
     pub(crate) fn new(state: String, input: Value, item: Option<Item>) -> Self {
         Self { variables: Map::new(), item, at: At::Ready { state, input } }
+    }
+
+    /// Goes back to before what failed or was cancelled; what has ended stays so.
+    pub(crate) fn redrive(&mut self) {
+        let mut visit = match std::mem::replace(&mut self.at, At::Ended(Value::Null)) {
+            At::Failed(failed) => failed.visit,
+            At::In(visit) => visit,
+            other => return self.at = other,
+        };
+        match &mut visit.doing {
+            Doing::Parallel { branches } => branches.iter_mut().for_each(Self::redrive),
+            Doing::Map(map) => {
+                map.running.values_mut().for_each(Self::redrive);
+                map.failed = 0;
+            }
+            _ => return self.at = At::Ready { state: visit.state, input: visit.input },
+        }
+        self.at = At::In(visit);
     }
 
     fn waiting(&self, path: &mut Vec<u64>, found: &mut Vec<Waiting>) {

@@ -14,7 +14,7 @@ use crate::limits::Limits;
 use crate::random::Random;
 use crate::resource::Pattern;
 use crate::retry::Retrier;
-use crate::run::{At, Doing, Iterating, Key, Pending, Thread, Visit};
+use crate::run::{At, Doing, Failed, Iterating, Key, Pending, Thread, Visit};
 use crate::scene::{Scene, Scope};
 use crate::state::{Call, Kind, Leave, Next, State, Step};
 use crate::time::Millis;
@@ -74,7 +74,7 @@ impl Engine<'_> {
     pub(super) fn record(&mut self, entry: Entry) -> u64 {
         self.events += 1;
         // One entry is kept back for the one that says how the run ended.
-        self.is_over |= self.limits.history_events.is_some_and(|most| self.events >= most);
+        self.is_over |= self.limits.history_events.is_some_and(|most| self.events + 1 >= most);
         self.commands.push(Command::Record(HistoryEvent { id: self.events, at_ms: self.now, entry }));
         self.events
     }
@@ -100,7 +100,7 @@ impl Engine<'_> {
     pub(super) fn go(&mut self, thread: &mut Thread, place: Place<'_>) {
         while !self.is_over {
             match &mut thread.at {
-                At::Ended(_) | At::Failed(..) => return,
+                At::Ended(_) | At::Failed(_) => return,
                 At::Ready { .. } if self.budget == 0 => {
                     self.has_more = true;
                     return;
@@ -185,7 +185,7 @@ impl Engine<'_> {
         match step {
             Err(failure) => self.fail(thread, visit, place, failure),
             Ok(Step::Leave(leave)) => self.leave(thread, visit, place, leave),
-            Ok(Step::Fail(failure)) => thread.at = At::Failed(failure, false),
+            Ok(Step::Fail(failure)) => thread.at = At::Failed(Box::new(Failed { failure, visit, in_task: false })),
             Ok(Step::Wait { until }) => {
                 let timer = self.set_timer(place.path, until);
                 visit.doing = Doing::Waiting { timer, until };
@@ -281,7 +281,8 @@ impl Engine<'_> {
         if matches!(kind, Kind::Map(_) | Kind::Parallel(_)) && failure.name() != names::RUNTIME {
             self.record(Entry::new(format!("{}StateFailed", kind.name())));
         }
-        thread.at = At::Failed(failure, matches!(kind, Kind::Task(_)));
+        let in_task = matches!(kind, Kind::Task(_));
+        thread.at = At::Failed(Box::new(Failed { failure, visit, in_task }));
     }
 
     /// A state is done, unless what it gives is too large.
@@ -310,7 +311,7 @@ impl Engine<'_> {
     /// Stops whatever a thread has under way. `is_failing` is for the thread whose failure is the reason.
     pub(super) fn cancel(&mut self, thread: &mut Thread, path: &mut Vec<u64>, is_failing: bool) {
         match &mut thread.at {
-            At::Failed(_, true) if is_failing => {
+            At::Failed(failed) if is_failing && failed.in_task => {
                 self.record(Entry::new("TaskStateAborted"));
             }
             At::In(visit) => match &mut visit.doing {
@@ -352,11 +353,14 @@ impl Engine<'_> {
     }
 
     pub(super) fn cancel_iterations(&mut self, name: &str, map: &mut Iterating, path: &mut Vec<u64>) {
-        for (index, mut thread) in std::mem::take(&mut map.running) {
-            path.push(index);
-            self.cancel(&mut thread, path, false);
+        for (index, thread) in &mut map.running {
+            if matches!(thread.at, At::Failed(_)) {
+                continue;
+            }
+            path.push(*index);
+            self.cancel(thread, path, false);
             path.pop();
-            self.record(Entry { index: Some(index), ..Entry::named("MapIterationAborted", name) });
+            self.record(Entry { index: Some(*index), ..Entry::named("MapIterationAborted", name) });
         }
     }
 }

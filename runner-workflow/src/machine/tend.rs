@@ -71,8 +71,8 @@ impl Engine<'_> {
                 let item = thread.item.as_ref().or(place.item);
                 self.go(&mut branches[index], Place { machine, path: &path, scope: Some(&scope), item, ..place });
             }
-            if let At::Failed(failure, _) = &branches[index].at {
-                let failure = failure.clone();
+            if let At::Failed(failed) = &branches[index].at {
+                let failure = failed.failure.clone();
                 self.cancel_branches(branches, &mut place.path.to_vec(), Some(index));
                 return Outcome::Failed(failure);
             }
@@ -133,7 +133,7 @@ impl Engine<'_> {
         if !map.running.is_empty() || map.next < map.items.len() {
             return Outcome::Pending;
         }
-        Outcome::Done(std::mem::take(&mut map.results).into_iter().flatten().collect())
+        Outcome::Done(map.results.iter().flatten().cloned().collect())
     }
 
     /// An iteration, with what the item selector makes of its item.
@@ -173,17 +173,17 @@ impl Engine<'_> {
         name: &str,
         map: &mut Iterating,
         index: u64,
-        child: Thread,
+        mut child: Thread,
         place: Place<'_>,
     ) -> Option<Failure> {
         let entry = |kind: &'static str| Entry { index: Some(index), ..Entry::named(kind, name) };
-        match child.at {
+        match &mut child.at {
             At::Ended(output) => {
                 self.record(entry("MapIterationSucceeded"));
-                map.results[usize::try_from(index).ok()?] = Some(output);
+                map.results[usize::try_from(index).ok()?] = Some(output.take());
                 None
             }
-            At::Failed(failure, _) => {
+            At::Failed(failed) => {
                 self.record(entry("MapIterationFailed"));
                 map.failed += 1;
                 let failure = match map.tolerated {
@@ -191,8 +191,9 @@ impl Engine<'_> {
                     Some(1..) => {
                         Failure::new(names::TOLERANCE, "The specified tolerated failure threshold was exceeded")
                     }
-                    _ => failure,
+                    _ => failed.failure.clone(),
                 };
+                map.running.insert(index, child);
                 self.cancel_iterations(name, map, &mut place.path.to_vec());
                 Some(failure)
             }

@@ -128,6 +128,44 @@ fn a_run_that_is_stopped_cancels_what_is_under_way() {
 }
 
 #[test]
+fn a_run_that_failed_goes_on_from_there() {
+    let task = json!({"StartAt": "T", "States": {"T": {"Type": "Task", "Resource": "wasm:m#f", "End": true}}});
+    let definition = json!({"StartAt": "A", "States": {
+        "A": {"Type": "Pass", "Assign": {"v": 1}, "Next": "P"},
+        "P": {"Type": "Parallel", "Next": "B", "Branches": [
+            {"StartAt": "M", "States": {"M": {"Type": "Map", "ItemsPath": "$", "End": true, "ItemProcessor": task}}},
+            {"StartAt": "W", "States": {"W": {"Type": "Wait", "Seconds": 9, "End": true}}},
+        ]},
+        "B": {"Type": "Pass", "Parameters": {"v.$": "$v", "m.$": "$[0]", "again.$": "$$.Execution.RedriveCount"}, "End": true},
+    }});
+    let (definition, run) = begin(&definition, json!([0, 1, 2]));
+    let (run, commands) = advance(&definition, run, event(0, Happened::Started));
+    let asked: Vec<Invocation> = invocations(&commands).into_iter().cloned().collect();
+    let done = |task: &Key, output: Value| Happened::TaskSucceeded { task: task.clone(), output };
+    let (run, _) = advance(&definition, run, event(1, done(&asked[0].task, json!("first"))));
+    let failed = Happened::TaskFailed { task: asked[1].task.clone(), error: Some("E".into()), cause: None };
+    let (run, _) = advance(&definition, run, event(2, failed));
+    assert!(matches!(run.ending(), Some(Ending::Failed(_))));
+
+    let run: RunState = serde_json::from_str(&serde_json::to_string(&run).unwrap()).unwrap();
+    let (mut run, commands) = advance(&definition, run, event(3, Happened::Redriven));
+    let again: Vec<Key> = invocations(&commands).iter().map(|asked| asked.task.clone()).collect();
+    assert_eq!(again.len(), 2, "what was done is not done again");
+    for task in &again {
+        (run, _) = advance(&definition, run, event(4, done(task, json!("again"))));
+    }
+    let timer = commands.iter().find_map(|command| match command {
+        Command::SetTimer { timer, at_ms: 9003 } => Some(timer.clone()),
+        _ => None,
+    });
+    let (run, _) =
+        advance(&definition, run, event(9003, Happened::TimerFired { timer: timer.expect("it waits anew") }));
+    let output = json!({"v": 1, "m": ["first", "again", "again"], "again": 1});
+    assert_eq!(run.ending(), Some(&Ending::Succeeded { output }));
+    assert_eq!(advance(&definition, run.clone(), event(9004, Happened::Redriven)), (run, Vec::new()));
+}
+
+#[test]
 fn a_key_is_a_text_and_back() {
     for text in ["#1", "0#2", "0.31.2#17"] {
         assert_eq!(text.parse::<Key>().unwrap().to_string(), text);

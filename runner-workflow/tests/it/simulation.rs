@@ -287,7 +287,7 @@ fn a_loop_ends_with_the_history() {
     let definition = json!({"StartAt": "A", "States": {"A": {"Type": "Pass", "Next": "A"}}});
     let simulated =
         fails(definition, json!({}), json!([]), "States.Runtime", "maximum number of history events (25000)");
-    assert_eq!(simulated.trace.len(), 25_001);
+    assert_eq!(simulated.trace.len(), 25_000);
 }
 
 #[test]
