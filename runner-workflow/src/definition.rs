@@ -7,8 +7,8 @@ use crate::complaint::{Code, Complaint, Complaints, Rejection, under};
 use crate::fields::Fields;
 use crate::state::{Kind, Next, State};
 
-/// How deep machines may lie in one another: more than a person can follow, and little enough for any stack.
-const DEPTH: usize = 64;
+/// How deep machines may lie in one another: as deep as a text of 128 levels can have them.
+const DEPTH: usize = 32;
 
 /// A parsed definition (<https://states-language.net/spec.html#structure-of-a-state-machine>).
 ///

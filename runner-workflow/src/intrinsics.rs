@@ -11,8 +11,10 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use crate::failure::{Failure, names};
+use crate::limits::VALUE_BYTES;
 use crate::path::{Missing, Path};
 use crate::random::Random;
+use crate::weight::json_bytes;
 
 /// A parsed call, such as `States.Format('{} is {}', $.name, States.MathAdd($.age, 1))`.
 #[derive(Debug, Clone, PartialEq)]
@@ -132,8 +134,10 @@ impl Call {
     fn evaluate(&self, around: &impl Surroundings) -> Result<Value, Failure> {
         let failed = |reason: String| format!("The function '{}' had the following error: {reason}", self.text);
         let mut arguments = Vec::with_capacity(self.arguments.len());
+        // No function gives much more than it takes, so its arguments are weighed, each before the next one.
+        let mut left = VALUE_BYTES;
         for argument in &self.arguments {
-            arguments.push(match argument {
+            let argument = match argument {
                 Argument::Literal(value) => Cow::Borrowed(value),
                 Argument::Quoted(text) if self.function == Function::Format => Cow::Owned(Value::String(text.clone())),
                 Argument::Quoted(text) => Cow::Owned(Value::String(parse::unescaped(text))),
@@ -145,7 +149,11 @@ impl Call {
                     );
                     Failure::runtime(failed(absent))
                 })?,
-            });
+            };
+            let too_large =
+                || Failure::new(names::INTRINSIC, failed(format!("the arguments have more than {VALUE_BYTES} bytes")));
+            left -= json_bytes(&argument, left).ok_or_else(too_large)?;
+            arguments.push(argument);
         }
         functions::answer(self.function, &arguments, around)
             .map_err(|reason| Failure::new(names::INTRINSIC, failed(reason)))

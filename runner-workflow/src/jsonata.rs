@@ -226,6 +226,8 @@ mod tests {
         check("$reduce([1..40], function($a, $i) { [$a, $a] }, 'x')", "too large");
         check("$reduce([1..40], function($a, $i) { {'a': $a, 'b': $a} }, 'x')", "too large");
         check("$pad('', 1000000000)", "too large");
+        check("$reduce([1..200000], function($a, $i) { {'a': $a} }, 1)", "nested more than 127 deep");
+        check("$reduce([1..200000], function($a, $i) { [[$a]] }, 1)", "nested more than 127 deep");
         check("$eval('1')", "$eval");
         check("$map(['1'], $eval)", "$eval");
         assert_eq!(run("($f := function($x) { $x > 50000 ? $x : $f($x + 1) }; $f(1))"), Ok(Some(json!(50001))));

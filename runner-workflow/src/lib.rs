@@ -36,6 +36,7 @@ mod simulate;
 pub mod state;
 mod template;
 mod time;
+mod weight;
 
 pub use catch::Catcher;
 pub use choice::{Condition, Domain, Operand, Operator, Relation, Rule, Test};

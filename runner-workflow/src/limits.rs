@@ -34,8 +34,16 @@ pub const JSONATA_SEQUENCE_ITEMS: usize = 262_144;
 /// endless loop ends within a second, on every machine at the same step.
 pub const JSONATA_STEPS: u64 = 1_000_000;
 
-/// How many bytes of JSON one JSONata expression may give, and a text have that it joins or pads: thirty-two payloads.
-pub const JSONATA_VALUE_BYTES: usize = 32 * AWS_PAYLOAD_BYTES;
+/// How many bytes of JSON one template, call or expression may give before its field's own limit is looked at: thirty-two
+/// payloads. A template names the same large value as often as it likes.
+pub const VALUE_BYTES: usize = 32 * AWS_PAYLOAD_BYTES;
+
+/// How deep a value may be nested: what serde_json, and most others, read.
+pub const VALUE_DEPTH: usize = 127;
+
+/// How many bytes of JSON the history of one simulation may have, which is kept in memory: enough for two thousand entries
+/// that all have a quarter of the largest payload.
+pub const SIMULATED_HISTORY_BYTES: usize = 128 << 20;
 
 /// How many places one path may lead to. No payload of [`AWS_PAYLOAD_BYTES`] has more values, but `..` finds one many times.
 pub const PATH_MATCHES: usize = 262_144;

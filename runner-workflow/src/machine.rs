@@ -20,8 +20,13 @@ use engine::{Engine, Place};
 
 /// Takes a run one event further.
 ///
-/// The definition must be the one that the run began with. A run that has ended stays as it is, unless it
+/// A run that has ended stays as it is, unless it
 /// is redriven.
+///
+/// # Panics
+///
+/// When the definition is not the one that the run began with, and lacks a state that the run is in. Whoever keeps runs keeps
+/// with each the version of its definition.
 ///
 /// ```
 /// use runner_workflow::{advance, Command, Definition, Ending, Event, Execution, Happened, Limits, RunState};

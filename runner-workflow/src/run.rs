@@ -202,6 +202,26 @@ impl RunState {
         })
     }
 
+    /// The run as JSON.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("a run has no key that is not a text")
+    }
+
+    /// Reads what [`to_json`](Self::to_json) wrote. `serde_json::from_str` refuses what nests deeper than 128 levels, as the
+    /// run of machines in machines does; it takes about a kilobyte of stack for a level, and there are at most some 400.
+    ///
+    /// # Errors
+    ///
+    /// When the text is no run.
+    pub fn from_json(text: &str) -> Result<Self, serde_json::Error> {
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        deserializer.disable_recursion_limit();
+        let run = Self::deserialize(&mut deserializer)?;
+        deserializer.end()?;
+        Ok(run)
+    }
+
     /// Lays fields over the context object, as a test or a simulation does.
     #[must_use]
     pub fn with_context(self, given: Value) -> Self {

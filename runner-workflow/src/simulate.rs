@@ -11,10 +11,11 @@ use crate::context::Execution;
 use crate::definition::Definition;
 use crate::failure::{Failure, names};
 use crate::history::Entry;
-use crate::limits::Limits;
+use crate::limits::{Limits, SIMULATED_HISTORY_BYTES};
 use crate::machine::advance;
 use crate::resource::{Family, Pattern, Resource};
 use crate::run::{Ending, Key, RunState};
+use crate::weight::json_bytes;
 
 /// 2026-01-01T00:00:00Z, where a simulation begins if it is not said.
 const BEGIN_MS: i64 = 1_767_225_600_000;
@@ -149,6 +150,7 @@ pub fn simulate(simulation: &Simulation) -> Simulated {
         set: 0,
         results,
         trace: Vec::new(),
+        left: SIMULATED_HISTORY_BYTES,
     };
     bench.drive(&definition, run, simulation.seed)
 }
@@ -165,6 +167,8 @@ struct Bench<'s> {
     /// What is left of the list.
     results: Vec<Option<&'s TaskResult>>,
     trace: Vec<Entry>,
+    /// How many bytes the history may still have.
+    left: usize,
 }
 
 impl<'s> Bench<'s> {
@@ -195,7 +199,7 @@ impl<'s> Bench<'s> {
 
     fn take(&mut self, command: Command) {
         match command {
-            Command::Record(event) => self.trace.push(event.entry),
+            Command::Record(event) => self.record(event.entry),
             Command::Continue => self.queue.push_back(Happened::Continued),
             Command::SetTimer { timer, at_ms } => {
                 self.set += 1;
@@ -205,6 +209,19 @@ impl<'s> Bench<'s> {
             Command::Invoke(invocation) | Command::StartChild(invocation) => self.answer(invocation),
             Command::CancelTask(_) | Command::Finish(_) => {}
         }
+    }
+
+    /// Keeps an entry, and stops a run whose history weighs too much to be kept.
+    fn record(&mut self, entry: Entry) {
+        let values = [&entry.input, &entry.output].into_iter().flatten();
+        let bytes: Option<usize> = values.map(|value| json_bytes(value, self.left)).sum();
+        let was_kept = self.left > 0;
+        self.left = bytes.and_then(|bytes| self.left.checked_sub(bytes)).unwrap_or(0);
+        if self.left == 0 && was_kept {
+            let cause = Some(format!("the history has more than {SIMULATED_HISTORY_BYTES} bytes"));
+            self.queue.push_front(Happened::Stopped { error: Some("Runner.LimitExceeded".to_owned()), cause });
+        }
+        self.trace.push(entry);
     }
 
     fn answer(&mut self, invocation: Invocation) {

@@ -164,6 +164,34 @@ impl Kind {
         }
     }
 
+    /// The history's word for that a run came to it.
+    pub(crate) const fn entered(&self) -> &'static str {
+        match self {
+            Self::Pass(_) => "PassStateEntered",
+            Self::Task(_) => "TaskStateEntered",
+            Self::Choice(_) => "ChoiceStateEntered",
+            Self::Wait(_) => "WaitStateEntered",
+            Self::Succeed(_) => "SucceedStateEntered",
+            Self::Fail(_) => "FailStateEntered",
+            Self::Parallel(_) => "ParallelStateEntered",
+            Self::Map(_) => "MapStateEntered",
+        }
+    }
+
+    /// The history's word for that a run left it.
+    pub(crate) const fn exited(&self) -> &'static str {
+        match self {
+            Self::Pass(_) => "PassStateExited",
+            Self::Task(_) => "TaskStateExited",
+            Self::Choice(_) => "ChoiceStateExited",
+            Self::Wait(_) => "WaitStateExited",
+            Self::Succeed(_) => "SucceedStateExited",
+            Self::Fail(_) => "FailStateExited",
+            Self::Parallel(_) => "ParallelStateExited",
+            Self::Map(_) => "MapStateExited",
+        }
+    }
+
     /// `Next` or `End`, for the kinds that have them.
     #[must_use]
     pub const fn next(&self) -> Option<&Next> {

@@ -4,12 +4,14 @@
 use serde_json::{Map, Value};
 
 use crate::complaint::{Complaints, under};
-use crate::failure::Failure;
+use crate::failure::{Failure, names};
 use crate::fields::expression;
 use crate::intrinsics::Intrinsic;
 use crate::jsonata::{Jsonata, within};
+use crate::limits::VALUE_BYTES;
 use crate::path::Path;
 use crate::scene::Scene;
+use crate::weight::json_bytes;
 
 /// A JSON value with holes.
 #[derive(Debug, Clone, PartialEq)]
@@ -133,15 +135,37 @@ impl Template {
         }
     }
 
+    /// Fills every hole.
+    ///
+    /// # Errors
+    ///
+    /// When an expression fails, or all of them together give more than [`VALUE_BYTES`].
     pub(crate) fn fill(&self, scene: &Scene<'_>) -> Result<Value, Failure> {
+        self.fill_within(scene, &mut VALUE_BYTES.clone())
+    }
+
+    fn fill_within(&self, scene: &Scene<'_>, left: &mut usize) -> Result<Value, Failure> {
         Ok(match self {
             Self::Literal(value) => value.clone(),
-            Self::Hole(hole) => scene.fill(hole)?,
-            Self::Array(items) => Value::Array(items.iter().map(|item| item.fill(scene)).collect::<Result<_, _>>()?),
+            Self::Hole(hole) => {
+                let value = scene.fill(hole)?;
+                let bytes = json_bytes(&value, *left).ok_or_else(|| {
+                    let cause = format!(
+                        "What the field '{}' gives has more than {VALUE_BYTES} bytes with the rest.",
+                        hole.field
+                    );
+                    Failure::new(names::DATA_LIMIT, cause)
+                })?;
+                *left -= bytes;
+                value
+            }
+            Self::Array(items) => {
+                Value::Array(items.iter().map(|item| item.fill_within(scene, left)).collect::<Result<_, _>>()?)
+            }
             Self::Object(parts) => {
                 let mut object = Map::with_capacity(parts.len());
                 for (key, part) in parts {
-                    object.insert(key.clone(), part.fill(scene)?);
+                    object.insert(key.clone(), part.fill_within(scene, left)?);
                 }
                 Value::Object(object)
             }

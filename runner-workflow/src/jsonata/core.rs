@@ -14,7 +14,7 @@ use super::prepare::{self, FIT, NOW, STEP};
 use super::{Around, Program, Reads};
 use crate::hash;
 use crate::limits::{
-    HASH_CHARS, JSONATA_DEPTH, JSONATA_SEQUENCE_ITEMS, JSONATA_STEPS, JSONATA_VALUE_BYTES, RANGE_ITEMS,
+    HASH_CHARS, JSONATA_DEPTH, JSONATA_SEQUENCE_ITEMS, JSONATA_STEPS, RANGE_ITEMS, VALUE_BYTES, VALUE_DEPTH,
 };
 use crate::random::Random;
 
@@ -60,7 +60,7 @@ impl Program for Parsed {
         match result.map_err(|error| error.message().to_owned())? {
             JValue::Undefined => Ok(None),
             value if value.is_function() => Err("the expression gives a function".into()),
-            value => from_core(&value, &mut JSONATA_VALUE_BYTES.clone()).map(Some),
+            value => from_core(&value, &mut VALUE_BYTES.clone(), VALUE_DEPTH).map(Some),
         }
     }
 }
@@ -136,7 +136,7 @@ fn failed(reason: impl Into<String>) -> Answer {
 fn fit(arguments: &[JValue]) -> Answer {
     let value = arguments.first().cloned().unwrap_or(JValue::Undefined);
     match &value {
-        JValue::String(text) if text.len() > JSONATA_VALUE_BYTES => failed(TOO_LARGE),
+        JValue::String(text) if text.len() > VALUE_BYTES => failed(TOO_LARGE),
         JValue::Array(items) if items.len() > JSONATA_SEQUENCE_ITEMS => failed(TOO_LARGE),
         _ => Ok(value),
     }
@@ -148,7 +148,7 @@ fn pad(arguments: &[JValue]) -> Answer {
     let width = arguments.get(1).and_then(JValue::as_f64).unwrap_or(0.0);
     let characters = arguments.get(2).and_then(JValue::as_str).filter(|text| !text.is_empty()).unwrap_or(" ");
     let missing = (width.abs() as usize).saturating_sub(text.chars().count());
-    if missing > JSONATA_VALUE_BYTES {
+    if missing > VALUE_BYTES {
         return failed(TOO_LARGE);
     }
     let padding: String = characters.chars().cycle().take(missing).collect();
@@ -217,20 +217,23 @@ fn into_core(value: &Value) -> JValue {
 
 /// Whole numbers up to 2^53 stay whole; what JSON cannot write is null, as in JavaScript. `left` is how many bytes there may
 /// still be: a value that holds another twice holds it once, until it is written down.
-fn from_core(value: &JValue, left: &mut usize) -> Result<Value, String> {
+fn from_core(value: &JValue, left: &mut usize, depth: usize) -> Result<Value, String> {
     const WHOLE: f64 = 9_007_199_254_740_992.0;
     let weight = value.as_str().map_or(2, |text| text.len() + 2);
     *left = left.checked_sub(weight).ok_or(TOO_LARGE)?;
+    let deeper = || depth.checked_sub(1).ok_or_else(|| format!("the value is nested more than {VALUE_DEPTH} deep"));
     Ok(match value {
         JValue::Bool(is) => Value::Bool(*is),
         JValue::Number(number) if number.fract() == 0.0 && number.abs() <= WHOLE => Value::from(*number as i64),
         JValue::Number(number) => Number::from_f64(*number).map_or(Value::Null, Value::Number),
         JValue::String(text) => Value::String(text.to_string()),
-        JValue::Array(items) => Value::Array(items.iter().map(|item| from_core(item, left)).collect::<Result<_, _>>()?),
+        JValue::Array(items) => {
+            Value::Array(items.iter().map(|item| from_core(item, left, deeper()?)).collect::<Result<_, _>>()?)
+        }
         JValue::Object(object) => {
             let field = |(key, value): (&String, &JValue)| {
                 *left = left.checked_sub(key.len()).ok_or(TOO_LARGE)?;
-                Ok((key.clone(), from_core(value, left)?))
+                Ok((key.clone(), from_core(value, left, deeper()?)?))
             };
             Value::Object(object.iter().map(field).collect::<Result<_, String>>()?)
         }

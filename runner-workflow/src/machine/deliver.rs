@@ -10,7 +10,7 @@ use crate::scene::{Scene, Scope};
 use crate::state::Kind;
 
 use super::after;
-use super::engine::{Engine, Place, Trail, is_larger, take, too_large};
+use super::engine::{Engine, Place, Trail, take};
 
 /// What came.
 pub(super) enum News {
@@ -99,15 +99,8 @@ impl Engine<'_> {
             What::Succeeded(output) => {
                 let token = pending.token.clone();
                 self.stop_timers(pending.clone(), place, None);
-                if is_larger(&output, self.limits.payload_bytes) {
-                    return self.task_failed(
-                        thread,
-                        visit,
-                        place,
-                        resource,
-                        Stage::Failed,
-                        too_large(resource.shown()),
-                    );
+                if let Err(failure) = self.weigh(&output, resource.shown()) {
+                    return self.task_failed(thread, visit, place, resource, Stage::Failed, failure);
                 }
                 self.record(Entry::of_task(Stage::Succeeded, resource, None).with_output(output.clone()));
                 self.finish(thread, visit, place, output, token.as_deref());

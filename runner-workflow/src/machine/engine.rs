@@ -10,7 +10,7 @@ use crate::context::{Context, Execution, Item};
 use crate::definition::Machine;
 use crate::failure::{Failure, names};
 use crate::history::{Entry, HistoryEvent, Stage};
-use crate::limits::Limits;
+use crate::limits::{Limits, VALUE_DEPTH};
 use crate::random::Random;
 use crate::resource::Pattern;
 use crate::retry::Retrier;
@@ -18,6 +18,7 @@ use crate::run::{At, Doing, Failed, Iterating, Key, Pending, Thread, Visit};
 use crate::scene::{Scene, Scope};
 use crate::state::{Call, Kind, Leave, Next, State, Step};
 use crate::time::Millis;
+use crate::weight::{is_deeper, json_bytes};
 
 use super::after;
 
@@ -109,9 +110,7 @@ impl Engine<'_> {
                     let (name, input) = (std::mem::take(state), input.take());
                     self.budget -= 1;
                     let state = place.state(&name);
-                    let kind = state.kind.name();
-                    let entry =
-                        Entry { input: Some(input.clone()), ..Entry::named(format!("{kind}StateEntered"), &name) };
+                    let entry = Entry { input: Some(input.clone()), ..Entry::named(state.kind.entered(), &name) };
                     let entered = self.record(entry);
                     let retries = vec![0; state.kind.retry().len()];
                     let doing = Doing::Starting;
@@ -273,10 +272,13 @@ impl Engine<'_> {
         }
         let failure = match Catcher::matching(kind.catch(), &failure) {
             None => failure,
-            Some(catcher) => match self.evaluate(thread, &visit, place, None, |scene| catcher.leave(scene, &failure)) {
-                Ok(leave) => return self.exit(thread, &visit, place, leave),
-                Err(failure) => failure,
-            },
+            Some(catcher) => {
+                let leave = self.evaluate(thread, &visit, place, None, |scene| catcher.leave(scene, &failure));
+                match leave.and_then(|leave| self.weighed(&visit, leave)) {
+                    Ok(leave) => return self.exit(thread, &visit, place, leave),
+                    Err(failure) => failure,
+                }
+            }
         };
         if matches!(kind, Kind::Map(_) | Kind::Parallel(_)) && failure.name() != names::RUNTIME {
             self.record(Entry::new(format!("{}StateFailed", kind.name())));
@@ -287,19 +289,39 @@ impl Engine<'_> {
 
     /// A state is done, unless what it gives is too large.
     pub(super) fn leave(&mut self, thread: &mut Thread, visit: Box<Visit>, place: Place<'_>, leave: Leave) {
-        if is_larger(&leave.output, self.limits.payload_bytes) {
-            let failure = too_large(&visit.state);
-            return self.fail(thread, visit, place, failure);
+        match self.weighed(&visit, leave) {
+            Ok(leave) => self.exit(thread, &visit, place, leave),
+            Err(failure) => self.fail(thread, visit, place, failure),
         }
-        self.exit(thread, &visit, place, leave);
+    }
+
+    /// What a state is left with, unless its output, or one of its variables, is too large.
+    fn weighed(&self, visit: &Visit, leave: Leave) -> Result<Leave, Failure> {
+        for value in std::iter::once(&leave.output).chain(leave.assigned.values()) {
+            self.weigh(value, &visit.state)?;
+        }
+        Ok(leave)
+    }
+
+    /// Refuses what is too large, or nested too deep, in the name of what gave it.
+    pub(super) fn weigh(&self, value: &Value, giver: &str) -> Result<(), Failure> {
+        let refused = |what: &str| {
+            Err(Failure::new(names::DATA_LIMIT, format!("The state/task '{giver}' returned a result with a {what}.")))
+        };
+        if json_bytes(value, self.limits.payload_bytes).is_none() {
+            return refused("size exceeding the maximum number of bytes service limit");
+        }
+        if is_deeper(value, VALUE_DEPTH) {
+            return refused("depth exceeding the maximum number of levels");
+        }
+        Ok(())
     }
 
     fn exit(&mut self, thread: &mut Thread, visit: &Visit, place: Place<'_>, leave: Leave) {
-        let kind = place.state(&visit.state).kind.name();
         self.record(Entry {
             output: Some(leave.output.clone()),
             assigned_variables: leave.assigned.clone(),
-            ..Entry::named(format!("{kind}StateExited"), &visit.state)
+            ..Entry::named(place.state(&visit.state).kind.exited(), &visit.state)
         });
         thread.variables.extend(leave.assigned);
         thread.at = match leave.next {
@@ -387,26 +409,4 @@ pub(super) fn take(thread: &mut Thread) -> Option<Box<Visit>> {
             None
         }
     }
-}
-
-pub(super) fn too_large(what: &str) -> Failure {
-    let cause = format!(
-        "The state/task '{what}' returned a result with a size exceeding the maximum number of bytes service limit."
-    );
-    Failure::new(names::DATA_LIMIT, cause)
-}
-
-/// Whether a value weighs more than so many bytes of JSON, without writing it down.
-pub(super) fn is_larger(value: &Value, bytes_max: usize) -> bool {
-    struct Scale(usize);
-    impl std::io::Write for Scale {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0 = self.0.checked_sub(bytes.len()).ok_or(std::io::ErrorKind::StorageFull)?;
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-    serde_json::to_writer(Scale(bytes_max), value).is_err()
 }

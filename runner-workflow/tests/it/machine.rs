@@ -147,7 +147,7 @@ fn a_run_that_failed_goes_on_from_there() {
     let (run, _) = advance(&definition, run, event(2, failed));
     assert!(matches!(run.ending(), Some(Ending::Failed(_))));
 
-    let run: RunState = serde_json::from_str(&serde_json::to_string(&run).unwrap()).unwrap();
+    let run = RunState::from_json(&run.to_json()).unwrap();
     let (mut run, commands) = advance(&definition, run, event(3, Happened::Redriven));
     let again: Vec<Key> = invocations(&commands).iter().map(|asked| asked.task.clone()).collect();
     assert_eq!(again.len(), 2, "what was done is not done again");
@@ -163,6 +163,21 @@ fn a_run_that_failed_goes_on_from_there() {
     let output = json!({"v": 1, "m": ["first", "again", "again"], "again": 1});
     assert_eq!(run.ending(), Some(&Ending::Succeeded { output }));
     assert_eq!(advance(&definition, run.clone(), event(9004, Happened::Redriven)), (run, Vec::new()));
+}
+
+#[test]
+fn machines_as_deep_as_a_text_has_them_go_through_json() {
+    let task = json!({"StartAt": "S", "States": {"S": {"Type": "Task", "Resource": "wasm:m#f", "End": true}}});
+    let around =
+        |inner: Value| json!({"StartAt": "S", "States": {"S": {"Type": "Parallel", "Branches": [inner], "End": true}}});
+    let deepest = (0..31).fold(task, |inner, _| around(inner));
+    assert!(Definition::from_value(&around(deepest.clone())).is_err());
+    let (definition, run) = begin(&deepest, json!({}));
+    let (run, commands) = advance(&definition, run, event(0, Happened::Started));
+    let run = RunState::from_json(&run.to_json()).unwrap();
+    let task = invocations(&commands)[0].task.clone();
+    let (run, _) = advance(&definition, run, event(0, Happened::TaskSucceeded { task, output: json!(1) }));
+    assert!(matches!(run.ending(), Some(Ending::Succeeded { .. })), "{:?}", run.ending());
 }
 
 #[test]
@@ -202,9 +217,9 @@ fn drive(choices: &[(u8, u8)], through_json: bool) -> (Vec<Command>, RunState) {
     let mut choices = choices.iter().copied().cycle();
     while let Some(next) = happened.take() {
         if through_json {
-            let text = serde_json::to_string(&run).unwrap();
-            run = serde_json::from_str(&text).unwrap();
-            assert_eq!(serde_json::to_string(&run).unwrap(), text);
+            let text = run.to_json();
+            run = RunState::from_json(&text).unwrap();
+            assert_eq!(run.to_json(), text);
         }
         let commands;
         (run, commands) = advance(&definition, run, event(now, next));
@@ -239,6 +254,12 @@ fn drive(choices: &[(u8, u8)], through_json: bool) -> (Vec<Command>, RunState) {
 }
 
 proptest! {
+    #[test]
+    fn a_number_comes_back_from_json_as_it_went(number in any::<f64>().prop_filter("JSON has no others", |number| number.is_finite())) {
+        let (_, run) = begin(&json!({"StartAt": "S", "States": {"S": {"Type": "Succeed"}}}), json!(number));
+        prop_assert_eq!(RunState::from_json(&run.to_json()).unwrap(), run);
+    }
+
     #[test]
     fn a_run_that_goes_through_json_at_every_step_asks_for_the_same(choices in prop::collection::vec(any::<(u8, u8)>(), 1..40)) {
         let (straight, run) = drive(&choices, false);

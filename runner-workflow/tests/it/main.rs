@@ -6,3 +6,4 @@ mod cases; // what AWS answered, recorded by others: read from ../shared/cases, 
 mod house; // the machine has no clock, no await, no I/O and no threads
 mod machine; // what a run asks for, what it does with the answers, and that it goes through JSON
 mod simulation; // states, errors and limits, told by whole runs
+mod strangers; // any text and any definition is refused or ends

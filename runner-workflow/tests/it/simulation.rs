@@ -283,6 +283,38 @@ fn what_weighs_too_much_is_refused() {
 }
 
 #[test]
+fn what_grows_in_a_variable_or_a_template_is_refused_too() {
+    let grows = json!({"StartAt": "A", "States": {
+        "A": {"Type": "Pass", "Assign": {"x": ["something"]}, "Next": "B"},
+        "B": {"Type": "Pass", "Assign": {"x.$": "States.Array($x, $x)"}, "Next": "B"},
+    }});
+    fails(grows, json!({}), json!([]), "States.DataLimitExceeded", "The state/task 'B' returned");
+    let nests = json!({"StartAt": "A", "States": {"A": {"Type": "Pass", "Parameters": {"a.$": "$"}, "Next": "A"}}});
+    fails(nests, json!({}), json!([]), "States.DataLimitExceeded", "depth exceeding the maximum number of levels");
+    let large = json!({"x": "x".repeat(200_000)});
+    let looped = json!({"StartAt": "A", "States": {"A": {"Type": "Pass", "Next": "A"}}});
+    let stopped = fails(looped, large.clone(), json!([]), "Runner.LimitExceeded", "the history has more than");
+    assert!(stopped.trace.len() < 3000, "{}", stopped.trace.len());
+    let many = |of: &str| vec![of; 50].join(", ");
+    let call = format!("States.ArrayLength(States.Array({}))", many("$.x"));
+    fails(
+        one(json!({"Type": "Pass", "Parameters": {"n.$": call}})),
+        large.clone(),
+        json!([]),
+        "States.IntrinsicFailure",
+        "bytes",
+    );
+    let parameters: Value = (0..50).map(|n| (format!("{n}.$"), json!("$.x"))).collect::<serde_json::Map<_, _>>().into();
+    fails(
+        one(json!({"Type": "Pass", "Parameters": parameters, "ResultPath": null})),
+        large,
+        json!([]),
+        "States.DataLimitExceeded",
+        "",
+    );
+}
+
+#[test]
 fn a_loop_ends_with_the_history() {
     let definition = json!({"StartAt": "A", "States": {"A": {"Type": "Pass", "Next": "A"}}});
     let simulated =
