@@ -1,6 +1,10 @@
 //! Workflows in the [Amazon States Language](https://states-language.net/spec.html), the JSON that AWS Step Functions runs:
 //! parsed, run by a pure machine, simulated.
 //!
+//! ```
+#![doc = include_str!("../examples/total.rs")]
+//! ```
+//!
 //! * [`Definition::parse`] reads a state machine and says what is wrong with it, each complaint with its place.
 //! * [`advance`] takes a [`RunState`] and an [`Event`] and gives the next run state and the [`Command`]s to carry out. It
 //!   awaits nothing, reads no clock and does no I/O; time and chance come with the event.

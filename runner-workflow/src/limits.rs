@@ -24,8 +24,9 @@ pub const HASH_CHARS: usize = 10_000;
 /// a task cannot keep its caller. The run goes on with the event that [`Command::Continue`](crate::Command) asks for.
 pub const TRANSITIONS_PER_ADVANCE: u32 = 1_000;
 
-/// How deep one JSONata expression may nest while it is evaluated: jsonata-core takes about 3 KiB of stack for a level.
-pub const JSONATA_DEPTH: usize = 1_000;
+/// How deep one JSONata expression may nest while it is evaluated: a level takes about 3 KiB of stack, which grows, but for
+/// WebAssembly, where it is one megabyte as a rule.
+pub const JSONATA_DEPTH: usize = if cfg!(target_family = "wasm") { 200 } else { 1_000 };
 
 /// How many items one JSONata sequence may have: an array of a payload of [`AWS_PAYLOAD_BYTES`] cannot have more.
 pub const JSONATA_SEQUENCE_ITEMS: usize = 262_144;
