@@ -248,7 +248,6 @@ mod tests {
             "States.None()",
             "States.UUID(1)",
             "States.Array(1",
-            "States.Array(1) ",
             "States.Array('a\\\"b')",
             "States.Hash('a')",
             "Array()",

@@ -2,7 +2,8 @@
 //! expression says which variables and which parts of them it reads, and only those are converted.
 //!
 //! What an expression may not do: run for ever ([`JSONATA_STEPS`](crate::limits::JSONATA_STEPS), counted rather than timed),
-//! nest without end, read a clock or chance of its own, or run text as code (`$eval`).
+//! nest without end, read chance of its own, or run text as code (`$eval`). The time comes from outside as well, but for
+//! `$toMillis` with a picture that leaves out the date: the engine takes today's.
 
 mod core;
 mod prepare;

@@ -204,6 +204,7 @@ mod tests {
         };
         check("$.a.b-c[1].d", Some(json!(2)));
         check("$['a']['e f']", Some(json!(null)));
+        check("$.a.['b-c'].[0]", Some(json!(1)));
         check("$.a.b-c[-1][0]", Some(json!(3)));
         check("$.a.b-c[7]", None);
         check("$.a.x", None);

@@ -7,6 +7,7 @@ use crate::limits::INTRINSIC_DEPTH;
 use crate::path::Path;
 
 pub(super) fn call(text: &str) -> Result<Call, String> {
+    let text = text.trim();
     let mut at = Cursor { text, place: 0, depth: 0 };
     let call = at.call()?;
     if at.place == text.len() { Ok(call) } else { Err(format!("`{}` follows the call", at.rest())) }

@@ -119,6 +119,10 @@ fn dotted(at: &mut Cursor<'_>) -> Parsed<Step> {
     if at.eat("*") {
         return Ok(Step::Wildcard);
     }
+    // Jayway takes a dot before a bracket, and it means nothing.
+    if at.peek() == Some('[') {
+        return bracket(at);
+    }
     let ends =
         |c: char| matches!(c, '.' | '[' | ']' | '(' | ')' | ',' | '\'' | '"' | '=' | '<' | '>' | '!' | '&' | '|');
     match at.while_true(|c| !ends(c) && !c.is_whitespace()) {
