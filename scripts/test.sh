@@ -4,7 +4,7 @@ source "$(dirname "$0")/common.sh"
 
 STAGES=(fmt clippy rust docs web browser benches package)
 LONG_STAGES=(dev verified testsuite)
-LIBRARIES=(runner-core runner-host-config runner-host-fs runner-host-http runner-host-kv runner-host-logging runner-sdk-guest runner-sdk-guest-macros runner-test)
+LIBRARIES=(runner-core runner-host-config runner-host-fs runner-host-http runner-host-kv runner-host-logging runner-sdk-guest runner-sdk-guest-macros runner-test runner-workflow)
 LONG=0 ONLY=
 while [ $# -gt 0 ]; do
     case $1 in

@@ -1,0 +1,39 @@
+//! What the crate must not have, read from its sources.
+
+use std::path::Path;
+
+/// Every source below a folder, with its text.
+fn sources(folder: &Path, found: &mut Vec<(String, String)>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else {
+            found.push((path.display().to_string(), std::fs::read_to_string(&path).unwrap()));
+        }
+    }
+}
+
+#[track_caller]
+fn nowhere(words: &[&str], except: &[&str]) {
+    let mut found = Vec::new();
+    sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
+    for (file, text) in found {
+        if except.iter().any(|allowed| file.ends_with(allowed)) {
+            continue;
+        }
+        for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//")) {
+            assert!(!words.iter().any(|word| line.contains(word)), "{file}:{}: {line}", number + 1);
+        }
+    }
+}
+
+#[test]
+fn the_machine_reads_no_clock_awaits_nothing_and_touches_nothing() {
+    nowhere(&["std::time", "async ", ".await", "std::fs", "std::net", "std::thread", "std::env", "static mut"], &[]);
+}
+
+#[test]
+fn one_file_knows_the_engine_of_jsonata_and_one_its_syntax() {
+    nowhere(&["jsonata_core"], &["jsonata/core.rs", "jsonata/prepare.rs"]);
+}
