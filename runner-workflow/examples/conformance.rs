@@ -1,6 +1,6 @@
 //! Prints how the recorded cases went: `cargo run --release -p runner-workflow --example conformance [FILE..]`.
 
-#![allow(clippy::print_stdout)]
+#![allow(clippy::print_stdout, reason = "the table is what it is for")]
 
 #[path = "../tests/it/cases/table.rs"]
 mod table;

@@ -11,6 +11,7 @@ pub(crate) struct Share {
     pub(crate) bytes: u64,
 }
 
+/// Where counting begins: neither way reaches its end.
 const MIDDLE: u64 = 1 << 63;
 
 /// Things with keys and weights.
