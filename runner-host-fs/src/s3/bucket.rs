@@ -6,7 +6,7 @@
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aws_sdk_s3::Client;
@@ -208,19 +208,23 @@ impl Bucket {
         }
     }
 
-    /// Some bytes of an object as it was seen, in pieces of so many: [`Trouble::Refused`] where it is another one by now.
+    /// Some bytes of an object as it was seen, in pieces of so many, each handed over when it is there: [`Trouble::Refused`]
+    /// where it is another one by now. A try that breaks off is gone on with behind the last piece that came.
     pub(crate) async fn get(
         &self,
         key: &str,
         etag: &str,
         range: Range<u64>,
         piece: usize,
-    ) -> Result<Vec<Bytes>, Trouble> {
-        let wanted = range.end - range.start;
-        let (first, last) = (range.start, range.end.saturating_sub(1));
-        let pieces = self.tried(Count::Get, || {
+        take: &mut (dyn FnMut(Bytes) + Send),
+    ) -> Result<(), Trouble> {
+        let last = range.end.saturating_sub(1);
+        let taken = Mutex::new((range.start, take));
+        let got = self.tried(Count::Get, || {
+            let first = lock(&taken).0;
             let request = self.shared.client.get_object().bucket(self.name()).key(key).if_match(etag);
             let request = request.range(format!("bytes={first}-{last}"));
+            let taken = &taken;
             async move {
                 let answer = request.send().await.map_err(judge)?;
                 if answer.e_tag().map(quoted).as_deref() != Some(etag) {
@@ -232,12 +236,16 @@ impl Bucket {
                     let found = answer.content_range().unwrap_or("all of it").to_owned();
                     return Err(lasting(format!("bytes {first} to {last} were asked for, and {found} answered")));
                 }
-                whole(answer.body, answer.content_length, wanted, piece).await
+                let taken = |bytes: Bytes| {
+                    self.tally.add(Count::BytesIn, bytes.len() as u64);
+                    let (at, take) = &mut *lock(taken);
+                    *at += bytes.len() as u64;
+                    take(bytes);
+                };
+                pieces(answer.body, answer.content_length, range.end - first, piece, taken).await
             }
         });
-        let pieces = pieces.await?;
-        self.tally.add(Count::BytesIn, wanted);
-        Ok(pieces)
+        got.await
     }
 
     /// All of an object as it is now, with what is known of it; `None` where there is none.
@@ -258,8 +266,9 @@ impl Bucket {
                     return Err(lasting(format!("it has {size} bytes, {WHOLE_BYTES_MAX} are read at once")));
                 }
                 let size = usize::try_from(head.size).unwrap_or(usize::MAX);
-                let mut pieces = whole(answer.body, answer.content_length, head.size, size).await?;
-                Ok((head, pieces.pop().unwrap_or_default()))
+                let mut whole = Bytes::new();
+                pieces(answer.body, answer.content_length, head.size, size, |bytes| whole = bytes).await?;
+                Ok((head, whole))
             }
         });
         match got.await {
@@ -427,11 +436,17 @@ pub(crate) struct About {
 
 /// A body in pieces, which must have as many bytes as were announced and asked for. Each piece is a buffer of its own: what
 /// keeps one of them keeps no more than that.
-async fn whole(mut body: ByteStream, announced: Option<i64>, wanted: u64, piece: usize) -> Result<Vec<Bytes>, Trouble> {
+async fn pieces(
+    mut body: ByteStream,
+    announced: Option<i64>,
+    wanted: u64,
+    piece: usize,
+    mut take: impl FnMut(Bytes),
+) -> Result<(), Trouble> {
     if bytes(announced) != wanted {
         return Err(odd(format!("{wanted} bytes were asked for, and {} announced", bytes(announced))));
     }
-    let (mut pieces, mut left) = (Vec::new(), usize::try_from(wanted).unwrap_or(usize::MAX));
+    let mut left = usize::try_from(wanted).unwrap_or(usize::MAX);
     let mut current = BytesMut::with_capacity(left.min(piece));
     while let Some(mut frame) = body.try_next().await.map_err(broken_off)? {
         left = left.checked_sub(frame.len()).ok_or_else(|| odd("more bytes came than were announced"))?;
@@ -440,7 +455,7 @@ async fn whole(mut body: ByteStream, announced: Option<i64>, wanted: u64, piece:
             current.extend_from_slice(&frame.split_to(room.min(frame.len())));
             if current.len() == piece {
                 let next = BytesMut::with_capacity((left + frame.len()).min(piece));
-                pieces.push(std::mem::replace(&mut current, next).freeze());
+                take(std::mem::replace(&mut current, next).freeze());
             }
         }
     }
@@ -448,9 +463,13 @@ async fn whole(mut body: ByteStream, announced: Option<i64>, wanted: u64, piece:
         return Err(odd(format!("{wanted} bytes were announced, and {left} of them did not come")));
     }
     if !current.is_empty() {
-        pieces.push(current.freeze());
+        take(current.freeze());
     }
-    Ok(pieces)
+    Ok(())
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn etag(found: Option<String>) -> Result<String, Trouble> {

@@ -170,6 +170,15 @@ pub(crate) struct Room {
     bytes: u64,
 }
 
+impl Room {
+    /// So many of them came, and are a block's from now on.
+    pub(crate) fn came(&mut self, bytes: u64) {
+        let bytes = bytes.min(self.bytes);
+        self.bytes -= bytes;
+        self.cache.memory().blocks.take_back(bytes);
+    }
+}
+
 impl Drop for Room {
     fn drop(&mut self) {
         self.cache.memory().blocks.take_back(self.bytes);

@@ -9,7 +9,7 @@ use futures::future::try_join_all;
 use tokio::task::JoinSet;
 
 use super::bucket::Bucket;
-use super::cache::{BLOCK_BYTES, Cache, Claim, Share, Ticket, Version};
+use super::cache::{BLOCK_BYTES, Cache, Claim, Room, Share, Ticket, Version};
 use super::tally::Count;
 use super::trouble::Trouble;
 use crate::error::{Error, ErrorKind, Result};
@@ -50,15 +50,31 @@ struct Track {
 struct Fetches {
     now: Range<u64>,
     ahead: Range<u64>,
-    /// Whether it begins elsewhere than where the last read ended.
-    jumped: bool,
-    /// Whether the file is read on and on.
-    passes: bool,
+    follows: Follows,
 }
+
+/// What a read of an open file has to do with the one before.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Follows {
+    /// There is none, and it begins where the file does.
+    First,
+    /// It goes on where that ended.
+    On,
+    /// It begins elsewhere.
+    Jump,
+}
+
+/// Who wants blocks: each with its number, and whether it was on this machine.
+type Take<'a> = dyn FnMut(u64, Bytes, bool) + Send + 'a;
 
 impl Reader {
     pub(crate) fn new(bucket: Bucket, cache: Arc<Cache>, share: Share) -> Self {
         Reader { bucket, cache, share, tasks: Arc::default() }
+    }
+
+    /// Room for bytes that are on their way out: the cache has less meanwhile.
+    pub(crate) fn room(&self, bytes: u64) -> Room {
+        self.cache.room(bytes)
     }
 
     /// Adds bytes of a version, which has so many, to a buffer.
@@ -74,7 +90,10 @@ impl Reader {
         }
         let wanted = range.start / BLOCK_BYTES..range.end.div_ceil(BLOCK_BYTES);
         let fetches = ahead.next(&range, &wanted, version.blocks(), self.cache.window_max);
-        if fetches.jumped && wanted.end - wanted.start == 1 && range.end - range.start <= PART_BYTES_MAX {
+        if fetches.follows == Follows::Jump
+            && wanted.end - wanted.start == 1
+            && range.end - range.start <= PART_BYTES_MAX
+        {
             let start = (range.start - wanted.start * BLOCK_BYTES) as usize;
             let part = start..start + (range.end - range.start) as usize;
             if let Some(bytes) = self.cache.part(version, wanted.start, part) {
@@ -94,7 +113,7 @@ impl Reader {
                 self.bucket.tally().add(Count::CacheBytes, part.len() as u64);
             }
         }
-        if fetches.passes {
+        if fetches.follows == Follows::On {
             self.cache.passed(version, wanted.start..range.end / BLOCK_BYTES);
         }
         Ok(())
@@ -124,8 +143,8 @@ impl Reader {
             tasks.spawn(async move {
                 // Never more of them than there are: a run is not longer than the window.
                 let places = (tickets.len() as u32).min(reader.cache.window_max as u32);
-                let Ok(_places) = reader.cache.ahead.clone().acquire_many_owned(places).await else { return };
-                let _ = reader.fetch(&version, tickets).await;
+                let Ok(mut places) = reader.cache.ahead.clone().acquire_many_owned(places).await else { return };
+                let _ = reader.fetch(&version, tickets, &mut |_, _, _| drop(places.split(1))).await;
             });
         }
     }
@@ -155,10 +174,11 @@ impl Reader {
                 let others = fetched.clone().filter(|block| !wanted.contains(block));
                 tickets.extend(others.filter_map(|block| self.ticket(version, block)));
             }
-            for (block, bytes, cached) in self.fetch(version, tickets).await? {
+            let mut take = |block: u64, bytes: Bytes, cached| {
                 let place = block.checked_sub(wanted.start).and_then(|at| found.get_mut(at as usize));
                 place.into_iter().for_each(|place| *place = Some((bytes.clone(), cached)));
-            }
+            };
+            self.fetch(version, tickets, &mut take).await?;
             for (at, flight) in waits {
                 found[at] = flight.landed().await.map(|bytes| (bytes, false));
             }
@@ -168,13 +188,14 @@ impl Reader {
         }
     }
 
-    /// Fetches blocks, each with whether it was on this machine: those that follow each other by one request.
-    async fn fetch(&self, version: &Version, tickets: Vec<Ticket>) -> Result<Vec<(u64, Bytes, bool)>> {
-        let (mut found, mut runs): (Vec<_>, Vec<Vec<Ticket>>) = (Vec::new(), Vec::new());
+    /// Fetches blocks, those that follow each other by one request, and hands each over when it is there, with whether it was on
+    /// this machine.
+    async fn fetch(&self, version: &Version, tickets: Vec<Ticket>, take: &mut Take<'_>) -> Result<()> {
+        let mut runs: Vec<Vec<Ticket>> = Vec::new();
         for ticket in tickets {
             let block = ticket.block();
             match (ticket.read_from_disk(&self.share).await, runs.last_mut()) {
-                (Ok(bytes), _) => found.push((block, bytes, true)),
+                (Ok(bytes), _) => take(block, bytes, true),
                 (Err(ticket), Some(run))
                     if run[0].block() + run.len() as u64 == block && (run.len() as u64) < RUN_MAX =>
                 {
@@ -183,25 +204,32 @@ impl Reader {
                 (Err(ticket), _) => runs.push(vec![ticket]),
             }
         }
-        let fetched = runs.into_iter().map(|run| self.run(version, run[0].block(), run));
-        for (first, blocks) in try_join_all(fetched).await? {
-            found.extend((first..).zip(blocks).map(|(block, bytes)| (block, bytes, false)));
-        }
-        Ok(found)
+        let take = Mutex::new(take);
+        try_join_all(runs.into_iter().map(|run| self.run(version, run[0].block(), run, &take))).await?;
+        Ok(())
     }
 
     /// Fetches blocks that follow each other.
-    async fn run(&self, version: &Version, first: u64, tickets: Vec<Ticket>) -> Result<(u64, Vec<Bytes>)> {
+    async fn run(
+        &self,
+        version: &Version,
+        first: u64,
+        tickets: Vec<Ticket>,
+        take: &Mutex<&mut Take<'_>>,
+    ) -> Result<()> {
         let start = first * BLOCK_BYTES;
         let end = version.size.min(start + tickets.len() as u64 * BLOCK_BYTES);
-        let room = self.cache.room(end - start);
-        let got = self.bucket.get(&version.key, &version.etag, start..end, BLOCK_BYTES as usize).await;
-        let blocks = got.map_err(|trouble| changed(trouble, version))?;
-        drop(room);
-        for (ticket, bytes) in tickets.into_iter().zip(&blocks) {
+        let mut room = self.cache.room(end - start);
+        let mut tickets = tickets.into_iter();
+        let mut came = |bytes: Bytes| {
+            room.came(bytes.len() as u64);
+            let Some(ticket) = tickets.next() else { return };
+            let block = ticket.block();
             ticket.fulfil(bytes.clone(), &self.share);
-        }
-        Ok((first, blocks))
+            take.lock().unwrap_or_else(PoisonError::into_inner)(block, bytes, false);
+        };
+        let got = self.bucket.get(&version.key, &version.etag, start..end, BLOCK_BYTES as usize, &mut came).await;
+        got.map_err(|trouble| changed(trouble, version))
     }
 }
 
@@ -212,12 +240,12 @@ impl Ahead {
         track.at = range.end;
         if !on {
             *track = Track { at: range.end, until: wanted.end, window: 1 };
-            return Fetches { now: wanted.clone(), ahead: 0..0, jumped: true, passes: false };
+            return Fetches { now: wanted.clone(), ahead: 0..0, follows: Follows::Jump };
         }
         if track.window == 0 {
             let until = end.min(wanted.end.max(wanted.start + FIRST.min(window_max)));
             (track.until, track.window) = (until, 2 * FIRST);
-            return Fetches { now: wanted.start..until, ahead: 0..0, jumped: false, passes: false };
+            return Fetches { now: wanted.start..until, ahead: 0..0, follows: Follows::First };
         }
         let window = track.window.min(window_max);
         let start = track.until.max(wanted.end);
@@ -231,11 +259,11 @@ impl Ahead {
             }
         };
         if start >= end || ahead == 0 {
-            return Fetches { now: wanted.clone(), ahead: 0..0, jumped: false, passes: true };
+            return Fetches { now: wanted.clone(), ahead: 0..0, follows: Follows::On };
         }
         track.until = end.min(start + ahead);
         track.window = window * 2;
-        Fetches { now: wanted.clone(), ahead: start..track.until, jumped: false, passes: true }
+        Fetches { now: wanted.clone(), ahead: start..track.until, follows: Follows::On }
     }
 }
 

@@ -91,7 +91,7 @@ impl Default for S3Retry {
 /// What of a bucket is kept on this machine, shared by all calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct S3Cache {
-    /// Bytes in memory, with what is on its way: of those, five sixths at most, and no more than
+    /// Bytes in memory, with what is on its way there or from drafts to the bucket: of those, five sixths at most, and no more than
     /// 32 MiB, are fetched ahead of their readers. 32 MiB.
     pub memory_bytes: u64,
     /// A directory for more; `None` for none. It must be there and this process's own: other files in it are removed.

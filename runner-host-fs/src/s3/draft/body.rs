@@ -250,23 +250,18 @@ impl Content {
         let mut memory = room.take(wanted);
         if memory.is_none() {
             let (first, last) = (offset / PAGE_BYTES as u64, (offset + bytes.len() as u64) / PAGE_BYTES as u64);
-            self.spill(parts, &(first..last + 1)).await?;
+            self.spill(parts, |page| !(first..last + 1).contains(&page)).await?;
             memory = room.take(wanted);
         }
         let Some(mut memory) = memory else { return self.write_through(parts, &pieces, filled, bytes).await };
         for (piece, growth) in pieces.into_iter().zip(growth) {
             let mut more = memory.split(growth);
-            let end = piece.within + piece.range.len();
             let (mut page, mut held) = match self.pages.remove(&piece.page) {
                 Some(Page::Memory(page, held)) => (page, held),
                 _ => (Arc::new(filled.remove(&piece.page).unwrap_or_default()), more.split(0)),
             };
             held.join(more);
-            let place = Arc::make_mut(&mut page);
-            if place.len() < end {
-                place.resize(end, 0);
-            }
-            place[piece.within..end].copy_from_slice(&bytes[piece.range]);
+            lay(Arc::make_mut(&mut page), piece.within, &bytes[piece.range]);
             self.pages.insert(piece.page, Page::Memory(page, held));
         }
         self.size = self.size.max(offset + bytes.len() as u64);
@@ -323,9 +318,7 @@ impl Content {
                 Some(Page::Memory(held, _)) => held.to_vec(),
                 _ => filled.remove(&piece.page).unwrap_or_default(),
             };
-            let end = piece.within + piece.range.len();
-            page.resize(page.len().max(end), 0);
-            page[piece.within..end].copy_from_slice(&bytes[piece.range.clone()]);
+            lay(&mut page, piece.within, &bytes[piece.range.clone()]);
             pages.push(Arc::new(page));
         }
         let slots = parts.scratch.write(&pages).await?;
@@ -337,10 +330,10 @@ impl Content {
         Ok(())
     }
 
-    /// Brings what is in memory to the file, but for some pages.
-    async fn spill(&mut self, parts: &Parts, except: &Range<u64>) -> Result<()> {
+    /// Brings pages that are in memory to the file.
+    async fn spill(&mut self, parts: &Parts, which: impl Fn(u64) -> bool) -> Result<()> {
         let in_memory = self.pages.iter().filter_map(|(number, page)| match page {
-            Page::Memory(page, _) if !except.contains(number) => Some((*number, page.clone())),
+            Page::Memory(page, _) if which(*number) => Some((*number, page.clone())),
             _ => None,
         });
         let (numbers, pages): (Vec<_>, Vec<_>) = in_memory.unzip();
@@ -398,13 +391,28 @@ impl Content {
             (None, _) => return,
         };
         while let Some((part, range)) = stream.next(self.size) {
-            match self.bytes(parts, &Ahead::default(), range).await {
-                Ok(bytes) => stream.send(part, bytes.freeze()).await,
-                Err(_) => break,
+            stream.wait().await;
+            let room = parts.reader.room(PART_BYTES);
+            let Ok(bytes) = self.bytes(parts, &Ahead::default(), range.clone()).await else { break };
+            stream.send(part, bytes.freeze(), room).await;
+            // It is hardly wanted again: memory is for what comes.
+            let pages = range.start / PAGE_BYTES as u64..range.end / PAGE_BYTES as u64;
+            if self.spill(parts, |page| pages.contains(&page)).await.is_err() {
+                break;
             }
         }
         self.stream = Some(stream);
     }
+}
+
+/// Lays bytes at a place of a page, zeros before them where it ends earlier.
+fn lay(page: &mut Vec<u8>, within: usize, bytes: &[u8]) {
+    if page.len() < within {
+        page.resize(within, 0);
+    }
+    let over = bytes.len().min(page.len() - within);
+    page[within..within + over].copy_from_slice(&bytes[..over]);
+    page.extend_from_slice(&bytes[over..]);
 }
 
 fn push(bytes: &mut BytesMut, page: &[u8], within: usize, count: usize) {

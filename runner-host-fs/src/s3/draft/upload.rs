@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 
 use super::super::bucket::{About, Bucket, random};
+use super::super::cache::Room;
 use super::super::keys::STAMP;
 use super::super::reader::{Ahead, changed};
 use super::super::trouble::Trouble;
@@ -27,8 +28,8 @@ pub(crate) const PARTS_MAX: u32 = 10_000;
 /// Bytes of a part that is copied within the bucket, where S3 takes 5 GiB: no bytes of it pass here.
 const COPIED_BYTES: u64 = 1 << 30;
 
-/// Parts of one file that are on their way at the same time: 24 MiB of memory.
-const SENDING_MAX: usize = 3;
+/// Parts of one file that are on their way at the same time: 16 MiB of the cache's memory.
+const SENDING_MAX: usize = 2;
 
 /// Copies of one file that are under way at the same time.
 const COPYING_MAX: usize = 8;
@@ -142,6 +143,7 @@ impl Uploads {
                         copied.map_err(|trouble| changed(trouble, version))
                     }
                     None => {
+                        let _room = parts.reader.room(range.end - range.start);
                         let bytes = content.bytes(parts, &Ahead::default(), range).await?.freeze();
                         let put = self.bucket.put_part(key, &upload.id, number, bytes).await;
                         put.map_err(|trouble| trouble.told("an upload", key))
@@ -191,8 +193,15 @@ impl Stream {
         (!self.failed && range.end <= size).then(|| (number(self.next), range))
     }
 
-    /// Sends it; waits where as many are on their way as may be.
-    pub(crate) async fn send(&mut self, part: i32, bytes: Bytes) {
+    /// Waits where as many are on their way as may be.
+    pub(crate) async fn wait(&mut self) {
+        while self.tasks.len() >= SENDING_MAX {
+            self.one().await;
+        }
+    }
+
+    /// Sends it.
+    pub(crate) async fn send(&mut self, part: i32, bytes: Bytes, room: Room) {
         if self.upload.is_none() {
             match self.uploads.begin(&self.key, About::default()).await {
                 Ok(upload) => self.upload = Some(upload),
@@ -202,11 +211,12 @@ impl Stream {
         let Some(upload) = &self.upload else { return };
         let (bucket, key, id) = (self.uploads.bucket.clone(), self.key.clone(), upload.id.clone());
         self.sending.insert(part);
-        self.tasks.spawn(async move { (part, bucket.put_part(&key, &id, part, bytes).await) });
+        self.tasks.spawn(async move {
+            let put = bucket.put_part(&key, &id, part, bytes).await;
+            drop(room);
+            (part, put)
+        });
         self.next += 1;
-        while self.tasks.len() >= SENDING_MAX {
-            self.one().await;
-        }
     }
 
     async fn one(&mut self) {

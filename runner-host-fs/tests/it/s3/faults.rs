@@ -189,6 +189,20 @@ async fn what_takes_too_long_is_tried_again() {
 }
 
 #[tokio::test]
+async fn a_body_that_breaks_off_is_gone_on_with_behind_the_blocks_that_came() {
+    let (store, bytes) = (Store::new().await, long(1 << 20));
+    store.put("file", &bytes);
+    store.proxy.script([Rule::new(Fault::Truncate { bytes: 600_000 }).kind(Kind::GetObject)]);
+    let call = store.call(Mode::OnSuccess);
+    assert!(call.get("file").await.as_deref() == Ok(&bytes));
+    assert_eq!((call.usage("s3_get"), call.usage("s3_retry"), call.usage("s3_bytes_in")), (2, 1, 1 << 20));
+    let gets = store.proxy.log().requests().into_iter().filter(|request| request.kind == Kind::GetObject);
+    let ranges: Vec<_> = gets.filter_map(|request| request.range.clone()).collect();
+    // Two blocks of 256 KiB came; of the third only a part did.
+    assert_eq!(ranges, ["bytes=0-1048575", "bytes=524288-1048575"]);
+}
+
+#[tokio::test]
 async fn who_may_not_is_told_at_once() {
     let store = Store::new().await;
     store.put("file", "bytes");
