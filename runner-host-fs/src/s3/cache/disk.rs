@@ -79,8 +79,9 @@ impl Disk {
     /// A block of so many bytes, where it is there and whole.
     pub(crate) async fn get(&self, name: Name, bytes: usize) -> Option<Bytes> {
         lock(&self.index).get(&name)?;
-        let directory = self.directory.clone();
-        let read = tokio::task::spawn_blocking(move || read(&directory, &name, bytes));
+        // Here, and not on the thread that reads: many such threads would each keep memory of blocks that are gone.
+        let (directory, buffer) = (self.directory.clone(), Vec::with_capacity(file_bytes(bytes) + 1));
+        let read = tokio::task::spawn_blocking(move || read(&directory, &name, bytes, buffer));
         let found = read.await.ok().and_then(io::Result::ok).flatten();
         if found.is_none() {
             lock(&self.index).remove(&name);
@@ -130,8 +131,7 @@ fn digests(bytes: &[u8]) -> Vec<u8> {
     bytes.chunks(PAGE_BYTES).flat_map(Sha256::digest).collect()
 }
 
-fn read(directory: &Dir, name: &Name, bytes: usize) -> io::Result<Option<Bytes>> {
-    let mut found = Vec::with_capacity(file_bytes(bytes) + 1);
+fn read(directory: &Dir, name: &Name, bytes: usize, mut found: Vec<u8>) -> io::Result<Option<Bytes>> {
     let file = directory.open(text(name))?;
     file.take((file_bytes(bytes) + 1) as u64).read_to_end(&mut found)?;
     if found.len() != file_bytes(bytes) {
