@@ -6,10 +6,16 @@ use harness::{FILES, Table, folder, load, run};
 
 /// Per file: how many of a thousand cases must hold at each level.
 const THRESHOLDS: [[usize; 3]; FILES.len()] = [
+    // `test_wait_timestamp_jsonata[NO_T]`, `[NO_Z]`, `[INVALID_DATE]`, `[INVALID_TIME]` and `[INVALID_ISO]`: the recorded input
+    // has the word `timestamp` in the place of the wrong timestamp that the cause speaks of.
+    [1000, 989, 989],
+    // `test_wait_timestamp_jsonata[SECONDS]` and `[NANOSECONDS]`: the recorded input has the word `date` in the place of the
+    // timestamp that the Wait reads, so a run of it cannot do what was recorded.
+    [875, 875, 875],
     [1000, 1000, 1000],
-    [1000, 1000, 1000],
-    [1000, 1000, 1000],
-    [1000, 1000, 1000],
+    // `test_activity_task` and `test_activity_task_with_heartbeat`: the history has the word `activity_arn` in the place of the
+    // ARN, and the case does not say that it is a placeholder.
+    [1000, 1000, 913],
     [1000, 1000, 1000],
     // Names that are taken already: of a state machine, and of an execution. Only a store knows them.
     [978, 978, 978],
