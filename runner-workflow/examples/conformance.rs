@@ -2,10 +2,10 @@
 
 #![allow(clippy::print_stdout, reason = "the table is what it is for")]
 
-#[path = "../tests/it/cases/table.rs"]
-mod table;
+#[path = "../tests/it/cases/harness/mod.rs"]
+mod harness;
 
-use table::{Table, folder, load, run};
+use harness::{FILES, Table, folder, load, run};
 
 fn main() {
     let Some(folder) = folder() else {
@@ -13,8 +13,7 @@ fn main() {
         return;
     };
     let named: Vec<String> = std::env::args().skip(1).collect();
-    let all = ["pure", "pure-wildcards", "task-replay", "callbacks"].map(str::to_owned);
-    for file in if named.is_empty() { all.to_vec() } else { named } {
+    for file in if named.is_empty() { FILES.map(str::to_owned).to_vec() } else { named } {
         let mut table = Table::default();
         for case in load(&folder, &file) {
             table.add(&case, run(&case));

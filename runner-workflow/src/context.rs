@@ -22,8 +22,9 @@ pub struct Execution {
     pub input: Value,
     /// When it was started, in milliseconds since 1970.
     pub started_ms: i64,
-    /// How often it was started again from where it failed.
-    pub redrive_count: u32,
+    /// How often it was started again from where it failed; `None` where that cannot be, as in a synchronous Express
+    /// execution, whose context object does not have the field.
+    pub redrive_count: Option<u32>,
 }
 
 /// The item of a Map's iteration.
@@ -64,8 +65,10 @@ impl Context<'_> {
                 "Name": execution.name,
                 "RoleArn": execution.role_arn,
                 "StartTime": time::format(execution.started_ms),
-                "RedriveCount": execution.redrive_count,
             });
+            if let Some(count) = execution.redrive_count {
+                fields["RedriveCount"] = count.into();
+            }
             if field.is_none_or(|field| field == "Input") {
                 fields["Input"] = execution.input.clone();
             }
@@ -91,15 +94,12 @@ impl Context<'_> {
     }
 }
 
-/// What was given wins, key by key.
+/// What was given wins, field by field of each section: an input that was given is not mixed with our own.
 fn lay_over(object: &mut Value, given: &Value, section: Option<&str>) {
     let (Value::Object(object), Value::Object(given)) = (object, given) else { return };
-    for (key, value) in given {
-        if section.is_some_and(|section| section != key) {
-            continue;
-        }
-        match object.get_mut(key) {
-            Some(own @ Value::Object(_)) if value.is_object() => lay_over(own, value, None),
+    for (key, value) in given.iter().filter(|(key, _)| section.is_none_or(|section| section == *key)) {
+        match (object.get_mut(key), value) {
+            (Some(Value::Object(own)), Value::Object(fields)) => own.extend(fields.clone()),
             _ => {
                 object.insert(key.clone(), value.clone());
             }
@@ -120,7 +120,12 @@ impl Execution {
             state_machine_name: state_machine.to_owned(),
             input,
             started_ms,
-            redrive_count: 0,
+            redrive_count: Some(0),
         }
+    }
+
+    /// The same by the identity of an Express execution.
+    pub(crate) fn express(self) -> Self {
+        Self { id: self.id.replace(":execution:", ":express:"), ..self }
     }
 }

@@ -1,14 +1,27 @@
 //! A state machine as it was written, parsed once: what is wrong is said with its place, what is left can be trusted.
 
+use std::collections::BTreeSet;
+
 use indexmap::IndexMap;
 use serde_json::Value;
 
 use crate::complaint::{Code, Complaint, Complaints, Rejection, under};
-use crate::fields::Fields;
+use crate::fields::{Fields, is_name_character};
+use crate::json_error;
 use crate::state::{Kind, Next, State};
 
 /// How deep machines may lie in one another: as deep as a text of 128 levels can have them.
 const DEPTH: usize = 32;
+
+/// How many characters the name of a state may have (the language's own number).
+const STATE_NAME_CHARS: usize = 80;
+
+/// How many characters the label of a Map may have, as on AWS.
+const LABEL_CHARS: usize = 40;
+
+/// The fields of the outermost machine, and of one that lies in a state.
+const FIELDS: [&str; 6] = ["Comment", "QueryLanguage", "StartAt", "States", "TimeoutSeconds", "Version"];
+const FIELDS_WITHIN: [&str; 5] = ["Comment", "ProcessorConfig", "QueryLanguage", "StartAt", "States"];
 
 /// A parsed definition (<https://states-language.net/spec.html#structure-of-a-state-machine>).
 ///
@@ -60,19 +73,9 @@ impl Definition {
     pub fn parse(text: &str) -> Result<Self, Rejection> {
         match serde_json::from_str(text) {
             Ok(value) => Self::read(&value, Some(text)),
-            Err(error) => {
-                let mut complaint = Complaint {
-                    code: Code::InvalidJson,
-                    message: error.to_string(),
-                    pointer: String::new(),
-                    line: Some(error.line()),
-                    column: Some(error.column()),
-                };
-                if let Some((message, _)) = complaint.message.split_once(" at line ") {
-                    complaint.message = message.to_owned();
-                }
-                Err(Rejection::new(vec![complaint]))
-            }
+            // AWS takes what is blank for something that is no object, and not for wrong JSON.
+            Err(_) if text.trim().is_empty() => Self::read(&Value::Null, None),
+            Err(error) => Err(Rejection::new(vec![json_error::complaint(text, &error)])),
         }
     }
 
@@ -96,11 +99,43 @@ impl Definition {
                 let machine = Machine::check(&mut fields, DEPTH);
                 definition = machine.map(|machine| Self { machine, timeout_seconds });
             }
-            _ => complaints.add(Code::InvalidJson, "", "Expected value of type Object"),
+            _ => {
+                complaints.add_nowhere(Code::SchemaValidationFailed, "Definition must be a valid JSON object");
+            }
+        }
+        if let Some(definition) = &definition {
+            definition.check_names(&mut complaints);
+            // Where a state is wrong already it may be the one that was to be the end.
+            if complaints.is_empty() && !definition.machine.has_end() {
+                complaints.add_nowhere(Code::MissingEndState, "Workflow has no terminal state");
+            }
         }
         let complaints = complaints.settle(text);
         match definition {
             Some(definition) if complaints.is_empty() => Ok(definition),
+            _ => Err(Rejection::new(complaints)),
+        }
+    }
+
+    /// Takes a state by itself: what it leads to need not be there.
+    ///
+    /// # Errors
+    ///
+    /// With everything that is wrong with it.
+    pub(crate) fn state_alone(value: &Value, text: Option<&str>, name: &str) -> Result<State, Rejection> {
+        let mut complaints = Complaints::default();
+        let mut state = None;
+        match value {
+            Value::Object(object) => {
+                let language = Language::JsonPath;
+                let mut fields = Fields { object, pointer: String::new(), language, complaints: &mut complaints };
+                state = State::check(name, &mut fields, DEPTH - 1);
+            }
+            _ => complaints.add_nowhere(Code::SchemaValidationFailed, "Definition must be a valid JSON object"),
+        }
+        let complaints = complaints.settle(text);
+        match state {
+            Some(state) if complaints.is_empty() => Ok(state),
             _ => Err(Rejection::new(complaints)),
         }
     }
@@ -130,9 +165,45 @@ impl Definition {
         found.into_iter()
     }
 
+    /// Names and labels are each other's neighbours in the whole definition, not in their machine alone.
+    fn check_names(&self, complaints: &mut Complaints) {
+        let (mut names, mut labels) = (BTreeSet::new(), BTreeSet::new());
+        for state in self.states() {
+            let (name, pointer) = (&state.name, &state.pointer);
+            if !names.insert(name) {
+                complaints.add(Code::DuplicateStateName, pointer, format!("Duplicate State name: {name}"));
+            }
+            if name.chars().count() > STATE_NAME_CHARS {
+                let message = format!("State name cannot exceed {STATE_NAME_CHARS} characters");
+                complaints.add(Code::InvalidStateName, pointer, message);
+            }
+            let Kind::Map(map) = &state.kind else { continue };
+            let Some(label) = &map.label else { continue };
+            let pointer = under(pointer, "Label");
+            if !labels.insert(label) {
+                complaints.add(Code::DuplicateLabelName, &pointer, format!("Duplicate Label name: {label}"));
+            }
+            if label.chars().count() > LABEL_CHARS {
+                complaints.add(
+                    Code::InvalidLabelName,
+                    &pointer,
+                    format!("Label cannot exceed {LABEL_CHARS} characters"),
+                );
+            }
+            if let Some(wrong) = label.chars().find(|character| !is_name_character(*character)) {
+                let message = format!("Label contains invalid character: '{}'", wrong.escape_debug());
+                complaints.add(Code::InvalidLabelName, &pointer, message);
+            }
+        }
+    }
+
     /// What AWS runs and Runner does not: a Map in DISTRIBUTED mode. Empty for what [`RunState::new`](crate::RunState::new) takes.
     #[must_use]
     pub fn unsupported(&self) -> Vec<Complaint> {
+        self.unsupported_yet().settle(None)
+    }
+
+    pub(crate) fn unsupported_yet(&self) -> Complaints {
         let mut complaints = Complaints::default();
         for state in self.states() {
             if matches!(&state.kind, Kind::Map(map) if map.is_distributed) {
@@ -140,7 +211,7 @@ impl Definition {
                 complaints.add(Code::Unsupported, &state.pointer, message);
             }
         }
-        complaints.settle(None)
+        complaints
     }
 }
 
@@ -149,10 +220,12 @@ impl Machine {
     pub(crate) fn check(fields: &mut Fields<'_, '_>, depth: usize) -> Option<Self> {
         if depth == 0 {
             let pointer = fields.pointer.clone();
-            fields.complaints.schema(&pointer, format!("State machines may be nested {DEPTH} deep"));
+            let message = format!("State machines may be nested {DEPTH} deep");
+            fields.complaints.add(Code::TooDeeplyNested, &pointer, message);
             return None;
         }
-        fields.require(&["StartAt", "States"]);
+        fields.require(&["States", "StartAt"]);
+        fields.allow(if depth == DEPTH { &FIELDS } else { &FIELDS_WITHIN });
         if let Some(language) = Language::check(fields) {
             fields.language = language;
         }
@@ -173,7 +246,7 @@ impl Machine {
             Self { pointer: fields.pointer.clone(), start_at: start_at?, states: IndexMap::new(), language };
         if !states.contains_key(&machine.start_at) {
             let pointer = fields.at("StartAt");
-            let message = format!("Missing 'StartAt' target: {}", machine.start_at);
+            let message = format!("Missing 'Next' target: {}", machine.start_at);
             fields.complaints.add(Code::MissingTransitionTarget, &pointer, message);
         }
         for (name, value) in states {
@@ -188,7 +261,29 @@ impl Machine {
             }
             machine.states.insert(name.clone(), state);
         }
+        machine.check_named(fields);
         Some(machine)
+    }
+
+    /// A state that nothing names is wrong. One that is named by what no run comes to is AWS's business no longer.
+    fn check_named(&self, fields: &mut Fields<'_, '_>) {
+        // A state that was not understood may name any other.
+        if self.states.len() < fields.object.get("States").and_then(Value::as_object).map_or(0, |states| states.len()) {
+            return;
+        }
+        let targets = self.states.values().flat_map(State::targets).map(|(_, name)| name);
+        let named: BTreeSet<&str> = targets.chain([self.start_at.as_str()]).collect();
+        for state in self.states.values().filter(|state| !named.contains(state.name.as_str())) {
+            let message = format!("State \"{}\" is not reachable.", state.name);
+            fields.complaints.add(Code::MissingTransitionTarget, &state.pointer, message);
+        }
+    }
+
+    /// Whether a state of it ends it.
+    fn has_end(&self) -> bool {
+        self.states.values().any(|state| {
+            matches!(state.kind, Kind::Succeed(_) | Kind::Fail(_)) || matches!(state.kind.next(), Some(Next::End))
+        })
     }
 }
 

@@ -85,6 +85,22 @@ impl<'d> Fields<'d, '_> {
         }
     }
 
+    /// Complains of every field of a state that is not one of these, of those that its language has besides, or of those that
+    /// every state has.
+    pub(crate) fn allow_in_state(&mut self, both: &[&str], path: &[&str], jsonata: &[&str]) {
+        let of_language = if self.language == Language::JsonPath { path } else { jsonata };
+        self.allow(&[&["Comment", "QueryLanguage", "Type"], both, of_language].concat());
+    }
+
+    /// Complains of every field that is not one of these.
+    pub(crate) fn allow(&mut self, names: &[&str]) {
+        let object = self.object;
+        for name in object.keys().filter(|name| !names.contains(&name.as_str())) {
+            let pointer = self.pointer.clone();
+            self.complaints.schema(&pointer, format!("Field '{name}' is not supported"));
+        }
+    }
+
     pub(crate) fn text(&mut self, name: &str) -> Option<String> {
         match self.object.get(name)? {
             Value::String(text) => Some(text.clone()),
@@ -209,6 +225,36 @@ impl<'d> Fields<'d, '_> {
             _ => self.number(name).map(Quantity::Fixed),
         }
     }
+}
+
+/// Whether a label may have a character: AWS lets through what its ARNs can hold.
+pub(crate) fn is_name_character(character: char) -> bool {
+    !character.is_whitespace()
+        && !character.is_control()
+        && !matches!(
+            character,
+            '<' | '>'
+                | '{'
+                | '}'
+                | '['
+                | ']'
+                | '?'
+                | '*'
+                | '"'
+                | '#'
+                | '%'
+                | '\\'
+                | '^'
+                | '|'
+                | '~'
+                | '`'
+                | '$'
+                | '&'
+                | ','
+                | ';'
+                | ':'
+                | '/'
+        )
 }
 
 /// A path or an intrinsic call.

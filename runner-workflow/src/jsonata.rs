@@ -6,6 +6,7 @@
 //! `$toMillis` with a picture that leaves out the date: the engine takes today's.
 
 mod core;
+mod free;
 mod prepare;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,6 +46,8 @@ pub(crate) trait Around {
 pub(crate) struct Reads {
     pub(crate) variables: BTreeMap<String, Wanted>,
     pub(crate) functions: BTreeSet<String>,
+    /// Those of the variables that it does not bind itself.
+    pub(crate) free: BTreeSet<String>,
 }
 
 /// Which parts of a value are read.
@@ -122,7 +125,16 @@ impl Jsonata {
 
     /// The names that it reads and does not bind first, without `$`, in alphabetical order.
     pub fn variables(&self) -> impl Iterator<Item = &str> {
-        self.program.reads().variables.keys().map(String::as_str)
+        self.program.reads().free.iter().map(String::as_str)
+    }
+
+    pub(crate) fn reads(&self) -> &Reads {
+        self.program.reads()
+    }
+
+    /// Whether it calls a function of this name.
+    pub(crate) fn calls(&self, function: &str) -> bool {
+        self.program.reads().functions.contains(function)
     }
 
     pub(crate) fn evaluate(&self, around: &dyn Around) -> Result<Option<Value>, String> {
@@ -232,6 +244,22 @@ mod tests {
         check("$eval('1')", "$eval");
         check("$map(['1'], $eval)", "$eval");
         assert_eq!(run("($f := function($x) { $x > 50000 ? $x : $f($x + 1) }; $f(1))"), Ok(Some(json!(50001))));
+    }
+
+    #[test]
+    fn a_name_that_an_expression_binds_itself_is_not_one_that_it_reads() {
+        let check = |text: &str, wanted: &[&str]| {
+            let expression = Jsonata::parse(text).unwrap();
+            assert_eq!(expression.variables().collect::<Vec<_>>(), wanted, "{text}");
+        };
+        check("$a + $states.input.b[c = $d]", &["a", "d", "states"]);
+        check("($x := $y; $x + $z)", &["y", "z"]);
+        check("$map($items, function($i, $n) { $i * $n * $rate })", &["items", "rate"]);
+        check("($f := function($n) { $n < 1 ? 1 : $n * $f($n - 1) }; $f($start))", &["start"]);
+        check("$map($names, $uppercase)", &["names"]);
+        check("$states.input.a@$x.b[c = $x.d]", &["states"]);
+        check("($x := 1; ($y := 2; $x)) + $y", &["y"]);
+        check("$variable := 1", &[]);
     }
 
     #[test]

@@ -27,8 +27,10 @@ mod flow;
 mod hash;
 mod history;
 mod intrinsics;
+mod json_error;
 mod jsonata;
 pub mod limits;
+mod lint;
 mod machine;
 mod path;
 mod random;
@@ -39,13 +41,15 @@ mod scene;
 mod simulate;
 pub mod state;
 mod template;
+mod test_state;
 mod time;
+mod validate;
 mod weight;
 
 pub use catch::Catcher;
 pub use choice::{Condition, Domain, Operand, Operator, Relation, Rule, Test};
 pub use command::{Command, Event, Happened, Invocation};
-pub use complaint::{Code, Complaint, Rejection};
+pub use complaint::{Code, Complaint, Rejection, Severity};
 pub use context::Execution;
 pub use definition::{Definition, Language, Machine};
 pub use document::locate;
@@ -56,6 +60,7 @@ pub use history::{Entry, HistoryEvent};
 pub use intrinsics::Intrinsic;
 pub use jsonata::Jsonata;
 pub use limits::Limits;
+pub use lint::{Export, Parameter, ParameterKind, Signature, Signatures};
 pub use machine::advance;
 pub use path::{Missing, Path, PathError, Root};
 pub use resource::{Family, Pattern, Resource};
@@ -63,3 +68,8 @@ pub use retry::Retrier;
 pub use run::{Ending, Key, KeyError, RunState, Waiting, WaitingOn};
 pub use simulate::{Answer, Simulated, Simulation, TaskResult, simulate};
 pub use template::{Expression, Hole, Template};
+pub use test_state::{
+    Called, Configuration, ErrorDetails, FieldValidation, Inspection, InspectionLevel, Mock, MockError, StateTest,
+    StateTested, test_state,
+};
+pub use validate::{Diagnostic, Validated, Validation, validate, validate_against};

@@ -53,7 +53,7 @@ pub fn advance(definition: &Definition, run: RunState, event: Event) -> (RunStat
         return (run, Vec::new());
     }
     let RunState { mut execution, given, limits, mut random, events, serial, mut deadline, mut thread, .. } = run;
-    execution.redrive_count += u32::from(is_redriven);
+    execution.redrive_count = execution.redrive_count.map(|count| count.saturating_add(u32::from(is_redriven)));
     random.stir(event.seed);
     let mut engine = Engine {
         execution: &execution,

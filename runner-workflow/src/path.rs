@@ -135,6 +135,11 @@ impl Path {
         })
     }
 
+    /// How many steps it has.
+    pub(crate) const fn step_count(&self) -> usize {
+        self.steps.len()
+    }
+
     /// What it leads to in the value of its root.
     ///
     /// # Errors

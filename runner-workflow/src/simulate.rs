@@ -18,7 +18,7 @@ use crate::run::{Ending, Key, RunState};
 use crate::weight::json_bytes;
 
 /// 2026-01-01T00:00:00Z, where a simulation begins if it is not said.
-const BEGIN_MS: i64 = 1_767_225_600_000;
+pub(crate) const BEGIN_MS: i64 = 1_767_225_600_000;
 
 /// What is to be simulated.
 #[derive(Debug, Clone, Deserialize)]
@@ -34,6 +34,9 @@ pub struct Simulation {
     /// `STANDARD` or `EXPRESS`.
     #[serde(default, rename = "type")]
     pub kind: Option<String>,
+    /// Whether somebody waits for the answer of an `EXPRESS` run, which then has no `RedriveCount`.
+    #[serde(default)]
+    pub is_synchronous: bool,
     /// What the tasks answer, in the order in which they are asked.
     #[serde(default)]
     pub task_results: Vec<TaskResult>,
@@ -120,7 +123,9 @@ pub fn simulate(simulation: &Simulation) -> Simulated {
     let started = parsed.and_then(|definition| {
         let mut execution = Execution::new("simulation", "simulated", simulation.input.clone(), begin);
         if simulation.kind.as_deref() == Some("EXPRESS") {
-            execution.id = execution.id.replace(":execution:", ":express:") + ":1";
+            let redrive_count = execution.redrive_count.filter(|_| !simulation.is_synchronous);
+            execution = Execution { redrive_count, ..execution.express() };
+            execution.id += ":1";
         }
         let run = RunState::new(&definition, execution, Limits::default())?;
         Ok((definition, run))

@@ -3,6 +3,7 @@
 
 use jsonata_core::ast::{AstNode, BinaryOp, PathStep, Stage};
 
+use super::free::free;
 use super::{Reads, Wanted};
 
 /// The function that counts a step, the one that looks at what was joined, and the variable that holds the time. No
@@ -18,6 +19,7 @@ pub(super) fn reads(node: &AstNode) -> Result<Reads, String> {
     let looks_around =
         find(node, &mut |node| matches!(node, AstNode::Parent(_) | AstNode::Descendant | AstNode::Wildcard));
     collect(node, looks_around, &mut reads);
+    reads.free = free(node);
     if reads.functions.contains("eval") || reads.variables.contains_key("eval") {
         return Err("the function $eval is not supported".into());
     }
@@ -75,7 +77,7 @@ fn in_stage(stage: &Stage, whole: bool, reads: &mut Reads) {
     }
 }
 
-fn children<'n>(node: &'n AstNode, each: &mut impl FnMut(&'n AstNode)) {
+pub(super) fn children<'n>(node: &'n AstNode, each: &mut impl FnMut(&'n AstNode)) {
     match node {
         AstNode::Path { steps } => {
             for step in steps {

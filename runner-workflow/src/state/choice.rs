@@ -24,6 +24,7 @@ pub struct Choice {
 
 impl Choice {
     pub(crate) fn check(fields: &mut Fields<'_, '_>) -> Self {
+        fields.allow_in_state(&["Assign", "Choices", "Default"], &["InputPath", "OutputPath"], &["Output"]);
         fields.require(&["Choices"]);
         let mut rules = Vec::new();
         fields.list("Choices", |fields, index| rules.extend(Rule::check(fields, index)));

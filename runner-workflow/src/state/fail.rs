@@ -20,6 +20,7 @@ pub struct Fail {
 
 impl Fail {
     pub(crate) fn check(fields: &mut Fields<'_, '_>) -> Self {
+        fields.allow_in_state(&["Cause", "Error"], &["CausePath", "ErrorPath"], &[]);
         let mut text = |plain: &str, path: &str| match fields.language {
             Language::Jsonata => fields.jsonata(plain, plain),
             Language::JsonPath if fields.has(path) => fields.path_or_call(path).map(Template::Hole),

@@ -27,6 +27,12 @@ pub struct Map {
     pub batcher: Option<Batcher>,
     /// `ItemProcessor`, or `Iterator` as it was called: the machine.
     pub processor: Machine,
+    /// `Label`: what its runs are called in DISTRIBUTED mode.
+    pub label: Option<String>,
+    /// Whether an `ItemReader` brings the items from elsewhere.
+    pub has_reader: bool,
+    /// Whether a `ResultWriter` takes the results elsewhere.
+    pub has_writer: bool,
     /// Whether the mode is DISTRIBUTED.
     pub is_distributed: bool,
     /// How many iterations run at once; 0 or absent for as many as are allowed.
@@ -75,15 +81,47 @@ pub(crate) struct Iteration {
     pub(crate) tolerated: Option<u64>,
 }
 
+const FIELDS: [&str; 15] = [
+    "Assign",
+    "Catch",
+    "End",
+    "ItemBatcher",
+    "ItemProcessor",
+    "ItemReader",
+    "ItemSelector",
+    "Iterator",
+    "Label",
+    "MaxConcurrency",
+    "Next",
+    "ResultWriter",
+    "Retry",
+    "ToleratedFailureCount",
+    "ToleratedFailurePercentage",
+];
+
+const FIELDS_OF_PATHS: [&str; 9] = [
+    "InputPath",
+    "ItemsPath",
+    "MaxConcurrencyPath",
+    "OutputPath",
+    "Parameters",
+    "ResultPath",
+    "ResultSelector",
+    "ToleratedFailureCountPath",
+    "ToleratedFailurePercentagePath",
+];
+
 impl Map {
     pub(crate) fn check(fields: &mut Fields<'_, '_>, depth: usize) -> Option<Self> {
+        fields.allow_in_state(&FIELDS, &FIELDS_OF_PATHS, &["Items", "Output"]);
         let name = if fields.has("Iterator") { "Iterator" } else { "ItemProcessor" };
         fields.require(&[name]);
         let is_path = fields.language == Language::JsonPath;
         let selector = if is_path && fields.has("Parameters") { "Parameters" } else { "ItemSelector" };
         let object = fields.object;
         let pointer = fields.at(name);
-        let mut is_distributed = fields.has("ItemReader") || fields.has("ResultWriter");
+        let (has_reader, has_writer) = (fields.has("ItemReader"), fields.has("ResultWriter"));
+        let mut is_distributed = has_reader || has_writer;
         let processor = object.get(name).and_then(|value| {
             let mut inner = fields.within(value, pointer)?;
             let mode = inner.object.get("ProcessorConfig").and_then(|config| config.get("Mode"));
@@ -110,6 +148,9 @@ impl Map {
             item_selector: fields.template(selector),
             batcher,
             processor: processor?,
+            label: fields.text("Label"),
+            has_reader,
+            has_writer,
             is_distributed,
             max_concurrency: fields.quantity("MaxConcurrency"),
             tolerated_count: fields.quantity("ToleratedFailureCount"),
@@ -124,18 +165,31 @@ impl Map {
         let effective = self.flow.effective(scene)?.into_owned();
         let inner = scene.looking_at(&effective);
         let items = self.items(&inner)?;
-        let items = match &self.batcher {
-            Some(batcher) => batcher.batches(&inner, items)?,
-            None => items,
-        };
-        let concurrency = whole(&inner, self.max_concurrency.as_ref(), "MaxConcurrency")?;
-        let concurrency = concurrency.filter(|count| *count > 0).and_then(|count| usize::try_from(count).ok());
-        let concurrency = concurrency.unwrap_or(MAP_INLINE_CONCURRENCY);
-        let tolerated = self.tolerated(&inner, items.len())?;
-        Ok(Step::Iterate(Iteration { items, effective, concurrency, tolerated }))
+        let items = self.batches(&inner, items)?;
+        let (concurrency, tolerated) = (self.concurrency(&inner)?, self.tolerated(&inner, items.len())?);
+        Ok(Step::Iterate(Iteration {
+            items,
+            effective,
+            concurrency: concurrency.unwrap_or(MAP_INLINE_CONCURRENCY),
+            tolerated,
+        }))
     }
 
-    fn items(&self, scene: &Scene<'_>) -> Result<Vec<Value>, Failure> {
+    /// How many iterations may run at once; `None` for as many as are allowed.
+    pub(crate) fn concurrency(&self, scene: &Scene<'_>) -> Result<Option<usize>, Failure> {
+        let concurrency = whole(scene, self.max_concurrency.as_ref(), "MaxConcurrency")?;
+        Ok(concurrency.filter(|count| *count > 0).and_then(|count| usize::try_from(count).ok()))
+    }
+
+    /// What the iterations are given: the items, or batches of them.
+    pub(crate) fn batches(&self, scene: &Scene<'_>, items: Vec<Value>) -> Result<Vec<Value>, Failure> {
+        match &self.batcher {
+            Some(batcher) => batcher.batches(scene, items),
+            None => Ok(items),
+        }
+    }
+
+    pub(crate) fn items(&self, scene: &Scene<'_>) -> Result<Vec<Value>, Failure> {
         match &self.items {
             Items::Template(Template::Hole(hole)) => match scene.fill_as(hole, "array")? {
                 Value::Array(items) => Ok(items),
@@ -163,7 +217,8 @@ impl Map {
         }
     }
 
-    fn tolerated(&self, scene: &Scene<'_>, items: usize) -> Result<Option<u64>, Failure> {
+    /// How many iterations may fail; `None` where that is not said.
+    pub(crate) fn tolerated(&self, scene: &Scene<'_>, items: usize) -> Result<Option<u64>, Failure> {
         let count = whole(scene, self.tolerated_count.as_ref(), "ToleratedFailureCount")?;
         let Some(quantity) = &self.tolerated_percentage else { return Ok(count) };
         let value = scene.quantity(quantity)?;

@@ -26,6 +26,11 @@ pub struct Parallel {
 
 impl Parallel {
     pub(crate) fn check(fields: &mut Fields<'_, '_>, depth: usize) -> Self {
+        fields.allow_in_state(
+            &["Assign", "Branches", "Catch", "End", "Next", "Retry"],
+            &["InputPath", "OutputPath", "Parameters", "ResultPath", "ResultSelector"],
+            &["Arguments", "Output"],
+        );
         fields.require(&["Branches"]);
         let mut branches = Vec::new();
         fields.list("Branches", |fields, _| branches.extend(Machine::check(fields, depth)));

@@ -22,6 +22,8 @@ pub struct Pass {
 
 impl Pass {
     pub(crate) fn check(fields: &mut Fields<'_, '_>) -> Self {
+        let paths = ["InputPath", "OutputPath", "Parameters", "Result", "ResultPath"];
+        fields.allow_in_state(&["Assign", "End", "Next"], &paths, &["Output"]);
         let is_path = fields.language == Language::JsonPath;
         let result = fields.object.get("Result").filter(|_| is_path).cloned();
         Self { flow: Flow::check(fields, is_path.then_some("Parameters")), result, next: Next::check(fields) }

@@ -15,6 +15,7 @@ pub struct Succeed {
 
 impl Succeed {
     pub(crate) fn check(fields: &mut Fields<'_, '_>) -> Self {
+        fields.allow_in_state(&[], &["InputPath", "OutputPath"], &["Output"]);
         Self { flow: Flow::check(fields, None) }
     }
 

@@ -41,6 +41,29 @@ pub(crate) struct Call {
 
 impl Task {
     pub(crate) fn check(fields: &mut Fields<'_, '_>) -> Self {
+        fields.allow_in_state(
+            &[
+                "Assign",
+                "Catch",
+                "Credentials",
+                "End",
+                "HeartbeatSeconds",
+                "Next",
+                "Resource",
+                "Retry",
+                "TimeoutSeconds",
+            ],
+            &[
+                "HeartbeatSecondsPath",
+                "InputPath",
+                "OutputPath",
+                "Parameters",
+                "ResultPath",
+                "ResultSelector",
+                "TimeoutSecondsPath",
+            ],
+            &["Arguments", "Output"],
+        );
         fields.require(&["Resource"]);
         if let Some(Value::Object(credentials)) = fields.object.get("Credentials")
             && !credentials.contains_key("RoleArn")

@@ -44,6 +44,8 @@ const FORMAT: &str = "ISO-8601 extended offset date-time format string";
 
 impl Wait {
     pub(crate) fn check(fields: &mut Fields<'_, '_>) -> Self {
+        let paths = ["InputPath", "OutputPath", "SecondsPath", "TimestampPath"];
+        fields.allow_in_state(&["Assign", "End", "Next", "Seconds", "Timestamp"], &paths, &["Output"]);
         let until = Self::check_until(fields).unwrap_or(Until::Instant(0));
         Self { flow: Flow::check(fields, None), until, next: Next::check(fields) }
     }

@@ -168,10 +168,13 @@ fn a_run_that_failed_goes_on_from_there() {
 #[test]
 fn machines_as_deep_as_a_text_has_them_go_through_json() {
     let task = json!({"StartAt": "S", "States": {"S": {"Type": "Task", "Resource": "wasm:m#f", "End": true}}});
-    let around =
-        |inner: Value| json!({"StartAt": "S", "States": {"S": {"Type": "Parallel", "Branches": [inner], "End": true}}});
-    let deepest = (0..31).fold(task, |inner, _| around(inner));
-    assert!(Definition::from_value(&around(deepest.clone())).is_err());
+    let around = |inner: Value, depth: usize| {
+        let name = format!("S{depth}");
+        json!({"StartAt": name, "States": {&name: {"Type": "Parallel", "Branches": [inner], "End": true}}})
+    };
+    let deepest = (0..31).fold(task, around);
+    let refused = Definition::from_value(&around(deepest.clone(), 31)).unwrap_err();
+    assert_eq!(refused.complaints()[0].code.name(), "TOO_DEEPLY_NESTED");
     let (definition, run) = begin(&deepest, json!({}));
     let (run, commands) = advance(&definition, run, event(0, Happened::Started));
     let run = RunState::from_json(&run.to_json()).unwrap();

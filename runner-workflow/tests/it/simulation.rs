@@ -8,12 +8,26 @@ fn run(definition: Value, input: Value, results: Value) -> Simulated {
     simulate(&serde_json::from_value::<Simulation>(request).unwrap())
 }
 
-/// A machine of one state.
+/// A machine of one state; where it is a Choice, with the state that it leads to.
 fn one(mut state: Value) -> Value {
     if state.get("Next").is_none() && !["Succeed", "Fail", "Choice"].contains(&state["Type"].as_str().unwrap()) {
         state["End"] = json!(true);
     }
+    if state["Type"] == "Choice" {
+        return json!({ "StartAt": "S", "States": { "S": state, "Z": {"Type": "Succeed"} } });
+    }
     json!({ "StartAt": "S", "States": { "S": state } })
+}
+
+/// The same as a machine within one: names are those of the whole definition.
+fn inner(state: Value) -> Value {
+    let machine = one(state);
+    json!({ "StartAt": "I", "States": { "I": machine["States"]["S"] } })
+}
+
+/// A state that goes back to another, unless the input says that it is enough.
+fn unless_stopped(back: &str) -> Value {
+    json!({"Type": "Choice", "Choices": [{"Variable": "$.stop", "IsPresent": true, "Next": "Z"}], "Default": back})
 }
 
 #[track_caller]
@@ -71,18 +85,18 @@ fn a_path_without_a_value_is_named_with_its_field() {
         "The JSONPath '$.None' specified for the field 'x.$'",
     );
     check(
-        json!({"Type": "Map", "ItemsPath": "$.b", "ItemProcessor": one(json!({"Type": "Pass"}))}),
+        json!({"Type": "Map", "ItemsPath": "$.b", "ItemProcessor": inner(json!({"Type": "Pass"}))}),
         "Reference path \"$.b\" must",
     );
     check(
-        json!({"Type": "Choice", "Choices": [{"Variable": "$.a", "IsNull": true, "Next": "S"}], "Default": "S"}),
+        json!({"Type": "Choice", "Choices": [{"Variable": "$.a", "IsNull": true, "Next": "Z"}]}),
         "Invalid path '$.a': The choice state's condition path references an invalid value.",
     );
 }
 
 #[test]
 fn a_choice_without_a_match_needs_a_default() {
-    let choice = json!({"Type": "Choice", "Choices": [{"Variable": "$", "NumericEquals": 1, "Next": "S"}]});
+    let choice = json!({"Type": "Choice", "Choices": [{"Variable": "$", "NumericEquals": 1, "Next": "Z"}]});
     fails(one(choice), json!(2), json!([]), "States.NoChoiceMatched", "(entered at the event id #2)");
 }
 
@@ -226,7 +240,7 @@ fn a_map_tolerates_as_many_failures_as_it_says() {
 #[test]
 fn items_go_together_in_batches() {
     let map = json!({"Type": "Map", "ItemBatcher": {"MaxItemsPerBatch": 2, "BatchInput": {"n": 7}},
-        "ItemProcessor": one(json!({"Type": "Pass"}))});
+        "ItemProcessor": inner(json!({"Type": "Pass"}))});
     let batches = json!([{"BatchInput": {"n": 7}, "Items": [1, 2]}, {"BatchInput": {"n": 7}, "Items": [3]}]);
     gives(one(map), json!([1, 2, 3]), json!([]), batches);
 }
@@ -254,7 +268,7 @@ fn in_jsonata_fields_name_what_failed() {
         "Expected 'string', but was 'number' for value: 1",
     );
     check(
-        json!({"Type": "Choice", "Choices": [{"Condition": "{% 1 %}", "Next": "S"}], "Default": "S"}),
+        json!({"Type": "Choice", "Choices": [{"Condition": "{% 1 %}", "Next": "Z"}]}),
         json!({}),
         "specified for the field 'Choices[0]/Condition' returned an unexpected result type. Expected 'boolean'",
     );
@@ -286,13 +300,16 @@ fn what_weighs_too_much_is_refused() {
 fn what_grows_in_a_variable_or_a_template_is_refused_too() {
     let grows = json!({"StartAt": "A", "States": {
         "A": {"Type": "Pass", "Assign": {"x": ["something"]}, "Next": "B"},
-        "B": {"Type": "Pass", "Assign": {"x.$": "States.Array($x, $x)"}, "Next": "B"},
+        "B": {"Type": "Pass", "Assign": {"x.$": "States.Array($x, $x)"}, "Next": "C"},
+        "C": unless_stopped("B"), "Z": {"Type": "Succeed"},
     }});
     fails(grows, json!({}), json!([]), "States.DataLimitExceeded", "The state/task 'B' returned");
-    let nests = json!({"StartAt": "A", "States": {"A": {"Type": "Pass", "Parameters": {"a.$": "$"}, "Next": "A"}}});
+    let nests = json!({"StartAt": "A", "States": {
+        "A": {"Type": "Pass", "Parameters": {"a.$": "$"}, "Next": "B"}, "B": unless_stopped("A"), "Z": {"Type": "Succeed"},
+    }});
     fails(nests, json!({}), json!([]), "States.DataLimitExceeded", "depth exceeding the maximum number of levels");
     let large = json!({"x": "x".repeat(200_000)});
-    let looped = json!({"StartAt": "A", "States": {"A": {"Type": "Pass", "Next": "A"}}});
+    let looped = json!({"StartAt": "A", "States": {"A": unless_stopped("A"), "Z": {"Type": "Succeed"}}});
     let stopped = fails(looped, large.clone(), json!([]), "Runner.LimitExceeded", "the history has more than");
     assert!(stopped.trace.len() < 3000, "{}", stopped.trace.len());
     let many = |of: &str| vec![of; 50].join(", ");
@@ -316,7 +333,7 @@ fn what_grows_in_a_variable_or_a_template_is_refused_too() {
 
 #[test]
 fn a_loop_ends_with_the_history() {
-    let definition = json!({"StartAt": "A", "States": {"A": {"Type": "Pass", "Next": "A"}}});
+    let definition = json!({"StartAt": "A", "States": {"A": unless_stopped("A"), "Z": {"Type": "Succeed"}}});
     let simulated =
         fails(definition, json!({}), json!([]), "States.Runtime", "maximum number of history events (25000)");
     assert_eq!(simulated.trace.len(), 25_000);
