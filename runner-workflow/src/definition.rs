@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use indexmap::IndexMap;
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
 use crate::complaint::{Code, Complaint, Complaints, Rejection, under};
 use crate::fields::{Fields, is_name_character};
@@ -40,6 +41,8 @@ const FIELDS_WITHIN: [&str; 5] = ["Comment", "ProcessorConfig", "QueryLanguage",
 pub struct Definition {
     machine: Machine,
     timeout_seconds: Option<u64>,
+    /// Which definition it is: two of the same JSON have the same.
+    pub(crate) digest: Digest,
 }
 
 /// States and where they begin: the whole, a branch of a Parallel, or what a Map does with each item.
@@ -62,6 +65,13 @@ pub enum Language {
     JsonPath,
     /// JSONata.
     Jsonata,
+}
+
+/// SHA-256 of a definition's JSON.
+pub(crate) type Digest = [u8; 32];
+
+fn digest(value: &Value) -> Digest {
+    Sha256::digest(value.to_string()).into()
 }
 
 impl Definition {
@@ -97,7 +107,7 @@ impl Definition {
                 let mut fields = Fields { object, pointer: String::new(), language, complaints: &mut complaints };
                 let timeout_seconds = fields.whole("TimeoutSeconds", 1);
                 let machine = Machine::check(&mut fields, DEPTH);
-                definition = machine.map(|machine| Self { machine, timeout_seconds });
+                definition = machine.map(|machine| Self { machine, timeout_seconds, digest: digest(value) });
             }
             _ => {
                 complaints.add_nowhere(Code::SchemaValidationFailed, "Definition must be a valid JSON object");

@@ -65,7 +65,7 @@ pub use machine::advance;
 pub use path::{Missing, Path, PathError, Root};
 pub use resource::{Family, Pattern, Resource};
 pub use retry::Retrier;
-pub use run::{Ending, Key, KeyError, RunState, Waiting, WaitingOn};
+pub use run::{Ending, Key, KeyError, Misfit, RunError, RunState, Waiting, WaitingOn};
 pub use simulate::{Answer, Simulated, Simulation, TaskResult, simulate};
 pub use template::{Expression, Hole, Template};
 pub use test_state::{

@@ -14,7 +14,7 @@ use crate::definition::Definition;
 use crate::failure::{Failure, names};
 use crate::history::Entry;
 use crate::limits::TRANSITIONS_PER_ADVANCE;
-use crate::run::{At, Ending, Key, RunState, Thread};
+use crate::run::{At, Ending, Key, Misfit, Run, RunState, Thread};
 
 use engine::{Engine, Place};
 
@@ -23,7 +23,7 @@ use engine::{Engine, Place};
 /// A run that has ended stays as it is, unless it
 /// is redriven.
 ///
-/// # Panics
+/// # Errors
 ///
 /// When the definition is not the one that the run began with, and lacks a state that the run is in. Whoever keeps runs keeps
 /// with each the version of its definition.
@@ -39,20 +39,28 @@ use engine::{Engine, Place};
 /// let execution = Execution::new("greeting", "1", json!({"name": "Ada"}), 0);
 /// let run = RunState::new(&definition, execution, Limits::default())?;
 ///
-/// let (run, commands) = advance(&definition, run, Event { now_ms: 0, seed: 7, happened: Happened::Started });
+/// let (run, commands) = advance(&definition, run, Event { now_ms: 0, seed: 7, happened: Happened::Started })?;
 /// let ending = Ending::Succeeded { output: json!({"text": "hello Ada"}) };
 /// assert_eq!(run.ending(), Some(&ending));
 /// assert_eq!(commands.last(), Some(&Command::Finish(ending)));
-/// # Ok::<(), runner_workflow::Rejection>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[must_use]
-pub fn advance(definition: &Definition, run: RunState, event: Event) -> (RunState, Vec<Command>) {
+pub fn advance(definition: &Definition, run: RunState, event: Event) -> Result<(RunState, Vec<Command>), Misfit> {
+    if run.definition != definition.digest {
+        run.run.fits(definition)?;
+    }
+    let (run, commands) = advance_fitting(definition, run.run, event);
+    Ok((RunState { definition: definition.digest, run }, commands))
+}
+
+/// The same, of a run that fits the definition.
+pub(crate) fn advance_fitting(definition: &Definition, run: Run, event: Event) -> (Run, Vec<Command>) {
     let is_redriven = event.happened == Happened::Redriven;
     let may_be_redriven = matches!(run.ending, Some(Ending::Failed(_) | Ending::Aborted(_) | Ending::TimedOut(_)));
     if is_redriven != run.ending.is_some() || is_redriven != may_be_redriven {
         return (run, Vec::new());
     }
-    let RunState { mut execution, given, limits, mut random, events, serial, mut deadline, mut thread, .. } = run;
+    let Run { mut execution, given, limits, mut random, events, serial, mut deadline, mut thread, .. } = run;
     execution.redrive_count = execution.redrive_count.map(|count| count.saturating_add(u32::from(is_redriven)));
     random.stir(event.seed);
     let mut engine = Engine {
@@ -132,7 +140,7 @@ pub fn advance(definition: &Definition, run: RunState, event: Event) -> (RunStat
         // There is nothing to go back to, so it need not be kept.
         thread = Thread { variables: serde_json::Map::new(), item: None, at: At::Ended(Value::Null) };
     }
-    let run = RunState { execution, given, limits, random, events, serial, deadline, thread, ending };
+    let run = Run { execution, given, limits, random, events, serial, deadline, thread, ending };
     (run, commands)
 }
 

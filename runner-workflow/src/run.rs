@@ -10,15 +10,24 @@ use serde_json::{Map, Value};
 
 use crate::complaint::Rejection;
 use crate::context::{Execution, Item};
-use crate::definition::Definition;
+use crate::definition::{Definition, Digest, Machine};
 use crate::failure::Failure;
 use crate::limits::Limits;
 use crate::random::Random;
+use crate::state::Kind;
 use crate::time::Millis;
 
 /// A run, from before its first state to after its last.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct RunState {
+    /// The definition that it is known to fit.
+    pub(crate) definition: Digest,
+    pub(crate) run: Run,
+}
+
+/// What of a run is kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Run {
     pub(crate) execution: Execution,
     pub(crate) given: Option<Value>,
     pub(crate) limits: Limits,
@@ -189,7 +198,7 @@ impl RunState {
             return Err(Rejection::new(unsupported));
         }
         let at = At::Ready { state: definition.machine().start_at.clone(), input: execution.input.clone() };
-        Ok(Self {
+        let run = Run {
             execution,
             given: None,
             limits,
@@ -199,67 +208,148 @@ impl RunState {
             deadline: None,
             thread: Thread { variables: Map::new(), item: None, at },
             ending: None,
-        })
+        };
+        Ok(Self { definition: definition.digest, run })
     }
 
     /// The run as JSON.
     #[must_use]
     pub fn to_json(&self) -> String {
-        serde_json::to_string(self).expect("a run has no key that is not a text")
+        serde_json::to_string(&self.run).expect("a run has no key that is not a text")
     }
 
-    /// Reads what [`to_json`](Self::to_json) wrote. `serde_json::from_str` refuses what nests deeper than 128 levels, as the
-    /// run of machines in machines does; it takes about a kilobyte of stack for a level, and there are at most some 400.
+    /// Reads what [`to_json`](Self::to_json) wrote, for the definition that the run began with. `serde_json::from_str` refuses
+    /// what nests deeper than 128 levels, as the run of machines in machines does; it takes about a kilobyte of stack for a
+    /// level, and there are at most some 400.
     ///
     /// # Errors
     ///
-    /// When the text is no run.
-    pub fn from_json(text: &str) -> Result<Self, serde_json::Error> {
+    /// When the text is no run, and when the run is in a state that the definition does not have, or has otherwise.
+    pub fn from_json(text: &str, definition: &Definition) -> Result<Self, RunError> {
         let mut deserializer = serde_json::Deserializer::from_str(text);
         deserializer.disable_recursion_limit();
-        let run = Self::deserialize(&mut deserializer)?;
+        let run = Run::deserialize(&mut deserializer)?;
         deserializer.end()?;
-        Ok(run)
+        run.fits(definition)?;
+        Ok(Self { definition: definition.digest, run })
     }
 
     /// Lays fields over the context object, as a test or a simulation does.
     #[must_use]
-    pub fn with_context(self, given: Value) -> Self {
-        Self { given: Some(given), ..self }
+    pub fn with_context(mut self, given: Value) -> Self {
+        self.run.given = Some(given);
+        self
     }
 
     /// How it ended; `None` while it runs.
     #[must_use]
     pub const fn ending(&self) -> Option<&Ending> {
-        self.ending.as_ref()
+        self.run.ending.as_ref()
     }
 
     /// The execution that it is.
     #[must_use]
     pub const fn execution(&self) -> &Execution {
-        &self.execution
+        &self.run.execution
     }
 
     /// How many entries its history has.
     #[must_use]
     pub const fn history_events(&self) -> u64 {
-        self.events
+        self.run.events
     }
 
     /// What it waits for. Empty for a run that has ended, or that goes on with the next event.
     #[must_use]
     pub fn waiting(&self) -> Vec<Waiting> {
         let mut found = Vec::new();
-        if self.ending.is_none() {
-            self.thread.waiting(&mut Vec::new(), &mut found);
+        if self.run.ending.is_none() {
+            self.run.thread.waiting(&mut Vec::new(), &mut found);
         }
         found
+    }
+}
+
+impl Run {
+    /// Whether whoever goes on with it finds in the definition all that it is in.
+    pub(crate) fn fits(&self, definition: &Definition) -> Result<(), Misfit> {
+        self.thread.fits(definition.machine())
+    }
+}
+
+/// A text is no run, or none of the definition.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// It is not what a run is written as.
+    #[error("this is no run as `RunState::to_json` writes it: {0}")]
+    Json(#[from] serde_json::Error),
+    /// It is the run of another definition.
+    #[error(transparent)]
+    Misfit(#[from] Misfit),
+}
+
+/// A run is in a state that the definition does not have, or has otherwise.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the run is in the state `{state}`, and {found}: a run goes on with the version of the definition that it began with"
+)]
+pub struct Misfit {
+    state: String,
+    found: String,
+}
+
+impl Misfit {
+    /// The state that the run is in.
+    #[must_use]
+    pub fn state(&self) -> &str {
+        &self.state
     }
 }
 
 impl Thread {
     pub(crate) fn new(state: String, input: Value, item: Option<Item>) -> Self {
         Self { variables: Map::new(), item, at: At::Ready { state, input } }
+    }
+
+    fn fits(&self, machine: &Machine) -> Result<(), Misfit> {
+        let (name, visit) = match &self.at {
+            At::Ended(_) => return Ok(()),
+            At::Ready { state, .. } => (state, None),
+            At::In(visit) => (&visit.state, Some(visit)),
+            At::Failed(failed) => (&failed.visit.state, Some(&failed.visit)),
+        };
+        let misfit = |found: String| Err(Misfit { state: name.clone(), found });
+        let Some(state) = machine.states.get(name) else {
+            return misfit("the definition has no such state in its place".to_owned());
+        };
+        let Some(visit) = visit else { return Ok(()) };
+        let (kind, machines) = (&state.kind, state.kind.machines());
+        let (counted, retriers) = (visit.retries.len(), kind.retry().len());
+        if counted != retriers {
+            return misfit(format!(
+                "the definition's state has {retriers} retriers, of which the run counts {counted}"
+            ));
+        }
+        match (&visit.doing, kind) {
+            (Doing::Starting | Doing::Backoff { .. }, _)
+            | (Doing::Task(_), Kind::Task(_))
+            | (Doing::Waiting { .. }, Kind::Wait(_)) => Ok(()),
+            (Doing::Parallel { branches }, Kind::Parallel(_)) if branches.len() == machines.len() => {
+                branches.iter().zip(machines).try_for_each(|(branch, machine)| branch.fits(machine))
+            }
+            (Doing::Parallel { branches }, Kind::Parallel(_)) => {
+                misfit(format!("the definition's state has {} branches, the run {}", machines.len(), branches.len()))
+            }
+            (Doing::Map(map), Kind::Map(_)) if map.is_sound() => {
+                let mut running = map.running.values();
+                running.try_for_each(|child| machines.iter().try_for_each(|machine| child.fits(machine)))
+            }
+            (Doing::Map(_), Kind::Map(_)) => misfit("its iterations are not those of its items".to_owned()),
+            _ => misfit(format!(
+                "the definition's state is a {}, which does not do what the run does there",
+                kind.name()
+            )),
+        }
     }
 
     /// Goes back to before what failed or was cancelled; what has ended stays so.
@@ -301,6 +391,20 @@ impl Thread {
         path.push(index);
         self.waiting(path, found);
         path.pop();
+    }
+}
+
+impl Visit {
+    /// How often it was tried again.
+    pub(crate) fn tries(&self) -> u32 {
+        self.retries.iter().fold(0, |all, tries| all.saturating_add(*tries))
+    }
+}
+
+impl Iterating {
+    fn is_sound(&self) -> bool {
+        let began = |index: &u64| usize::try_from(*index).is_ok_and(|index| index < self.next);
+        self.results.len() == self.items.len() && self.next <= self.items.len() && self.running.keys().all(began)
     }
 }
 

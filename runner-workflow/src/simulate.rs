@@ -12,9 +12,9 @@ use crate::definition::Definition;
 use crate::failure::{Failure, names};
 use crate::history::Entry;
 use crate::limits::{Limits, SIMULATED_HISTORY_BYTES};
-use crate::machine::advance;
+use crate::machine::advance_fitting;
 use crate::resource::{Family, Pattern, Resource};
-use crate::run::{Ending, Key, RunState};
+use crate::run::{Ending, Key, Run, RunState};
 use crate::weight::json_bytes;
 
 /// 2026-01-01T00:00:00Z, where a simulation begins if it is not said.
@@ -157,7 +157,7 @@ pub fn simulate(simulation: &Simulation) -> Simulated {
         trace: Vec::new(),
         left: SIMULATED_HISTORY_BYTES,
     };
-    bench.drive(&definition, run, simulation.seed)
+    bench.drive(&definition, run.run, simulation.seed)
 }
 
 /// What stands around the machine in a simulation.
@@ -177,7 +177,7 @@ struct Bench<'s> {
 }
 
 impl<'s> Bench<'s> {
-    fn drive(mut self, definition: &Definition, mut run: RunState, seed: u64) -> Simulated {
+    fn drive(mut self, definition: &Definition, mut run: Run, seed: u64) -> Simulated {
         self.queue.push_back(Happened::Started);
         loop {
             let happened = match self.queue.pop_front() {
@@ -192,7 +192,7 @@ impl<'s> Bench<'s> {
             };
             let event = Event { now_ms: self.now, seed, happened };
             let commands;
-            (run, commands) = advance(definition, run, event);
+            (run, commands) = advance_fitting(definition, run, event);
             for command in commands {
                 match command {
                     Command::Finish(ending) => return self.ended(ending),

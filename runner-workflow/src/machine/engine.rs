@@ -65,7 +65,7 @@ impl<'p> Place<'p> {
         Self { machine, path: &[], scope: None, item: None, iteration: None }
     }
 
-    /// A state of its machine. A run is only advanced with the definition that it began with.
+    /// A state of its machine, which has it: a run is only advanced with a definition that it fits.
     pub(super) fn state(&self, name: &str) -> &'p State {
         &self.machine.states[name]
     }
@@ -73,15 +73,15 @@ impl<'p> Place<'p> {
 
 impl Engine<'_> {
     pub(super) fn record(&mut self, entry: Entry) -> u64 {
-        self.events += 1;
+        self.events = self.events.saturating_add(1);
         // One entry is kept back for the one that says how the run ended.
-        self.is_over |= self.limits.history_events.is_some_and(|most| self.events + 1 >= most);
+        self.is_over |= self.limits.history_events.is_some_and(|most| self.events.saturating_add(1) >= most);
         self.commands.push(Command::Record(HistoryEvent { id: self.events, at_ms: self.now, entry }));
         self.events
     }
 
     const fn next_serial(&mut self) -> u64 {
-        self.serial += 1;
+        self.serial = self.serial.saturating_add(1);
         self.serial
     }
 
@@ -144,7 +144,7 @@ impl Engine<'_> {
             execution: self.execution,
             state: &visit.state,
             entered_ms: visit.entered_ms,
-            retry_count: is_task.then(|| visit.retries.iter().sum()),
+            retry_count: is_task.then(|| visit.tries()),
             token,
             item: thread.item.as_ref().or(place.item),
             given: self.given,
@@ -238,7 +238,7 @@ impl Engine<'_> {
             resource: resource.clone(),
             pattern: resource.pattern(),
             arguments: call.arguments,
-            attempt: visit.retries.iter().sum::<u32>() + 1,
+            attempt: visit.tries().saturating_add(1),
             timeout_seconds: call.timeout_seconds,
             heartbeat_seconds: call.heartbeat_seconds,
             idempotency_key: format!("{}/{serial}", self.execution.id),

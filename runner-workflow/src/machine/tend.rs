@@ -185,7 +185,7 @@ impl Engine<'_> {
             }
             At::Failed(failed) => {
                 self.record(entry("MapIterationFailed"));
-                map.failed += 1;
+                map.failed = map.failed.saturating_add(1);
                 let failure = match map.tolerated {
                     Some(tolerated) if map.failed <= tolerated => return None,
                     Some(1..) => {

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use runner_workflow::{
-    Command, Definition, Ending, Event, Execution, Happened, Invocation, Key, Limits, RunState, WaitingOn, advance,
+    Command, Definition, Ending, Event, Execution, Happened, Invocation, Key, Limits, RunError, RunState, WaitingOn,
 };
 use serde_json::{Value, json};
 
@@ -10,6 +10,11 @@ fn begin(definition: &Value, input: Value) -> (Definition, RunState) {
     let definition = Definition::from_value(definition).unwrap();
     let run = RunState::new(&definition, Execution::new("m", "r", input, 0), Limits::default()).unwrap();
     (definition, run)
+}
+
+/// Of runs that fit their definition.
+fn advance(definition: &Definition, run: RunState, event: Event) -> (RunState, Vec<Command>) {
+    runner_workflow::advance(definition, run, event).unwrap()
 }
 
 const fn event(now_ms: i64, happened: Happened) -> Event {
@@ -100,7 +105,7 @@ fn a_long_way_without_a_task_is_gone_in_parts() {
     let (definition, mut run) = begin(&definition, json!({"n": 0}));
     let (mut happened, mut parts) = (Happened::Started, 0);
     while run.ending().is_none() {
-        let weight = serde_json::to_string(&run).unwrap().len();
+        let weight = run.to_json().len();
         assert!(weight < 2000, "{weight}");
         let commands;
         (run, commands) = advance(&definition, run, event(0, happened));
@@ -147,7 +152,7 @@ fn a_run_that_failed_goes_on_from_there() {
     let (run, _) = advance(&definition, run, event(2, failed));
     assert!(matches!(run.ending(), Some(Ending::Failed(_))));
 
-    let run = RunState::from_json(&run.to_json()).unwrap();
+    let run = RunState::from_json(&run.to_json(), &definition).unwrap();
     let (mut run, commands) = advance(&definition, run, event(3, Happened::Redriven));
     let again: Vec<Key> = invocations(&commands).iter().map(|asked| asked.task.clone()).collect();
     assert_eq!(again.len(), 2, "what was done is not done again");
@@ -177,7 +182,7 @@ fn machines_as_deep_as_a_text_has_them_go_through_json() {
     assert_eq!(refused.complaints()[0].code.name(), "TOO_DEEPLY_NESTED");
     let (definition, run) = begin(&deepest, json!({}));
     let (run, commands) = advance(&definition, run, event(0, Happened::Started));
-    let run = RunState::from_json(&run.to_json()).unwrap();
+    let run = RunState::from_json(&run.to_json(), &definition).unwrap();
     let task = invocations(&commands)[0].task.clone();
     let (run, _) = advance(&definition, run, event(0, Happened::TaskSucceeded { task, output: json!(1) }));
     assert!(matches!(run.ending(), Some(Ending::Succeeded { .. })), "{:?}", run.ending());
@@ -210,8 +215,63 @@ fn everything() -> Value {
     ]}}})
 }
 
-/// Runs to the end, letting chance choose what happens next of all that can; each choice also says how much time passes.
-fn drive(choices: &[(u8, u8)], through_json: bool) -> (Vec<Command>, RunState) {
+/// All pointers into a value, its own included.
+fn pointers(value: &Value, at: &str, found: &mut Vec<String>) {
+    found.push(at.to_owned());
+    match value {
+        Value::Array(items) => {
+            (0..).zip(items).for_each(|(index, item)| pointers(item, &format!("{at}/{index}"), found))
+        }
+        Value::Object(fields) => {
+            let escaped = |name: &str| name.replace('~', "~0").replace('/', "~1");
+            fields.iter().for_each(|(name, field)| pointers(field, &format!("{at}/{}", escaped(name)), found));
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn a_run_goes_on_with_the_definition_that_it_began_with() {
+    let with = |name: &str, state: Value| json!({"StartAt": name, "States": {name: state}});
+    let task = json!({"Type": "Task", "Resource": "wasm:m#f", "End": true});
+    let (definition, run) = begin(&with("T", task.clone()), json!({}));
+    let (run, _) = advance(&definition, run, event(0, Happened::Started));
+    let branch = with("T", task.clone());
+    let others = [
+        (with("U", task), "T", "the definition has no such state in its place"),
+        (
+            with("T", json!({"Type": "Task", "Resource": "wasm:m#f", "End": true, "Retry": [{"ErrorEquals": ["E"]}]})),
+            "T",
+            "the definition's state has 1 retriers, of which the run counts 0",
+        ),
+        (
+            with("T", json!({"Type": "Wait", "Seconds": 1, "End": true})),
+            "T",
+            "the definition's state is a Wait, which does not do what the run does there",
+        ),
+        (
+            with("P", json!({"Type": "Parallel", "Branches": [branch], "End": true})),
+            "T",
+            "the definition has no such state in its place",
+        ),
+    ];
+    for (other, state, found) in others {
+        let other = Definition::from_value(&other).unwrap();
+        let misfit = runner_workflow::advance(&other, run.clone(), event(1, Happened::Continued)).unwrap_err();
+        assert_eq!(misfit.state(), state);
+        let expected = format!(
+            "the run is in the state `{state}`, and {found}: a run goes on with the version of the definition that it began with"
+        );
+        assert_eq!(misfit.to_string(), expected);
+        let Err(RunError::Misfit(read)) = RunState::from_json(&run.to_json(), &other) else { panic!("{found}") };
+        assert_eq!(read, misfit);
+    }
+    let Err(RunError::Json(_)) = RunState::from_json("{}", &definition) else { panic!("it is no run") };
+}
+
+/// Runs to the end, letting chance choose what happens next of all that can; each choice also says how much time passes. Where
+/// texts are wanted it goes through JSON at every step, and each is kept.
+fn drive(choices: &[(u8, u8)], mut texts: Option<&mut Vec<String>>) -> (Vec<Command>, RunState) {
     let input = json!({"items": [{"a": 1}, {"a": 2}, {"a": 3}]});
     let (definition, mut run) = begin(&everything(), input);
     let (mut now, mut happened, mut log) = (0, Some(Happened::Started), Vec::new());
@@ -219,10 +279,11 @@ fn drive(choices: &[(u8, u8)], through_json: bool) -> (Vec<Command>, RunState) {
     let mut timers: Vec<(i64, Key)> = Vec::new();
     let mut choices = choices.iter().copied().cycle();
     while let Some(next) = happened.take() {
-        if through_json {
+        if let Some(texts) = &mut texts {
             let text = run.to_json();
-            run = RunState::from_json(&text).unwrap();
+            run = RunState::from_json(&text, &definition).unwrap();
             assert_eq!(run.to_json(), text);
+            texts.push(text);
         }
         let commands;
         (run, commands) = advance(&definition, run, event(now, next));
@@ -259,14 +320,14 @@ fn drive(choices: &[(u8, u8)], through_json: bool) -> (Vec<Command>, RunState) {
 proptest! {
     #[test]
     fn a_number_comes_back_from_json_as_it_went(number in any::<f64>().prop_filter("JSON has no others", |number| number.is_finite())) {
-        let (_, run) = begin(&json!({"StartAt": "S", "States": {"S": {"Type": "Succeed"}}}), json!(number));
-        prop_assert_eq!(RunState::from_json(&run.to_json()).unwrap(), run);
+        let (definition, run) = begin(&json!({"StartAt": "S", "States": {"S": {"Type": "Succeed"}}}), json!(number));
+        prop_assert_eq!(RunState::from_json(&run.to_json(), &definition).unwrap(), run);
     }
 
     #[test]
     fn a_run_that_goes_through_json_at_every_step_asks_for_the_same(choices in prop::collection::vec(any::<(u8, u8)>(), 1..40)) {
-        let (straight, run) = drive(&choices, false);
-        prop_assert_eq!(drive(&choices, true), (straight.clone(), run.clone()));
+        let (straight, run) = drive(&choices, None);
+        prop_assert_eq!(drive(&choices, Some(&mut Vec::new())), (straight.clone(), run.clone()));
         // Whatever the order, it ends, once, and leaves nothing under way.
         prop_assert!(run.ending().is_some(), "{:?}", run.waiting());
         let finished = straight.iter().filter(|command| matches!(command, Command::Finish(_))).count();
@@ -276,6 +337,38 @@ proptest! {
             _ => None,
         }).collect();
         prop_assert_eq!(&ids, &(1..=ids.len() as u64).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_run_whose_json_was_changed_is_refused_or_goes_on(
+        choices in prop::collection::vec(any::<(u8, u8)>(), 1..20),
+        step in any::<prop::sample::Index>(),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), 0..7_usize), 1..4),
+    ) {
+        let mut texts = Vec::new();
+        drive(&choices, Some(&mut texts));
+        let mut changed: Value = serde_json::from_str(&texts[step.index(texts.len())]).unwrap();
+        for (place, by) in changes {
+            let mut all = Vec::new();
+            pointers(&changed, "", &mut all);
+            let by = [json!(null), json!(0), json!(u64::MAX), json!("T"), json!([]), json!({}), json!("M")][by].clone();
+            *changed.pointer_mut(&all[place.index(all.len())]).unwrap() = by;
+        }
+        let definition = Definition::from_value(&everything()).unwrap();
+        let Ok(run) = RunState::from_json(&changed.to_string(), &definition) else { return Ok(()) };
+        let mut all = vec![Happened::Started, Happened::Continued, Happened::Redriven];
+        all.push(Happened::Stopped { error: None, cause: None });
+        for waiting in run.waiting() {
+            if let WaitingOn::Task(task) = waiting.on {
+                all.push(Happened::TaskSucceeded { task: task.clone(), output: json!(1) });
+                all.push(Happened::TaskHeartbeat { task: task.clone() });
+                all.push(Happened::TaskTimedOut { task: task.clone() });
+                all.push(Happened::TimerFired { timer: task });
+            }
+        }
+        for happened in all {
+            advance(&definition, run.clone(), event(i64::MAX, happened));
+        }
     }
 
     #[test]
