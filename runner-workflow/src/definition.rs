@@ -98,6 +98,14 @@ impl Definition {
         Self::read(value, None)
     }
 
+    /// Takes a definition that came as an object, or as its text, which is given back.
+    pub(crate) fn from_either(given: &Value) -> (Option<&str>, Result<Self, Rejection>) {
+        match given {
+            Value::String(text) => (Some(text), Self::parse(text)),
+            value => (None, Self::from_value(value)),
+        }
+    }
+
     fn read(value: &Value, text: Option<&str>) -> Result<Self, Rejection> {
         let mut complaints = Complaints::default();
         let mut definition = None;

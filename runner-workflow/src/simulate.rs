@@ -115,10 +115,7 @@ fn empty() -> Value {
 /// ```
 #[must_use]
 pub fn simulate(simulation: &Simulation) -> Simulated {
-    let parsed = match &simulation.definition {
-        Value::String(text) => Definition::parse(text),
-        value => Definition::from_value(value),
-    };
+    let parsed = Definition::from_either(&simulation.definition).1;
     let begin = simulation.now_ms.unwrap_or(BEGIN_MS);
     let started = parsed.and_then(|definition| {
         let mut execution = Execution::new("simulation", "simulated", simulation.input.clone(), begin);

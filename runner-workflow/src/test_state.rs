@@ -311,11 +311,7 @@ impl StateTest {
         let Some(name) = &self.state_name else {
             return Definition::state_alone(value, text, ALONE).map_err(refused);
         };
-        let parsed = match &self.definition {
-            Value::String(text) => Definition::parse(text),
-            value => Definition::from_value(value),
-        };
-        let definition = parsed.map_err(refused)?;
+        let definition = Definition::from_either(&self.definition).1.map_err(refused)?;
         let found = definition.states().find(|state| state.name == *name).cloned();
         found.ok_or_else(|| invalid("State not found in definition"))
     }

@@ -79,10 +79,7 @@ pub fn validate_against(validation: &Validation, signatures: &dyn Signatures) ->
 }
 
 fn validated(validation: &Validation, signatures: Option<&dyn Signatures>) -> Validated {
-    let (text, parsed) = match &validation.definition {
-        Value::String(text) => (Some(text.as_str()), Definition::parse(text)),
-        value => (None, Definition::from_value(value)),
-    };
+    let (text, parsed) = Definition::from_either(&validation.definition);
     let complaints = match parsed {
         Err(rejection) => rejection.complaints().to_vec(),
         Ok(definition) => {

@@ -2,6 +2,10 @@
 
 use serde_json::Value;
 
+use crate::failure::{Failure, names};
+use crate::limits::VALUE_DEPTH;
+use crate::state::Leave;
+
 /// How many bytes of JSON a value has, or `None` where it has more than `bytes_max`. Stops counting there.
 pub(crate) fn json_bytes(value: &Value, bytes_max: usize) -> Option<usize> {
     struct Scale(usize);
@@ -26,6 +30,28 @@ pub(crate) fn is_deeper(value: &Value, depth_max: usize) -> bool {
         Value::Object(object) => depth_max == 0 || object.values().any(within),
         _ => false,
     }
+}
+
+/// Refuses what is too large, or nested too deep, in the name of what gave it.
+pub(crate) fn weigh(value: &Value, bytes_max: usize, giver: &str) -> Result<(), Failure> {
+    let refused = |what: &str| {
+        Err(Failure::new(names::DATA_LIMIT, format!("The state/task '{giver}' returned a result with a {what}.")))
+    };
+    if json_bytes(value, bytes_max).is_none() {
+        return refused("size exceeding the maximum number of bytes service limit");
+    }
+    if is_deeper(value, VALUE_DEPTH) {
+        return refused("depth exceeding the maximum number of levels");
+    }
+    Ok(())
+}
+
+/// What a state is left with, unless its output, or one of its variables, is too large.
+pub(crate) fn weighed(leave: Leave, bytes_max: usize, state: &str) -> Result<Leave, Failure> {
+    for value in std::iter::once(&leave.output).chain(leave.assigned.values()) {
+        weigh(value, bytes_max, state)?;
+    }
+    Ok(leave)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use crate::resource::Resource;
 use crate::run::{At, Doing, Pending, Thread, Visit};
 use crate::scene::{Scene, Scope};
 use crate::state::Kind;
+use crate::weight::weigh;
 
 use super::after;
 use super::engine::{Engine, Place, Trail, take};
@@ -99,7 +100,7 @@ impl Engine<'_> {
             What::Succeeded(output) => {
                 let token = pending.token.clone();
                 self.stop_timers(pending.clone(), place, None);
-                if let Err(failure) = self.weigh(&output, resource.shown()) {
+                if let Err(failure) = weigh(&output, self.limits.payload_bytes, resource.shown()) {
                     return self.task_failed(thread, visit, place, resource, Stage::Failed, failure);
                 }
                 self.record(Entry::of_task(Stage::Succeeded, resource, None).with_output(output.clone()));

@@ -10,7 +10,7 @@ use crate::context::{Context, Execution, Item};
 use crate::definition::Machine;
 use crate::failure::{Failure, names};
 use crate::history::{Entry, HistoryEvent, Stage};
-use crate::limits::{Limits, VALUE_DEPTH};
+use crate::limits::Limits;
 use crate::random::Random;
 use crate::resource::Pattern;
 use crate::retry::Retrier;
@@ -18,7 +18,7 @@ use crate::run::{At, Doing, Failed, Iterating, Key, Pending, Thread, Visit};
 use crate::scene::{Scene, Scope};
 use crate::state::{Call, Kind, Leave, Next, State, Step};
 use crate::time::Millis;
-use crate::weight::{is_deeper, json_bytes};
+use crate::weight::weighed;
 
 use super::after;
 
@@ -274,7 +274,7 @@ impl Engine<'_> {
             None => failure,
             Some(catcher) => {
                 let leave = self.evaluate(thread, &visit, place, None, |scene| catcher.leave(scene, &failure));
-                match leave.and_then(|leave| self.weighed(&visit, leave)) {
+                match leave.and_then(|leave| weighed(leave, self.limits.payload_bytes, &visit.state)) {
                     Ok(leave) => return self.exit(thread, &visit, place, leave),
                     Err(failure) => failure,
                 }
@@ -289,32 +289,10 @@ impl Engine<'_> {
 
     /// A state is done, unless what it gives is too large.
     pub(super) fn leave(&mut self, thread: &mut Thread, visit: Box<Visit>, place: Place<'_>, leave: Leave) {
-        match self.weighed(&visit, leave) {
+        match weighed(leave, self.limits.payload_bytes, &visit.state) {
             Ok(leave) => self.exit(thread, &visit, place, leave),
             Err(failure) => self.fail(thread, visit, place, failure),
         }
-    }
-
-    /// What a state is left with, unless its output, or one of its variables, is too large.
-    fn weighed(&self, visit: &Visit, leave: Leave) -> Result<Leave, Failure> {
-        for value in std::iter::once(&leave.output).chain(leave.assigned.values()) {
-            self.weigh(value, &visit.state)?;
-        }
-        Ok(leave)
-    }
-
-    /// Refuses what is too large, or nested too deep, in the name of what gave it.
-    pub(super) fn weigh(&self, value: &Value, giver: &str) -> Result<(), Failure> {
-        let refused = |what: &str| {
-            Err(Failure::new(names::DATA_LIMIT, format!("The state/task '{giver}' returned a result with a {what}.")))
-        };
-        if json_bytes(value, self.limits.payload_bytes).is_none() {
-            return refused("size exceeding the maximum number of bytes service limit");
-        }
-        if is_deeper(value, VALUE_DEPTH) {
-            return refused("depth exceeding the maximum number of levels");
-        }
-        Ok(())
     }
 
     fn exit(&mut self, thread: &mut Thread, visit: &Visit, place: Place<'_>, leave: Leave) {

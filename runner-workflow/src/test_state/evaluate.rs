@@ -9,13 +9,13 @@ use crate::context::{Context, Execution};
 use crate::definition::Language;
 use crate::failure::{Failure, names};
 use crate::flow;
-use crate::limits::{AWS_PAYLOAD_BYTES, VALUE_DEPTH};
+use crate::limits::AWS_PAYLOAD_BYTES;
 use crate::random::Random;
 use crate::retry::Retrier;
 use crate::scene::{Scene, Scope};
 use crate::simulate::BEGIN_MS;
 use crate::state::{Kind, Leave, Map as MapState, Next, State, Step};
-use crate::weight::{is_deeper, json_bytes};
+use crate::weight::{weigh, weighed};
 
 use super::mock::Mocked;
 use super::{ErrorDetails, Inspection, InspectionLevel, Refused, StateTest, StateTested, invalid, json_of};
@@ -67,7 +67,7 @@ impl<'t> Bench<'t> {
             looked.map(|()| leave)
         });
         self.random = *random.borrow();
-        let mut tested = match left.and_then(|leave| self.weighed(leave)) {
+        let mut tested = match left.and_then(|leave| weighed(leave, AWS_PAYLOAD_BYTES, &self.state.name)) {
             Ok(leave) => self.left("SUCCEEDED", leave, &mut inspection),
             Err(failure) => self.failed(failure, &mut inspection),
         };
@@ -127,7 +127,7 @@ impl<'t> Bench<'t> {
         match mocked {
             Some(Mocked::Failure(failure)) => Err(failure),
             Some(Mocked::Result(result)) => {
-                self.weigh(&result)?;
+                weigh(&result, AWS_PAYLOAD_BYTES, &self.state.name)?;
                 self.state.kind.leave(scene, result)
             }
             None => self.state.kind.leave(scene, Value::Null),
@@ -149,13 +149,16 @@ impl<'t> Bench<'t> {
     }
 
     fn items(&self, map: &MapState, scene: &Scene<'_>) -> Result<Vec<Value>, Failure> {
-        let items = match &self.read {
-            Some(items) => items.clone(),
+        map.batches(scene, self.unbatched(map, scene)?)
+    }
+
+    fn unbatched(&self, map: &MapState, scene: &Scene<'_>) -> Result<Vec<Value>, Failure> {
+        match &self.read {
+            Some(items) => Ok(items.clone()),
             // Nobody said what would have been read.
-            None if map.has_reader => Vec::new(),
-            None => map.items(scene)?,
-        };
-        map.batches(scene, items)
+            None if map.has_reader => Ok(Vec::new()),
+            None => map.items(scene),
+        }
     }
 
     /// Writes down what becomes of the input, as far as it comes.
@@ -224,11 +227,7 @@ impl<'t> Bench<'t> {
             seen.after_input_path = Some(effective.clone());
         }
         let inner = scene.looking_at(&effective);
-        let items = match &self.read {
-            Some(items) => items.clone(),
-            None if map.has_reader => Vec::new(),
-            None => map.items(&inner)?,
-        };
+        let items = self.unbatched(map, &inner)?;
         if is_path && !map.has_reader {
             seen.after_items_path = Some(Value::Array(items.clone()));
         }
@@ -304,7 +303,7 @@ impl<'t> Bench<'t> {
         let catch_index = kind.catch().iter().position(|known| std::ptr::eq(known, catcher));
         let random = RefCell::new(self.random);
         let caught = self.in_scene(&random, |scene| catcher.leave(scene, &failure));
-        match caught.and_then(|leave| self.weighed(leave)) {
+        match caught.and_then(|leave| weighed(leave, AWS_PAYLOAD_BYTES, &self.state.name)) {
             Ok(leave) => {
                 seen.error_details = Some(ErrorDetails { catch_index, ..ErrorDetails::default() });
                 let left = self.left("CAUGHT_ERROR", leave, seen);
@@ -312,26 +311,5 @@ impl<'t> Bench<'t> {
             }
             Err(failure) => of("FAILED", failure),
         }
-    }
-
-    fn weighed(&self, leave: Leave) -> Result<Leave, Failure> {
-        for value in std::iter::once(&leave.output).chain(leave.assigned.values()) {
-            self.weigh(value)?;
-        }
-        Ok(leave)
-    }
-
-    fn weigh(&self, value: &Value) -> Result<(), Failure> {
-        let name = &self.state.name;
-        let refused = |what: &str| {
-            Err(Failure::new(names::DATA_LIMIT, format!("The state/task '{name}' returned a result with a {what}.")))
-        };
-        if json_bytes(value, AWS_PAYLOAD_BYTES).is_none() {
-            return refused("size exceeding the maximum number of bytes service limit");
-        }
-        if is_deeper(value, VALUE_DEPTH) {
-            return refused("depth exceeding the maximum number of levels");
-        }
-        Ok(())
     }
 }
