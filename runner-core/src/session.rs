@@ -508,11 +508,11 @@ impl Closing {
     async fn run(mut self, grace: Duration) -> (Result<()>, Used) {
         let (mut first, mut used) = (None, Used::new());
         // A grace without end is a year's.
-        let until = now() + grace.min(Duration::from_secs(365 * 24 * 60 * 60));
+        let mut from = now();
+        let end = from + grace.min(Duration::from_secs(365 * 24 * 60 * 60));
         while let Some(mut slot) = self.slots.pop() {
             // One that hangs takes its share of what is left, not that of those that come after it.
-            let from = now();
-            let until = from + until.saturating_duration_since(from) / (self.slots.len() as u32 + 1);
+            let until = from + end.saturating_duration_since(from) / (self.slots.len() as u32 + 1);
             let Some(state) = slot.state.take() else { continue };
             let id = slot.lender.id().to_owned();
             // A panic in one must not keep the others from closing.
@@ -527,6 +527,7 @@ impl Closing {
                 let share = until - from;
                 Err(Error::unavailable(format!("capability `{id}` did not close within {share:?}")))
             });
+            from = now();
             if let Err(error) = closed {
                 tracing::warn!(capability = id, %error, "a capability did not close");
                 first.get_or_insert(error);

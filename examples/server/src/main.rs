@@ -114,6 +114,9 @@ struct BoundOptions {
     /// Address space of a compiler; beyond it, it dies
     #[arg(long, value_name = "BYTES", default_value_t = 4 << 30)]
     compile_memory_bytes: u64,
+    /// Time to publish what a call wrote, beyond its deadline; then the call is an error
+    #[arg(long, value_name = "SECONDS", default_value_t = bounds().close_grace.as_secs())]
+    close_seconds: u64,
     /// Bytes of a module
     #[arg(long, value_name = "BYTES", default_value_t = bounds().module_bytes)]
     module_bytes: usize,
@@ -255,6 +258,7 @@ impl BoundOptions {
             calls: self.calls,
             queue: self.queue,
             compile: Duration::from_secs(self.compile_seconds),
+            close_grace: Duration::from_secs(self.close_seconds),
             module_bytes: self.module_bytes,
             ..bounds()
         };

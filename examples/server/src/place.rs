@@ -29,10 +29,8 @@ impl Place {
             Place::Directory(path) => return Ok(Arc::new(LocalFs::open(path)?)),
             Place::Bucket(_, settings) => settings,
         };
-        if cache_bytes > 0 {
-            settings.cache.directory = Some(cache.to_owned());
-            settings.cache.directory_bytes = cache_bytes;
-        }
+        settings.cache.directory = Some(cache.to_owned());
+        settings.cache.directory_bytes = cache_bytes;
         let bucket = S3Fs::connect(*settings).await?;
         match bucket.check(&View::all()) {
             Err(error) if error.kind() == ErrorKind::Denied => {

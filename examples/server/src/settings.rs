@@ -87,6 +87,8 @@ pub fn bounds() -> Bounds {
         queue: 1_000, // a few seconds of work for them
         compile: Duration::from_secs(30),
         compile_queue: 16, // each holds its module's bytes
+        // What a call wrote to a bucket is committed then: at 20 ms a request, some 30,000 small files.
+        close_grace: Duration::from_secs(60),
         ..Bounds::default()
     }
 }

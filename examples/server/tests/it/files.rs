@@ -274,7 +274,7 @@ fn mounted(mount: Value) -> Value {
 
 #[tokio::test]
 async fn what_a_granted_module_writes_is_there_when_it_has_returned() {
-    for guest in ["files-p2"] {
+    for guest in ["files-p1", "files-p2"] {
         let site = Site::new();
         site.put("writer", runner_guests::get(guest)).await;
         let steps =

@@ -167,7 +167,8 @@ async fn what_was_read_of_a_bucket_is_kept_on_this_machine_in_so_many_bytes() {
         let files = std::fs::read_dir(data.path().join("files-cache")).unwrap();
         files.map(|file| file.unwrap().metadata().unwrap().len()).sum::<u64>()
     };
-    for (bytes, most) in [("0", 0), ("10000000", 10_000_000), ("1000000", 1_000_000)] {
+    // What an earlier server has kept goes where a later one may keep less.
+    for (bytes, most) in [("0", 0), ("10000000", 10_000_000), ("1000000", 1_000_000), ("0", 0)] {
         let mut command = program(data.path());
         let args = ["--files", &address, "--files-cache-bytes", bytes];
         let mut running = Running::start(command.args(args).envs(endpoint.environment())).await;
