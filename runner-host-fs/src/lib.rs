@@ -1,4 +1,4 @@
-//! Files for guests of Runner: one tree over memory or a local directory, and what is put before, over and around it.
+//! Files for guests of Runner: one tree over memory, a local directory or a bucket of S3, and what is put before, over and around it.
 //!
 //! ```no_run
 #![doc = include_str!("../examples/scratch.rs")]
@@ -8,7 +8,8 @@
 //!
 //! A backend implements [`Vfs`] and [`File`], which hold the little that only it knows; everybody else uses [`VfsExt`] on top.
 //! Both traits are object-safe, and name neither a guest nor a version of WASI. [`MemoryFs`] is the reference, [`LocalFs`] a
-//! directory of this machine; [`ReadOnly`], [`Quota`], [`Overlay`] and [`Mounts`] wrap any of them, and each other.
+//! directory of this machine; [`ReadOnly`], [`Quota`], [`Overlay`] and [`Mounts`] wrap any of them, and each other. A bucket
+//! (`S3Fs`, feature `s3`) is a [`Volume`]: each call has a tree of its own of it.
 //!
 //! # Paths
 //!

@@ -119,8 +119,14 @@ impl S3Fs {
 impl Volume for S3Fs {
     fn check(&self, view: &View) -> Result<()> {
         let keys = self.0.keys.below(&view.prefix);
-        if keys.root().len() > keys::KEY_BYTES_MAX / 2 || view.prefix.names().any(|name| name == keys::OURS) {
-            let message = format!("prefix `{}` is too long for a bucket, or is Runner's own", view.prefix);
+        let (found, allowed) = (keys.root().len(), keys::KEY_BYTES_MAX / 2);
+        if found > allowed {
+            let message =
+                format!("prefix `{}` makes keys that begin with {found} bytes, {allowed} are allowed", view.prefix);
+            return Err(Error::new(ErrorKind::Invalid, message));
+        }
+        if view.prefix.names().any(|name| name == keys::OURS) {
+            let message = format!("prefix `{}` has the name `{}`, which is Runner's own", view.prefix, keys::OURS);
             return Err(Error::new(ErrorKind::Invalid, message));
         }
         self.may(view).map(drop)
@@ -191,4 +197,28 @@ async fn client(settings: &S3Settings) -> Client {
         config = config.endpoint_url(endpoint);
     }
     Client::from_conf(config.build())
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_s3::presigning::PresigningConfig;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_bucket_stands_in_the_path_or_in_the_name_of_the_host() {
+        for (address, expected) in [
+            ("s3://photos/2024?endpoint=http://store.example:9000", "http://store.example:9000/photos/a?"),
+            ("s3://photos?endpoint=http://store.example&path-style=false", "http://photos.store.example/a?"),
+            ("s3://photos?region=eu-north-1", "https://photos.s3.eu-north-1.amazonaws.com/a?"),
+        ] {
+            let mut settings: S3Settings = address.parse().expect("an address");
+            let (access_key, secret_key) = ("id".to_owned(), "key".to_owned());
+            settings.credentials = Some(S3Credentials { access_key, secret_key, session_token: None });
+            let asked = client(&settings).await.get_object().bucket(&settings.bucket).key("a");
+            let signed = PresigningConfig::expires_in(Duration::from_secs(60)).expect("a minute");
+            let signed = asked.presigned(signed).await.expect("it is signed");
+            assert!(signed.uri().starts_with(expected), "{address}: {}", signed.uri());
+        }
+    }
 }

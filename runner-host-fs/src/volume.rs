@@ -111,7 +111,7 @@ pub trait Session: Send + Sync + 'static {
     /// # Errors
     ///
     /// [`Conflict`](crate::ErrorKind::Conflict) where somebody else changed the same files, with the path: nothing was published, and
-    /// the answer is to run again. Other kinds say in their words what was published and what was not.
+    /// the answer is to run again. Other kinds say in their words what was published, what was not, and what may be yet.
     async fn commit(&self) -> Result<()>;
 
     /// The guest did not return: what waited for that is gone.

@@ -30,8 +30,9 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// Entries that a listing answers at once, which is S3's own most.
 pub(crate) const LISTED_MAX: i32 = 1_000;
 
-/// Bytes that an object may have which is read whole without knowing its size: a commit's record, with room to spare.
-const WHOLE_BYTES_MAX: u64 = 64 << 20;
+/// Bytes that an object may have which is read whole without knowing its size. A commit's record has no more: 16 MiB of contents,
+/// and 100,000 changes with keys of 400 bytes, in memory while it is written or finished.
+pub(crate) const WHOLE_BYTES_MAX: u64 = 64 << 20;
 
 /// A bucket, for one call. Cheap to clone.
 #[derive(Clone)]

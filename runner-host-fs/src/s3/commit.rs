@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::bucket::{About, Bucket, Head, If, LISTED_MAX, Start};
+use super::bucket::{About, Bucket, Head, If, LISTED_MAX, Start, WHOLE_BYTES_MAX};
 use super::draft::stamp;
 use super::keys::{Keys, Metadata, STAMP, lister};
 use super::record::{Act, Op, Record};
@@ -54,6 +54,14 @@ enum State {
     Broken(Option<String>),
 }
 
+/// How a record has ended.
+enum Ended {
+    /// All is done: the ETag of each object that was written.
+    Done(Vec<Option<String>>),
+    /// Somebody else has changed what it is about.
+    Broken(Error),
+}
+
 /// Who has written a record.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Whose {
@@ -74,21 +82,25 @@ impl Commits {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Conflict`] with the path and both ETags; it says what was published, where somebody who keeps no records
-    /// came in between.
+    /// [`ErrorKind::Conflict`] with the path and both ETags: nothing was published. [`ErrorKind::Io`] where somebody who keeps no
+    /// records came in between: it says what was published; and where the bucket failed: it says whether what was begun may
+    /// be finished yet.
     pub(crate) async fn run(&self, ops: Vec<Op>, contents: &[Bytes]) -> Result<Vec<Option<String>>> {
         let record = Record { id: stamp(), begun: false, ops };
         let taken = self.take(record, contents).await?;
-        self.finish(&taken, Whose::Own).await
+        match self.finish(&taken, Whose::Own).await.map_err(doubtful)? {
+            Ended::Done(etags) => Ok(etags),
+            Ended::Broken(error) => Err(error),
+        }
     }
 
-    /// Finishes the commit that somebody else has left, if there is one. Who lives is given time to do it himself.
-    pub(crate) async fn recover(&self) -> Result<()> {
+    /// Finishes the commit that somebody else has left; answers whether there was one. Who lives is given time to do it himself.
+    pub(crate) async fn recover(&self) -> Result<bool> {
         let key = self.keys.record();
         let found = self.bucket.get_whole(&key).await.map_err(|trouble| trouble.told("a look", &key))?;
         match found {
-            Some(found) => self.help(found).await,
-            None => Ok(()),
+            Some(found) => self.help(found).await.map(|()| true),
+            None => Ok(false),
         }
     }
 
@@ -96,17 +108,28 @@ impl Commits {
     async fn take(&self, record: Record, contents: &[Bytes]) -> Result<Taken> {
         let key = self.keys.record();
         let (encoded, at) = record.encoded(contents)?;
+        let bytes = encoded.len() as u64;
+        if bytes > WHOLE_BYTES_MAX {
+            self.give_up(&record.ops).await?;
+            let message = format!(
+                "the commit of {} objects would be written down in {bytes} bytes, {WHOLE_BYTES_MAX} are allowed: change fewer \
+                 objects at once, or those with shorter names",
+                record.ops.len()
+            );
+            return Err(Error::new(ErrorKind::NoSpace, message));
+        }
         for _ in 0..TURNS_MAX {
+            let told = |trouble: Trouble| trouble.told("a commit", &key);
             let written = self.bucket.put(&key, encoded.clone(), &self.condition(&None), &About::default()).await;
-            let found = match written {
+            match written {
                 Ok(etag) => {
                     let contents = record.contents(encoded.slice(at..));
                     return Ok(Taken { record, contents, etag });
                 }
-                Err(Trouble::Refused) => self.bucket.get_whole(&key).await,
-                Err(trouble) => Err(trouble),
-            };
-            let Some((head, bytes)) = found.map_err(|trouble| trouble.told("a commit", &key))? else { continue };
+                Err(Trouble::Refused) => {}
+                Err(trouble) => return Err(doubtful(told(trouble))),
+            }
+            let Some((head, bytes)) = self.bucket.get_whole(&key).await.map_err(told)? else { continue };
             match Record::decoded(bytes.clone()) {
                 // A try that was done, and whose answer was lost.
                 Some((found, contents)) if found.id == record.id => {
@@ -117,6 +140,7 @@ impl Commits {
             }
             self.help((head, bytes)).await?;
         }
+        self.give_up(&record.ops).await?;
         Err(Error::new(ErrorKind::Busy, format!("{TURNS_MAX} other commits went first at `{key}`")))
     }
 
@@ -138,15 +162,12 @@ impl Commits {
             return Err(Error::new(ErrorKind::Io, message));
         };
         let contents = record.contents(contents);
-        match self.finish(&Taken { record, contents, etag: head.etag }, Whose::Found).await {
-            // Whoever wrote it is told, or is no more.
-            Err(error) if error.kind() == ErrorKind::Conflict => Ok(()),
-            done => done.map(drop),
-        }
+        // Whoever wrote it is told how it ended, or is no more.
+        self.finish(&Taken { record, contents, etag: head.etag }, Whose::Found).await.map(drop)
     }
 
     /// Does what of a record is not done yet, and removes it. Anybody may, and several at once.
-    async fn finish(&self, taken: &Taken, whose: Whose) -> Result<Vec<Option<String>>> {
+    async fn finish(&self, taken: &Taken, whose: Whose) -> Result<Ended> {
         let ops = &taken.record.ops;
         let marks = ops.iter().any(|op| op.stamp().is_some());
         // The condition of a single write says all that there is to look at.
@@ -156,7 +177,7 @@ impl Commits {
         };
         if whose == Whose::Found && !self.is_there(&taken.etag).await? {
             // Somebody was done with it before the look, which may have seen what came after.
-            return Ok(Vec::new());
+            return Ok(Ended::Done(Vec::new()));
         }
         let begun = taken.record.begun || states.iter().any(|state| matches!(state, State::Done(_)));
         for (op, state) in ops.iter().zip(&mut states) {
@@ -167,7 +188,7 @@ impl Commits {
         if !begun && states.iter().any(|state| matches!(state, State::Broken(_))) {
             self.give_up(ops).await?;
             self.remove_record(&taken.etag).await?;
-            return Err(self.conflict(ops, &states));
+            return Ok(Ended::Broken(self.conflict(ops, &states)));
         }
         let etag = match begun || marks || ops.len() == 1 {
             true => taken.etag.clone(),
@@ -197,10 +218,10 @@ impl Commits {
         }
         self.remove_record(&etag).await?;
         if states.iter().any(|state| matches!(state, State::Broken(_))) {
-            return Err(self.conflict(ops, &states));
+            return Ok(Ended::Broken(self.conflict(ops, &states)));
         }
         let etag = |state| if let State::Done(etag) = state { etag } else { None };
-        Ok(states.into_iter().map(etag).collect())
+        Ok(Ended::Done(states.into_iter().map(etag).collect()))
     }
 
     /// Writes down that a record which only removes is begun: what is gone was there before. `None` where somebody else has
@@ -221,12 +242,12 @@ impl Commits {
     }
 
     /// How a record that only removes has ended, which somebody else has finished or given up.
-    async fn ended(&self, ops: &[Op]) -> Result<Vec<Option<String>>> {
+    async fn ended(&self, ops: &[Op]) -> Result<Ended> {
         let states = self.look(ops).await?;
-        match states.iter().all(|state| matches!(state, State::Broken(None))) {
-            true => Ok(vec![None; ops.len()]),
-            false => Err(self.conflict(ops, &states)),
-        }
+        Ok(match states.iter().all(|state| matches!(state, State::Broken(None))) {
+            true => Ended::Done(vec![None; ops.len()]),
+            false => Ended::Broken(self.conflict(ops, &states)),
+        })
     }
 
     /// Whether a record is still the one.
@@ -401,12 +422,19 @@ impl Commits {
                 State::Open => {}
             }
         }
-        let published = match published.is_empty() {
-            true => "nothing was published".to_owned(),
-            false => format!("published were {}", few(&published)),
+        let (kind, published) = match published.is_empty() {
+            true => (ErrorKind::Conflict, "nothing was published".to_owned()),
+            // To run again is no answer to that.
+            false => (ErrorKind::Io, format!("published were {}", few(&published))),
         };
-        Error::new(ErrorKind::Conflict, format!("{}; {published}", few(&broken)))
+        Error::new(kind, format!("{}; {published}", few(&broken)))
     }
+}
+
+/// The bucket failed once the record may have been there.
+fn doubtful(error: Error) -> Error {
+    let message = format!("{error}; the commit may be published yet, by the call that comes next");
+    Error::new(error.kind(), message).caused_by(error)
 }
 
 /// What stands for the ETag where a directory has the name: it would hide the file.

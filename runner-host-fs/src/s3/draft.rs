@@ -25,7 +25,7 @@ pub(crate) use self::upload::{Janitor, Uploads, stamp};
 
 use self::pages::Pages;
 use self::tree::{Fetch, ROOT};
-use super::bucket::{Bucket, LISTED_MAX, Start};
+use super::bucket::{Bucket, LISTED_MAX, Listing, Start};
 use super::commit::Commits;
 use super::keys::{self, OURS};
 use crate::error::{Error, ErrorKind, Result};
@@ -88,9 +88,7 @@ impl Draft {
                     let start = next.clone().map_or(Start::First, Start::Page);
                     let listed = self.page(&prefix, start.clone()).await;
                     let mut listing = listed.map_err(|trouble| trouble.told("a listing", &prefix))?;
-                    // Somebody's commit is under way, or was left half done.
-                    if id == ROOT && listing.prefixes.contains(&format!("{prefix}{OURS}/")) && self.commits.may_write {
-                        self.commits.recover().await?;
+                    if id == ROOT && self.commits.may_write && self.is_half_done(&prefix, &next, &listing).await? {
                         let listed = self.bucket.list(&prefix, true, start, LISTED_MAX).await;
                         listing = listed.map_err(|trouble| trouble.told("a listing", &prefix))?;
                     }
@@ -119,6 +117,18 @@ impl Draft {
                 stream::iter(asked.collect::<Vec<_>>()).buffer_unordered(ASKING_MAX).try_collect().await
             }
         }
+    }
+
+    /// Whether a page of the root does not tell how it is, since somebody's commit was under way, or left half done. It is
+    /// done then.
+    async fn is_half_done(&self, prefix: &str, page: &Option<String>, listing: &Listing) -> Result<bool> {
+        let ours = format!("{prefix}{OURS}/");
+        if listing.prefixes.contains(&ours) {
+            return self.commits.recover().await.map(|_| true);
+        }
+        // The first page tells it, unless a thousand names come before: then somebody has to ask.
+        let ends_before = listing.next.is_some() && listing.last.as_ref().is_some_and(|last| *last < ours);
+        Ok(page.is_none() && ends_before && self.commits.recover().await?)
     }
 
     /// What was published so far.

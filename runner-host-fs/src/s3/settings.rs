@@ -96,7 +96,7 @@ pub struct S3Cache {
     pub memory_bytes: u64,
     /// A directory for more; `None` for none. It must be there and this process's own: other files in it are removed.
     pub directory: Option<PathBuf>,
-    /// Bytes in the directory. 1 GiB.
+    /// Bytes in the directory; 0 empties it. 1 GiB.
     pub directory_bytes: u64,
 }
 

@@ -1,5 +1,5 @@
-//! Guests that ask a bucket for more than there is to have: a million names, files until no more can be open, bytes until the
-//! quota, paths of 4 KiB, names of every byte. Each is told, and the host's memory stays as it is.
+//! Guests that ask a bucket for more than there is to have: a million names, a file of 200 MiB, files until no more can be open,
+//! bytes until the quota, paths of 4 KiB, names of every byte. Each is told, and the host's memory stays as it is.
 
 use runner_core::{Ending, Limits};
 use runner_host_fs::{Mode, S3Fs, VfsExt};
@@ -16,7 +16,9 @@ use crate::support::{RAW, executor, granted, lines};
 const KEYS: u64 = 1_000_000;
 /// The mount's quota: more than what the host may take.
 const QUOTA_BYTES: u64 = 100 << 20;
-/// What the host may take beyond what it had before: 16 MiB of drafts, three parts of 8 MiB on their way, and the names that
+/// A file to be read: more than what the host may take, too.
+const LARGE_BYTES: u64 = 200 << 20;
+/// What the host may take beyond what it had before: 16 MiB of drafts, 32 MiB of the cache with parts on their way, and the names that
 /// a call remembers, 100,000 at most.
 const GROWTH_BYTES: u64 = 64 << 20;
 /// Files that a guest may have open.
@@ -26,6 +28,7 @@ const PIECE_BYTES: u64 = 64 << 10;
 
 fn fill(server: &Server) {
     server.generate(runner_s3::BUCKET, Generated::numbered("data/many/", KEYS, 3));
+    server.put_computed(runner_s3::BUCKET, "data/large", LARGE_BYTES, 1);
 }
 
 /// Bytes that are in memory now, and at most since the last look.
@@ -56,6 +59,29 @@ async fn list(volume: &S3Fs) -> Value {
     assert!(grown < GROWTH_BYTES || store().is_none(), "a listing took {} MiB", grown >> 20);
     say(&format!("listed {} with {} MiB on top of {}", lines(&outcome)[1], grown >> 20, before >> 20));
     lines(&outcome).swap_remove(1)
+}
+
+/// Reads a file that is larger than what the host may take, by preview 1.
+async fn read(volume: &S3Fs) {
+    let executor = executor(volume.clone());
+    let limits = Limits { deadline: std::time::Duration::from_secs(300), ..Limits::default() };
+    let mut host = Host::ours(&executor, json!({ "mode": "read-only" }), "", limits).await;
+    assert_eq!(run(&mut host, "open 3 large - r ''").await, "4");
+    let (before, _) = resident();
+    host.store(128, (1 << 15) | PIECE_BYTES << 32).await;
+    let mut offset = 0;
+    loop {
+        assert_eq!(host.call("fd_pread", &[4, 128, 1, offset, 0]).await, Ok(0));
+        match host.load(0).await & 0xffff_ffff {
+            0 => break,
+            bytes => offset += bytes,
+        }
+    }
+    assert_eq!(offset, LARGE_BYTES);
+    host.close().await.expect("it has written nothing");
+    let grown = resident().1.saturating_sub(before);
+    assert!(grown < GROWTH_BYTES, "a file that is read took {} MiB", grown >> 20);
+    say(&format!("read {} MiB with {} MiB on top of {}", offset >> 20, grown >> 20, before >> 20));
 }
 
 /// All the rest, by preview 1.
@@ -148,6 +174,7 @@ async fn a_host_of_greedy_guests() {
     };
     let volume = connect(&endpoint).await;
     list(&volume).await;
+    read(&volume).await;
     ask(&volume).await;
     say("done");
 }
@@ -160,6 +187,9 @@ async fn a_guest_that_asks_for_too_much_is_told_and_the_host_stays_as_it_is() {
     let listed = host.says().await;
     println!("{listed}");
     assert!(listed.starts_with(&format!("listed [{KEYS},\"{:08}\"]", KEYS - 1)), "{listed}");
+    let read = host.says().await;
+    println!("{read}");
+    assert!(read.starts_with("read 200 MiB"), "{read}");
     let asked = host.says().await;
     println!("{asked}");
     assert!(asked.starts_with("asked"), "{asked}");

@@ -50,7 +50,71 @@ async fn an_overlay_is_one_over_an_empty_tree() {
 
 #[tokio::test]
 async fn mounts_are_one_within_each_of_their_places_and_at_the_root() {
-    check(Mounts::new().mount(VPath::root(), MemoryFs::default()).expect("a free place")).await;
+    let mounts = |place: &VPath| {
+        let mounts = Mounts::new().mount(VPath::root(), MemoryFs::default()).expect("a free place");
+        let other = MemoryFs::default();
+        if place.is_root() { Ok(mounts) } else { mounts.mount(place.clone(), other) }.expect("a free place")
+    };
+    for place in ["/", "/mnt", "/mnt/deep"] {
+        let place = VPath::new(place).expect("a path");
+        check(Within(mounts(&place), place)).await;
+    }
+}
+
+/// What lies below a place, by itself.
+struct Within(Mounts, VPath);
+
+impl Within {
+    fn at(&self, path: &VPath) -> Result<VPath> {
+        path.below(&self.1)
+    }
+}
+
+#[async_trait]
+impl Vfs for Within {
+    async fn open(&self, path: &VPath, how: Open) -> Result<Arc<dyn File>> {
+        self.0.open(&self.at(path)?, how).await
+    }
+
+    async fn stat(&self, path: &VPath, follow: Follow) -> Result<Stat> {
+        self.0.stat(&self.at(path)?, follow).await
+    }
+
+    async fn list(&self, path: &VPath, after: Option<&str>, limit: NonZeroU32) -> Result<Page> {
+        self.0.list(&self.at(path)?, after, limit).await
+    }
+
+    async fn create_dir(&self, path: &VPath) -> Result<()> {
+        self.0.create_dir(&self.at(path)?).await
+    }
+
+    async fn remove_file(&self, path: &VPath) -> Result<()> {
+        self.0.remove_file(&self.at(path)?).await
+    }
+
+    async fn remove_dir(&self, path: &VPath) -> Result<()> {
+        self.0.remove_dir(&self.at(path)?).await
+    }
+
+    async fn rename(&self, from: &VPath, to: &VPath) -> Result<()> {
+        self.0.rename(&self.at(from)?, &self.at(to)?).await
+    }
+
+    async fn link(&self, from: &VPath, follow: Follow, to: &VPath) -> Result<()> {
+        self.0.link(&self.at(from)?, follow, &self.at(to)?).await
+    }
+
+    async fn symlink(&self, target: &str, path: &VPath) -> Result<()> {
+        self.0.symlink(target, &self.at(path)?).await
+    }
+
+    async fn readlink(&self, path: &VPath) -> Result<String> {
+        self.0.readlink(&self.at(path)?).await
+    }
+
+    async fn set_times(&self, path: &VPath, follow: Follow, times: SetTimes) -> Result<()> {
+        self.0.set_times(&self.at(path)?, follow, times).await
+    }
 }
 
 #[tokio::test]

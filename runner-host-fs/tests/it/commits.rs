@@ -78,6 +78,11 @@ async fn what_one_mount_cannot_publish_the_others_do_not() {
     assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::Unavailable, "mount `/a`: the disk is full"));
     assert_eq!(two.ends(), ["discard"]);
     assert_eq!(two.text("f").await, None);
+    // Each mount is a commit of its own: what was published before stays.
+    let lent = Lent::of(STD, lent.executor, json!({ "/a": { "volume": "two" }, "/b": { "volume": "one" } })).await;
+    let error = lent.run(&steps, Limits::default()).await.expect_err("the second one fails");
+    assert_eq!(error.to_string(), "mount `/b`: the disk is full");
+    assert_eq!(two.text("f").await.as_deref(), Some("x"));
 }
 
 /// A volume that cannot publish.

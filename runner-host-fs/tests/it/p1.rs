@@ -4,10 +4,10 @@
 //! directory. A table says what comes of each step, and where wasmtime answers otherwise, what.
 
 mod descriptors; // what is asked of a descriptor, and what it may not
-mod door; // the module, and the two hosts that it runs on
+pub(crate) mod door; // the module, and the two hosts that it runs on
 mod endings; // what becomes of files when a command ends, by the guest that uses `std::fs`
 mod hostile; // pointers that lead nowhere, and more of everything than there may be
 mod moments; // `poll_oneoff`
 mod moves; // bytes, read and written
 mod names; // what is done by a path
-mod steps; // a small language of steps, and the tables
+pub(crate) mod steps; // a small language of steps, and the tables

@@ -4,6 +4,8 @@
 mod calls; // what one call sees and makes, and the next one finds
 mod commits; // conflicts, and hosts that are killed in the middle
 mod faults; // what passes when it is tried again, and what does not
+mod guests; // what becomes of a call whose commit does not end well
+mod memory; // what of it calls take on their way to the bucket
 mod requests; // how many requests it takes, exactly
 mod stores; // what is probed, hidden, refused
 

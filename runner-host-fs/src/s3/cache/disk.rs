@@ -102,6 +102,9 @@ impl Disk {
 
     /// Keeps a block, on a thread for it: nobody waits.
     pub(crate) fn put(&self, name: Name, bytes: Bytes, share: Share) {
+        if !lock(&self.index).may_hold(file_bytes(bytes.len()) as u64) {
+            return;
+        }
         let Ok(place) = self.writes.clone().try_acquire_owned() else { return };
         let (directory, index) = (self.directory.clone(), self.index.clone());
         drop(tokio::task::spawn_blocking(move || {

@@ -79,6 +79,11 @@ impl<K: Clone + Eq + Hash, V: Clone> Lru<K, V> {
         self.things.contains_key(key)
     }
 
+    /// Whether a thing of so many bytes is not too heavy, alone.
+    pub(crate) fn may_hold(&self, bytes: u64) -> bool {
+        bytes <= self.bytes_max
+    }
+
     /// Keeps a thing, in the place of what has the key; answers what had to go, itself where it is too heavy.
     pub(crate) fn insert(&mut self, key: K, value: V, bytes: u64, share: &Share) -> Vec<(K, V)> {
         let mut gone = Vec::new();

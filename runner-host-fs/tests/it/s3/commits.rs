@@ -1,7 +1,10 @@
 //! Conflicts, and hosts that are killed in the middle: all of a commit, or nothing of it.
 
-use runner_host_fs::{ErrorKind, Mode, S3Fs, VfsExt, View};
-use runner_s3::{BUCKET, Fault, Kind, Proxy, Rule, Server};
+use std::sync::Arc;
+use std::time::Duration;
+
+use runner_host_fs::{Clock, ErrorKind, ManualClock, Mode, S3Fs, S3Settings, VfsExt, View};
+use runner_s3::{BUCKET, Fault, Generated, Kind, Proxy, Rule, Server};
 
 use super::{Store, at, call, connect, kind, long, settings, tree};
 
@@ -188,10 +191,7 @@ async fn a_commit_that_was_left_is_finished_also_while_its_host_goes_on() {
     let expected = first.tree().await;
     store.proxy.log().reset();
     // The record is there, and the first write of it is not answered.
-    store.proxy.script([Rule::new(Fault::Delay(std::time::Duration::from_millis(300)))
-        .kind(Kind::PutObject)
-        .skip(1)
-        .times(20)]);
+    store.proxy.script([Rule::new(Fault::Delay(Duration::from_millis(300))).kind(Kind::PutObject).skip(1).times(20)]);
     let direct = connect(settings(&store.server.endpoint())).await;
     let help = async {
         loop {
@@ -218,7 +218,7 @@ async fn a_stranger_in_between_breaks_a_commit_which_says_what_it_has_published(
     call.put("b", "new").await;
     store.proxy.log().reset();
     // Held before `b` is replaced, which comes after `a` was made.
-    let held = Rule::new(Fault::Delay(std::time::Duration::from_millis(500))).kind(Kind::PutObject).key("data/b");
+    let held = Rule::new(Fault::Delay(Duration::from_millis(500))).kind(Kind::PutObject).key("data/b");
     store.proxy.script([held]);
     let stranger = async {
         while store.bytes("a").is_none() {
@@ -228,7 +228,7 @@ async fn a_stranger_in_between_breaks_a_commit_which_says_what_it_has_published(
     };
     let (done, ()) = tokio::join!(call.session.commit(), stranger);
     let error = done.expect_err("it was broken");
-    assert_eq!(error.kind(), ErrorKind::Conflict);
+    assert_eq!(error.kind(), ErrorKind::Io, "to run again would do a part of it twice");
     assert!(error.to_string().contains("`/b`") && error.to_string().contains("published were `/a`"), "{error}");
     assert_eq!(store.bytes("b").as_deref(), Some("a stranger's"));
     assert_eq!(store.keys(), ["a", "b"], "the next commit can go");
@@ -334,4 +334,148 @@ async fn a_host_that_is_killed_while_it_removes_has_removed_all_or_nothing() {
     }
     println!("{index} requests: {ends:?}");
     assert!(ends[0] > 0 && ends[1] > 1);
+}
+
+/// A host that was killed when it had written its record: what the next one finds before anybody has finished it.
+async fn left_behind(server: &Server) -> super::Call {
+    let proxy = Proxy::before(&server.endpoint());
+    let volume = connect(settings(&proxy.endpoint())).await;
+    let call = call(&volume, View::all());
+    call.put("zy", "new").await;
+    call.put("zz", "new").await;
+    proxy.log().reset();
+    proxy.halt_before(1);
+    tokio::select! {
+        biased;
+        _ = call.session.commit() => panic!("it was killed"),
+        () = proxy.halted() => {}
+    }
+    drop((call, volume, proxy));
+    assert!(server.get(BUCKET, "data/.runner/commit").is_some(), "it was written down");
+    connect_call(server).await
+}
+
+#[tokio::test]
+async fn a_commit_that_was_left_is_finished_also_where_a_thousand_names_come_before_its_record() {
+    for names in [0, 1_500] {
+        let server = Server::start();
+        server.generate(BUCKET, Generated::numbered("data/+", names, 3));
+        let next = left_behind(&server).await;
+        // By a name, which is not on the first page of the listing.
+        for name in ["zy", "zz"] {
+            assert_eq!(next.get(name).await.as_deref(), Ok("new"), "{names} names");
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_may_have_been_killed_is_waited_for_as_long_as_patience_says() {
+    let patience = S3Settings::new("any").patience;
+    assert_eq!(patience, Duration::from_secs(5), "as the documentation says");
+    let server = Server::start();
+    drop(left_behind(&server).await);
+    let clock = Arc::new(ManualClock::at_ns(1_700_000_000_000_000_000));
+    let settings = S3Settings { patience, ..settings(&server.endpoint()) };
+    let volume = S3Fs::connect_with_clock(settings, clock.clone()).await.expect("the store is there");
+    let before = clock.now_ns();
+    assert_eq!(call(&volume, View::all()).names("/").await, ["zy", "zz"]);
+    let waited = Duration::from_nanos(clock.now_ns() - before);
+    assert!(waited >= patience && waited < patience + Duration::from_secs(1), "{waited:?}");
+}
+
+#[tokio::test]
+async fn who_lives_finishes_his_commit_himself_while_others_wait() {
+    let store = Store::new().await;
+    let first = before_a_commit(&store.server, &store.volume, 3).await;
+    let expected = first.tree().await;
+    store.proxy.script([Rule::new(Fault::Delay(Duration::from_millis(50))).kind(Kind::PutObject).skip(1).times(5)]);
+    let proxy = Proxy::before(&store.server.endpoint());
+    let settings = S3Settings { patience: Duration::from_secs(60), ..settings(&proxy.endpoint()) };
+    let other = S3Fs::connect(settings).await.expect("the store is there");
+    proxy.log().reset();
+    let wait = async {
+        while store.server.get(BUCKET, "data/.runner/commit").is_none() {
+            tokio::task::yield_now().await;
+        }
+        tree(&*call(&other, View::all()).files).await
+    };
+    let (done, seen) = tokio::join!(first.session.commit(), wait);
+    done.expect("nobody was in its way");
+    assert_eq!(seen, expected, "all of it");
+    let counts = proxy.counts();
+    let wrote = |kind| counts.get(&kind).copied().unwrap_or(0);
+    assert!(counts[&Kind::HeadObject] > 0, "it has waited: {counts:?}");
+    assert_eq!((wrote(Kind::PutObject), wrote(Kind::DeleteObject)), (0, 0), "and done nothing for it: {counts:?}");
+}
+
+#[tokio::test]
+async fn a_commit_whose_answers_are_lost_may_come_yet_and_says_so() {
+    for (skip, expected) in [(0, &[][..]), (1, &["one", "two"])] {
+        let store = Store::new().await;
+        let call = store.call(Mode::OnSuccess);
+        call.put("one", "1").await;
+        call.put("two", "2").await;
+        let broken = Rule::new(Fault::internal_error()).kind(Kind::PutObject).skip(skip).always();
+        store.proxy.script([broken]);
+        let error = call.session.commit().await.expect_err("the bucket fails");
+        assert_eq!(error.kind(), ErrorKind::Io);
+        assert!(error.to_string().contains("may be published yet"), "{error}");
+        store.proxy.calm();
+        assert_eq!(store.call(Mode::ReadOnly).names("/").await, expected, "{skip} writes went well");
+        assert!(call.session.changes().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_commit_that_is_too_large_to_be_written_down_is_refused_before_anything_of_it_is_done() {
+    let store = Store::new().await;
+    let call = store.call(Mode::OnSuccess);
+    call.put("large", &long(300 << 10)).await;
+    // Each of these is six characters of JSON.
+    let name = |last: String| "\u{1}".repeat(240 - last.len()) + &last;
+    let directory = format!("{}/{}/{}", name("a".into()), name("b".into()), name("c".into()));
+    call.files.create_dir_all(&at(&directory)).await.expect("they are made");
+    for number in 0..13_000 {
+        call.put(&format!("{directory}/{}", name(number.to_string())), "").await;
+    }
+    store.asked();
+    let error = call.session.commit().await.expect_err("nobody could read it");
+    assert_eq!(error.kind(), ErrorKind::NoSpace);
+    assert!(error.to_string().contains("67108864 are allowed"), "{error}");
+    assert_eq!(store.asked().get("PutObject"), None);
+    assert!(store.keys().is_empty() && store.server.uploads(BUCKET).is_empty());
+}
+
+#[tokio::test]
+async fn more_names_than_a_call_may_change_are_refused() {
+    let store = Store::new().await;
+    store.server.generate(BUCKET, Generated::numbered("data/many/", 50_001, 3));
+    let moving = store.call(Mode::OnSuccess);
+    moving.files.rename(&at("many"), &at("moved")).await.expect("it is renamed");
+    let error = moving.session.commit().await.expect_err("each is written and removed");
+    assert_eq!(error.kind(), ErrorKind::NoSpace);
+    assert!(error.to_string().contains("100002 objects, 100000 may be"), "{error}");
+
+    store.server.generate(BUCKET, Generated::numbered("data/too-many/", 100_001, 3));
+    let moving = store.call(Mode::OnSuccess);
+    let moved = moving.files.rename(&at("too-many"), &at("moved")).await;
+    let error = match moved {
+        Ok(()) => moving.session.commit().await.expect_err("nobody knows all of its names"),
+        Err(error) => error,
+    };
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert!(error.to_string().contains("too many names to be moved"), "{error}");
+
+    let call = store.call(Mode::OnSuccess);
+    call.files.create_dir(&at("new")).await.expect("it is made");
+    // It and the root are among them.
+    for number in 0..99_998 {
+        call.put(&format!("new/{number}"), "").await;
+    }
+    let error = call.files.write(&at("new/last"), "".into()).await.expect_err("there are too many");
+    assert_eq!(error.kind(), ErrorKind::NoSpace);
+    assert!(error.to_string().contains("100000 files"), "{error}");
+    let file = call.files.open(&at("new/0"), runner_host_fs::Open::writing()).await.expect("it opens");
+    assert_eq!(kind(file.set_len((10_000 * (8 << 20)) + 1).await), Err(ErrorKind::TooLarge), "parts of one upload");
+    file.set_len(10_000 * (8 << 20)).await.expect("a file may have so much");
 }
