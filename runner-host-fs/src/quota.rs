@@ -58,8 +58,79 @@ struct Inner<V> {
     promised: StdMutex<QuotaUsage>,
     /// Whether a file was dropped whose size is not known: all is counted again.
     doubtful: AtomicBool,
+    /// Others who count what they see of the same files, each with a draft of its own; of this one's count, what was there.
+    pool: Option<Arc<Pool>>,
+    base: StdMutex<Base>,
+    /// A name is about to be made, which others count already.
+    making: AtomicBool,
     /// The files that are open for writing, by device and inode: their sizes are known without asking.
     open: StdMutex<HashMap<(u64, u64), Arc<Size>>>,
+}
+
+/// Who counts the same files at the same time, each what it sees of them and its own draft: what one may take, the others have
+/// left.
+#[derive(Default)]
+pub(crate) struct Pool(StdMutex<Together>);
+
+#[derive(Default)]
+struct Together {
+    counting: Vec<Weak<dyn Counting>>,
+    /// What was published since there is a pool, by all together: what one has published less is not taken off, since another
+    /// may have seen that it is gone.
+    published: QuotaUsage,
+}
+
+/// Bytes and names more than before, or less.
+#[derive(Clone, Copy, Default)]
+struct Net {
+    bytes: i64,
+    files: i64,
+}
+
+/// What one of a pool has seen that was published.
+#[derive(Default)]
+struct Base {
+    /// What was there; `None` before that is counted, and when the draft is over.
+    counted: Option<Net>,
+    /// What of the pool's publishing is its own, or was there before it began. What came after that may be in its count, too: that
+    /// is too strict, and never too generous.
+    published: QuotaUsage,
+}
+
+/// One of a pool.
+trait Counting: Send + Sync {
+    /// What its draft holds more than was there.
+    fn excess(&self) -> Net;
+}
+
+impl Net {
+    fn plus(self, other: Self) -> Self {
+        Net { bytes: self.bytes.saturating_add(other.bytes), files: self.files.saturating_add(other.files) }
+    }
+
+    fn less(self, other: Self) -> Self {
+        Net { bytes: self.bytes.saturating_sub(other.bytes), files: self.files.saturating_sub(other.files) }
+    }
+
+    /// What of it is more.
+    fn more(self) -> QuotaUsage {
+        let more = |count: i64| u64::try_from(count).unwrap_or(0);
+        QuotaUsage { bytes: more(self.bytes), files: more(self.files) }
+    }
+}
+
+fn plus(one: QuotaUsage, other: QuotaUsage) -> QuotaUsage {
+    QuotaUsage { bytes: one.bytes.saturating_add(other.bytes), files: one.files.saturating_add(other.files) }
+}
+
+fn less(one: QuotaUsage, other: QuotaUsage) -> QuotaUsage {
+    QuotaUsage { bytes: one.bytes.saturating_sub(other.bytes), files: one.files.saturating_sub(other.files) }
+}
+
+impl Pool {
+    fn together(&self) -> MutexGuard<'_, Together> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The size of a file that is open.
@@ -86,16 +157,33 @@ struct Handles {
 impl<V: Vfs> Quota<V> {
     /// Puts limits before a tree.
     pub fn new(inner: V, limits: QuotaLimits) -> Self {
-        let inner = Inner {
+        Quota { inner: Arc::new(Self::inner(inner, None)), limits }
+    }
+
+    /// The same before a tree of which others count what they see, too.
+    pub(crate) fn together(inner: V, limits: QuotaLimits, pool: &Arc<Pool>) -> Self {
+        let inner = Arc::new(Self::inner(inner, Some(pool.clone())));
+        let mut together = pool.together();
+        inner.base().published = together.published;
+        together.counting.retain(|one| one.strong_count() > 0);
+        let one: Weak<Inner<V>> = Arc::downgrade(&inner);
+        together.counting.push(one);
+        Quota { inner, limits }
+    }
+
+    fn inner(inner: V, pool: Option<Arc<Pool>>) -> Inner<V> {
+        Inner {
             vfs: inner,
             counted: Mutex::new(false),
             bytes: AtomicU64::new(0),
             files: AtomicU64::new(0),
             promised: StdMutex::default(),
             doubtful: AtomicBool::new(false),
+            pool,
+            base: StdMutex::default(),
+            making: AtomicBool::new(false),
             open: StdMutex::new(HashMap::new()),
-        };
-        Quota { inner: Arc::new(inner), limits }
+        }
     }
 
     pub(crate) fn downgrade(&self) -> WeakQuota<V> {
@@ -169,6 +257,29 @@ impl<V> WeakQuota<V> {
         Some(Quota { inner: self.0.upgrade()?, limits })
     }
 
+    /// What the draft held was published, but for what is told: the others count it from here on as what is there.
+    pub(crate) fn settle(&self, (bytes, files): (i64, i64))
+    where
+        V: Vfs,
+    {
+        let Some(inner) = self.0.upgrade() else { return };
+        let Some(pool) = &inner.pool else { return };
+        let mut together = pool.together();
+        let net = inner.excess().less(Net { bytes, files });
+        let more = net.more();
+        together.published = plus(together.published, more);
+        let mut base = inner.base();
+        base.published = plus(base.published, more);
+        base.counted = base.counted.map(|counted| counted.plus(net));
+    }
+
+    /// The draft is over: the others need not count it.
+    pub(crate) fn leave(&self) {
+        if let Some(inner) = self.0.upgrade() {
+            inner.base.lock().unwrap_or_else(PoisonError::into_inner).counted = None;
+        }
+    }
+
     /// Somebody else has changed the tree.
     pub(crate) fn doubt(&self) {
         if let Some(inner) = self.0.upgrade() {
@@ -177,7 +288,45 @@ impl<V> WeakQuota<V> {
     }
 }
 
+impl<V: Vfs> Counting for Inner<V> {
+    fn excess(&self) -> Net {
+        let making = i64::from(self.making.load(Ordering::SeqCst));
+        let held = self.held().plus(Net { bytes: 0, files: making });
+        self.base().counted.map_or(Net::default(), |counted| held.less(counted))
+    }
+}
+
+/// A name that is about to be made; it is made, or is not, when this is dropped.
+struct Making<'q>(&'q AtomicBool);
+
+impl Drop for Making<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
+}
+
 impl<V: Vfs> Inner<V> {
+    fn base(&self) -> MutexGuard<'_, Base> {
+        self.base.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn held(&self) -> Net {
+        let signed = |count: &AtomicU64| i64::try_from(count.load(Ordering::SeqCst)).unwrap_or(i64::MAX);
+        Net { bytes: signed(&self.bytes), files: signed(&self.files) }
+    }
+
+    /// What the others of a pool hold that this one does not see.
+    fn of_others(&self, together: &Together) -> QuotaUsage {
+        let mut sum = less(together.published, self.base().published);
+        let own: *const () = std::ptr::from_ref(self).cast();
+        for other in together.counting.iter().filter_map(Weak::upgrade) {
+            if Arc::as_ptr(&other).cast::<()>() != own {
+                sum = plus(sum, other.excess().more());
+            }
+        }
+        sum
+    }
+
     fn promised(&self) -> MutexGuard<'_, QuotaUsage> {
         self.promised.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -226,25 +375,35 @@ impl<V: Vfs> Inner<V> {
         let promised = self.promised();
         self.bytes.store(bytes + promised.bytes, Ordering::SeqCst);
         self.files.store(files + promised.files, Ordering::SeqCst);
+        if self.pool.is_some() {
+            let held = self.held();
+            self.base().counted.get_or_insert(held);
+        }
         *counted = true;
         Ok(())
     }
 
-    /// Whether there is room for one name more.
-    fn room_for_a_file(&self, allowed: u64) -> Result<()> {
-        let found = self.files.load(Ordering::SeqCst) + 1;
-        match found > allowed {
-            true => Err(over("files, directories and links", found, allowed)),
-            false => Ok(()),
+    /// Takes room for one name more, if there is some.
+    fn room_for_a_file(&self, allowed: u64) -> Result<Making<'_>> {
+        let together = self.pool.as_ref().map(|pool| pool.together());
+        let others = together.as_ref().map_or(0, |together| self.of_others(together).files);
+        let found = self.files.load(Ordering::SeqCst).saturating_add(1).saturating_add(others);
+        if found > allowed {
+            return Err(over("files, directories and links", found, allowed));
         }
+        self.making.store(true, Ordering::SeqCst);
+        Ok(Making(&self.making))
     }
 
     /// Takes bytes of the quota, if there are so many.
     fn reserve(&self, more: u64, allowed: u64) -> Result<()> {
-        let take = |held: u64| held.checked_add(more).filter(|found| *found <= allowed);
+        let together = self.pool.as_ref().map(|pool| pool.together());
+        let others = together.as_ref().map_or(0, |together| self.of_others(together).bytes);
+        let left = allowed.saturating_sub(others);
+        let take = |held: u64| held.checked_add(more).filter(|found| *found <= left);
         match self.bytes.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take) {
             Ok(_) => Ok(()),
-            Err(held) => Err(over("bytes", held.saturating_add(more), allowed)),
+            Err(held) => Err(over("bytes", held.saturating_add(more).saturating_add(others), allowed)),
         }
     }
 
@@ -263,10 +422,8 @@ impl<V: Vfs> Inner<V> {
     async fn change<T>(&self, files_max: Option<u64>, work: impl Future<Output = Result<(T, Change)>>) -> Result<T> {
         let mut counted = self.counted.lock().await;
         self.count(&mut counted).await?;
-        if let Some(allowed) = files_max {
-            // A full quota is told first, also of what could not have been done.
-            self.room_for_a_file(allowed)?;
-        }
+        // A full quota is told first, also of what could not have been done.
+        let _making = files_max.map(|allowed| self.room_for_a_file(allowed)).transpose()?;
         *counted = false;
         let done = work.await;
         // What is refused has changed nothing; what has failed otherwise may have, and is counted again.
@@ -342,9 +499,7 @@ impl<V: Vfs> Vfs for Quota<V> {
         inner.count(&mut counted).await?;
         let follow = if how.exclusive { Follow::No } else { how.follow };
         let new = how.create && canonical(&inner.vfs, path, follow).await?.node.is_none();
-        if new {
-            inner.room_for_a_file(self.limits.files)?;
-        }
+        let making = new.then(|| inner.room_for_a_file(self.limits.files)).transpose()?;
         // Emptied below, where its size is known.
         let quiet = Open { truncate: false, ..how };
         *counted = false;
@@ -356,6 +511,7 @@ impl<V: Vfs> Vfs for Quota<V> {
             }
         };
         inner.files.fetch_add(u64::from(new), Ordering::SeqCst);
+        drop(making);
         let stat = file.stat().await?;
         *counted = true;
         if stat.kind != Kind::File {

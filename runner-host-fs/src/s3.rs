@@ -17,7 +17,8 @@ mod settings;
 mod tally;
 mod trouble;
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use aws_sdk_s3::Client;
@@ -42,7 +43,8 @@ use self::reader::Reader;
 use self::session::S3Session;
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, ErrorKind, Result};
-use crate::quota::{Quota, QuotaLimits};
+use crate::path::VPath;
+use crate::quota::{Pool, Quota, QuotaLimits};
 use crate::read_only::ReadOnly;
 use crate::vfs::Vfs;
 use crate::volume::{Mode, Session, View, Volume};
@@ -63,6 +65,8 @@ struct Inner {
     cache: Arc<Cache>,
     room: Arc<Room>,
     janitor: Janitor,
+    /// Those who count below a prefix, each for as long as there is one.
+    pools: Mutex<HashMap<VPath, Weak<Pool>>>,
     /// What the store heeds; else why it is not written to.
     heeds: std::result::Result<Heeds, Error>,
 }
@@ -99,12 +103,25 @@ impl S3Fs {
         let cache = Cache::new(&settings.bucket, &settings.cache)?;
         let room = Room::open(settings.draft.memory_bytes, settings.draft.directory.as_deref())?;
         let janitor = Janitor::new(bucket.anew());
-        Ok(S3Fs(Arc::new(Inner { settings, bucket, keys, cache, room, janitor, heeds })))
+        let pools = Mutex::default();
+        Ok(S3Fs(Arc::new(Inner { settings, bucket, keys, cache, room, janitor, pools, heeds })))
     }
 
     /// Waits until nothing is left to do of calls that were dropped: their uploads are given up.
     pub async fn idle(&self) {
         self.0.janitor.idle().await;
+    }
+
+    /// Those who count below a prefix.
+    fn pool(&self, prefix: &VPath) -> Arc<Pool> {
+        let mut pools = self.0.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        pools.retain(|_, pool| pool.strong_count() > 0);
+        let known = pools.get(prefix).and_then(Weak::upgrade);
+        known.unwrap_or_else(|| {
+            let new = Arc::default();
+            pools.insert(prefix.clone(), Arc::downgrade(&new));
+            new
+        })
     }
 
     fn may(&self, view: &View) -> Result<Heeds> {
@@ -148,16 +165,21 @@ impl Volume for S3Fs {
         let commits = Commits { bucket: bucket.clone(), keys, heeds, may_write, patience: settings.patience };
         let draft = Arc::new(Draft::new(parts, commits));
         let files = S3Files { draft: draft.clone(), at_once: view.mode == Mode::OnSync };
+        let mut counted = None;
         let files: Arc<dyn Vfs> = match (view.mode, view.bytes, view.files) {
             (Mode::ReadOnly, ..) => Arc::new(ReadOnly::new(files)),
             (_, None, None) => Arc::new(files),
             (_, bytes, names) => {
                 let bytes = bytes.unwrap_or(u64::MAX);
                 let file_bytes = view.file_bytes.unwrap_or(u64::MAX);
-                Arc::new(Quota::new(files, QuotaLimits { bytes, files: names.unwrap_or(u64::MAX), file_bytes }))
+                let limits = QuotaLimits { bytes, files: names.unwrap_or(u64::MAX), file_bytes };
+                let quota = Quota::together(files, limits, &self.pool(&view.prefix));
+                let weak = counted.insert(Arc::new(quota.downgrade())).clone();
+                drop(draft.published.set(Box::new(move |unpublished| weak.settle(unpublished))));
+                Arc::new(quota)
             }
         };
-        Ok(Arc::new(S3Session { files, draft, bucket, mode: view.mode }))
+        Ok(Arc::new(S3Session { files, draft, bucket, mode: view.mode, counted }))
     }
 }
 

@@ -19,11 +19,16 @@ pub struct VolumeCan {
     pub hard_links: bool,
     /// A part of it can be granted by its prefix.
     pub prefixes: bool,
+    /// A prefix is a path: where a link lies on the way to it, nobody gets in. Otherwise it is how names begin, and behind a link is
+    /// nothing.
+    pub prefix_paths: bool,
+    /// Times that a call sets are there for the next one, which otherwise sees when each file was last written.
+    pub times: bool,
 }
 
 impl Default for VolumeCan {
     fn default() -> Self {
-        VolumeCan { hard_links: true, prefixes: true }
+        VolumeCan { hard_links: true, prefixes: true, prefix_paths: true, times: true }
     }
 }
 
@@ -49,7 +54,7 @@ pub async fn volume(new: impl AsyncFn() -> Arc<dyn Volume>, can: VolumeCan) {
     what_is_synced_is_there_whatever_becomes_of_the_call(new().await).await;
     what_is_moved_in_a_draft_is_moved(new().await).await;
     what_is_of_another_kind_takes_the_place(new().await).await;
-    times_are_published(new().await).await;
+    times_are_published(new().await, can.times).await;
     who_writes_other_files_is_in_nobodys_way(new().await).await;
     for write in [Write::Whole, Write::Some, Write::Rename, Write::Remove] {
         who_comes_second_is_told(new().await, write).await;
@@ -63,10 +68,13 @@ pub async fn volume(new: impl AsyncFn() -> Arc<dyn Volume>, can: VolumeCan) {
     }
     what_a_draft_frees_it_may_use(new().await).await;
     calls_at_once_share_the_bounds(new().await).await;
+    for mode in [Mode::OnSync, Mode::OnSuccess] {
+        what_others_publish_meanwhile_counts(new().await, mode).await;
+    }
     match can.prefixes {
         true => {
             prefixes_do_not_see_each_other(new().await).await;
-            no_link_leads_out_of_a_prefix(new().await).await;
+            no_link_leads_out_of_a_prefix(new().await, can.prefix_paths).await;
             bounds_are_of_a_prefix(new().await).await;
         }
         false => a_part_is_refused(new().await).await,
@@ -328,19 +336,22 @@ async fn what_is_of_another_kind_takes_the_place(volume: Arc<dyn Volume>) {
     assert_eq!(seen(&volume).await, expected);
 }
 
-async fn times_are_published(volume: Arc<dyn Volume>) {
+async fn times_are_published(volume: Arc<dyn Volume>, kept: bool) {
     given(&volume, &[("old", "one")]).await;
     let call = Call::new(&volume, Mode::OnSuccess);
     call.put("new", "two").await;
     for path in ["old", "new"] {
         let times = SetTimes { modified: SetTime::To(1_500_000_000_000_000_000), ..SetTimes::default() };
         call.files.set_times(&at(path), Follow::Yes, times).await.expect("they are set");
+        let stat = call.files.stat(&at(path), Follow::Yes).await.expect("a stat");
+        assert_eq!(stat.modified_ns, 1_500_000_000_000_000_000, "`{path}`: within the call");
     }
     call.commit().await;
     let reader = Call::new(&volume, Mode::ReadOnly);
     for path in ["old", "new"] {
         let stat = reader.files.stat(&at(path), Follow::Yes).await.expect("a stat");
-        assert_eq!(stat.modified_ns, 1_500_000_000_000_000_000, "`{path}`");
+        let is_set = stat.modified_ns == 1_500_000_000_000_000_000;
+        assert!(is_set == kept && stat.modified_ns >= 1_500_000_000_000_000_000, "`{path}`: {}", stat.modified_ns);
     }
 }
 
@@ -443,8 +454,12 @@ async fn changes_are_listed(volume: Arc<dyn Volume>) {
         call.commit().await;
         given(&volume, &[("changed", "one"), ("cut", "two"), ("dir/gone", "three"), ("kept", "four"), ("over", "5")])
             .await;
+        given(&volume, &[("emptied/gone", "six"), ("moved/dir/file", "seven")]).await;
         let call = Call::new(&volume, mode);
         call.put("changed", "ONE").await;
+        // The directory that it was alone in stays.
+        call.remove("emptied/gone").await;
+        call.rename("moved", "there").await;
         let file = call.files.open(&at("cut"), Open::writing()).await.expect("it opens");
         file.set_len(1).await.expect("it is cut off");
         file.close().await.expect("it is closed");
@@ -458,15 +473,18 @@ async fn changes_are_listed(volume: Arc<dyn Volume>) {
         call.put("new", "seven").await;
         call.rename("new", "over").await;
         call.files.open(&at("kept"), Open::writing()).await.expect("it opens");
+        let times = SetTimes { modified: SetTime::To(1), ..SetTimes::default() };
+        call.files.set_times(&at("kept"), Follow::Yes, times).await.expect("they are set");
         assert_eq!(call.get("kept").await, Ok("four".to_owned()));
         if mode == Mode::OnSuccess {
             assert!(call.session.changes().is_empty(), "nothing is published yet");
         }
         let session = call.commit().await;
         let expected = Changes {
-            added: vec![at("made"), at("made/added")],
+            // One that was moved stands for all that was moved with it.
+            added: ["made", "made/added", "there"].map(at).into(),
             changed: vec![at("changed"), at("cut"), at("over")],
-            removed: vec![at("dir"), at("dir/gone")],
+            removed: ["dir", "dir/gone", "emptied/gone", "moved"].map(at).into(),
             unnamed: 0,
         };
         assert_eq!(session.changes(), expected, "{mode:?}");
@@ -551,6 +569,32 @@ async fn calls_at_once_share_the_bounds(volume: Arc<dyn Volume>) {
     third.commit().await;
 }
 
+async fn what_others_publish_meanwhile_counts(volume: Arc<dyn Volume>, mode: Mode) {
+    given(&volume, &[("before", "ten bytes.")]).await;
+    let view = View { mode, bytes: Some(100), files: Some(4), ..View::all() };
+    let (first, second) = (Call::open(&volume, &view), Call::open(&volume, &view));
+    assert_eq!((first.tree().await.len(), second.tree().await.len()), (1, 1), "both have looked");
+    let file = first.files.open(&at("first"), Open::creating()).await.expect("there is room");
+    file.append(vec![1; 50].into()).await.expect("there is room");
+    let refused = kind(second.files.write(&at("second"), vec![1; 41].into()).await);
+    assert_eq!(refused, Err(ErrorKind::Quota), "{mode:?}: what the other has not closed counts");
+    second.files.write(&at("second"), vec![1; 30].into()).await.expect("there is room for less");
+    file.close().await.expect("it is closed");
+    drop(file);
+    first.dir("dir").await;
+    first.commit().await;
+    let refused = kind(second.files.write(&at("second"), vec![1; 41].into()).await);
+    assert_eq!(refused, Err(ErrorKind::Quota), "{mode:?}: what the other has published counts");
+    assert_eq!(kind(second.files.create_dir(&at("more")).await), Err(ErrorKind::Quota), "{mode:?}: its names, too");
+    second.files.write(&at("second"), vec![1; 40].into()).await.expect("there is room for less");
+    second.commit().await;
+    let third = Call::open(&volume, &view);
+    assert_eq!(kind(third.files.write(&at("before"), "eleven byte".into()).await), Err(ErrorKind::Quota), "{mode:?}");
+    third.remove("first").await;
+    third.put("before", "and again sixty bytes, for which there is room now, is there").await;
+    third.commit().await;
+}
+
 fn below(prefix: &str, mode: Mode) -> View {
     View { prefix: at(prefix), mode, ..View::all() }
 }
@@ -588,7 +632,7 @@ async fn prefixes_do_not_see_each_other(volume: Arc<dyn Volume>) {
     }
 }
 
-async fn no_link_leads_out_of_a_prefix(volume: Arc<dyn Volume>) {
+async fn no_link_leads_out_of_a_prefix(volume: Arc<dyn Volume>, prefix_paths: bool) {
     given(&volume, &[("secret/file", "not yours"), ("in/side/file", "yours")]).await;
     for mode in [Mode::OnSync, Mode::OnSuccess] {
         let call = Call::open(&volume, &below("in", mode));
@@ -621,8 +665,13 @@ async fn no_link_leads_out_of_a_prefix(volume: Arc<dyn Volume>) {
         // Nor is a link of one prefix the way to another.
         let through = below(&format!("in/dir-{name}/secret"), Mode::OnSync);
         let call = Call::open(&volume, &through);
-        assert_eq!(call.get("file").await, Err(ErrorKind::NotPermitted), "{mode:?}: a prefix leads over no link");
-        assert_eq!(kind(call.files.write(&at("file"), "mine".into()).await), Err(ErrorKind::NotPermitted));
+        let (read, written) = match prefix_paths {
+            true => (ErrorKind::NotPermitted, Err(ErrorKind::NotPermitted)),
+            false => (ErrorKind::NotFound, Ok(())),
+        };
+        assert_eq!(call.get("file").await, Err(read), "{mode:?}: a prefix leads over no link");
+        assert_eq!(kind(call.files.write(&at("file"), "mine".into()).await), written, "{mode:?}");
+        call.session.discard().await.expect("it is discarded");
     }
     let all = Call::new(&volume, Mode::ReadOnly);
     assert_eq!(all.get("secret/file").await, Ok("not yours".to_owned()));

@@ -12,7 +12,7 @@ mod tree;
 mod upload;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use futures::{StreamExt, TryStreamExt, stream};
 
@@ -49,14 +49,19 @@ pub(crate) struct Draft {
     changes: Mutex<BTreeMap<VPath, publish::Change>>,
     unnamed: Mutex<u64>,
     pages: Pages,
+    /// Who counts is told when something was published, and what of bytes and names is not yet.
+    pub(crate) published: OnceLock<Published>,
 }
+
+pub(crate) type Published = Box<dyn Fn((i64, i64)) + Send + Sync>;
 
 impl Draft {
     pub(crate) fn new(parts: Arc<Parts>, commits: Commits) -> Self {
         let bucket = commits.bucket.clone();
         let tree = Tree::new(commits.keys.root().clone(), parts.clone(), bucket.clock().now_ns());
         let (publishing, changes, unnamed, pages) = Default::default();
-        Draft { tree: Mutex::new(tree), parts, bucket, commits, publishing, changes, unnamed, pages }
+        let published = OnceLock::new();
+        Draft { tree: Mutex::new(tree), parts, bucket, commits, publishing, changes, unnamed, pages, published }
     }
 
     pub(crate) fn tree(&self) -> MutexGuard<'_, Tree> {

@@ -7,7 +7,9 @@ use async_trait::async_trait;
 
 use super::bucket::Bucket;
 use super::draft::{Draft, Which};
-use crate::error::Result;
+use super::files::S3Files;
+use crate::error::{ErrorKind, Result};
+use crate::quota::WeakQuota;
 use crate::vfs::Vfs;
 use crate::volume::{Changes, Mode, Session};
 
@@ -17,6 +19,17 @@ pub(crate) struct S3Session {
     pub(crate) draft: Arc<Draft>,
     pub(crate) bucket: Bucket,
     pub(crate) mode: Mode,
+    /// Who counts it, where it has bounds.
+    pub(crate) counted: Option<Arc<WeakQuota<S3Files>>>,
+}
+
+impl S3Session {
+    /// Nobody uses it any more.
+    fn leave(&self) {
+        if let Some(counted) = &self.counted {
+            counted.leave();
+        }
+    }
 }
 
 #[async_trait]
@@ -26,15 +39,24 @@ impl Session for S3Session {
     }
 
     async fn commit(&self) -> Result<()> {
-        match self.mode {
+        let published = match self.mode {
             Mode::ReadOnly => Ok(()),
             // With what was neither synced nor closed: nobody uses it any more.
             Mode::OnSuccess | Mode::OnSync => self.draft.publish(Which::All).await,
+        };
+        if let (Some(counted), Err(error)) = (&self.counted, &published)
+            && error.kind() == ErrorKind::Io
+        {
+            // It may be there, or come yet.
+            counted.settle((0, 0));
         }
+        self.leave();
+        published
     }
 
     async fn discard(&self) -> Result<()> {
         // Its bytes and uploads go with the draft.
+        self.leave();
         Ok(())
     }
 

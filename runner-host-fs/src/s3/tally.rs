@@ -32,6 +32,7 @@ counts! {
     BytesOut => "s3_bytes_out",
     CacheBytes => "cache_bytes",
     CommittedBytes => "committed_bytes",
+    CommittedFiles => "committed_files",
 }
 
 /// The counts of one call.

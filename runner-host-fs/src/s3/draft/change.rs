@@ -280,11 +280,18 @@ impl Tree {
         let (Place::Node(parent), Some(name), Some(place)) = (end.parent, end.path.name(), end.node) else {
             return Err(lost());
         };
+        if self.gone.len() + self.gone_directories.len() >= NODES_MAX {
+            return Err(full());
+        }
+        let mut gone_directory = None;
         let gone = match place {
             Place::Node(id) => {
                 let node = self.node_mut(id)?;
                 (node.named, node.times.changed_ns) = (false, now);
                 let origin = node.origin.take();
+                if let What::Directory(directory) = &node.what {
+                    gone_directory = directory.prefix.clone();
+                }
                 if node.open == 0 {
                     self.drop_node(id);
                 }
@@ -298,10 +305,8 @@ impl Tree {
                 }
             }
         };
-        if self.gone.len() >= NODES_MAX {
-            return Err(full());
-        }
         self.gone.extend(gone);
+        self.gone_directories.extend(gone_directory);
         self.drop_name(parent, name, now)
     }
 

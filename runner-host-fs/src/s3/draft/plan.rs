@@ -1,7 +1,7 @@
 //! What of a call's tree is not in the bucket yet: what to write at which key, what to remove, and what of it must be as it was
 //! seen. Nothing here asks or changes the bucket.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::super::cache::Version;
@@ -18,8 +18,18 @@ pub(crate) struct Plan {
     pub(crate) deletes: Vec<(String, Arc<str>)>,
     /// Keys that nothing may have, since a directory has the name.
     pub(crate) free: Vec<String>,
-    /// Directories that are elsewhere in the bucket afterwards, with their prefixes.
-    moved: Vec<(u64, String)>,
+    /// Directories that are elsewhere in the bucket afterwards, or new there.
+    pub(crate) moved: Vec<Moved>,
+    /// The prefixes of directories that are no more.
+    pub(crate) gone: BTreeSet<Arc<str>>,
+}
+
+/// A directory that is elsewhere.
+pub(crate) struct Moved {
+    id: u64,
+    pub(crate) prefix: String,
+    /// Its prefix before, where there was one.
+    pub(crate) from: Option<Arc<str>>,
 }
 
 /// An object to write.
@@ -94,7 +104,8 @@ impl Tree {
             }
             let (node, directory) = (self.node(*id)?, self.directory(*id)?);
             if directory.prefix.as_deref() != Some(prefix) {
-                plan.moved.push((*id, prefix.clone()));
+                plan.moved.push(Moved { id: *id, prefix: prefix.clone(), from: directory.prefix.clone() });
+                plan.gone.extend(directory.prefix.clone());
                 plan.free.extend(prefix.strip_suffix('/').map(str::to_owned));
             }
             let marker = node.origin.as_ref();
@@ -116,6 +127,7 @@ impl Tree {
         }
         plan.free.retain(|key| !left.contains_key(key) && !self.hidden.contains_key(key));
         plan.deletes = left.into_iter().collect();
+        plan.gone.extend(self.gone_directories.iter().cloned());
         Ok(plan)
     }
 
@@ -189,7 +201,8 @@ impl Tree {
                 self.gone.remove(key);
             }
         }
-        for (id, prefix) in &plan.moved {
+        self.gone_directories.retain(|prefix| !plan.gone.contains(prefix));
+        for Moved { id, prefix, .. } in &plan.moved {
             let Some(node) = self.nodes.get_mut(id) else { continue };
             node.origin = None;
             if let What::Directory(directory) = &mut node.what {
@@ -216,6 +229,19 @@ impl Tree {
     pub(crate) fn orphans(&self) -> Vec<Arc<Body>> {
         let orphans = self.nodes.values().filter(|node| !node.named && node.open > 0);
         orphans.filter_map(|node| if let What::File(body) = &node.what { Some(body.clone()) } else { None }).collect()
+    }
+
+    /// What of the files that are open for writing is not in the bucket: bytes and names more than it has, or less.
+    pub(crate) fn unpublished(&self) -> (i64, i64) {
+        let signed = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+        let mut sum = (0_i64, 0_i64);
+        for node in self.nodes.values().filter(|node| node.writers > 0) {
+            let What::File(body) = &node.what else { continue };
+            let there = node.origin.as_ref().filter(|_| node.named).map(|origin| signed(origin.size));
+            sum.0 = sum.0.saturating_add(signed(body.size()).saturating_sub(there.unwrap_or(0)));
+            sum.1 += i64::from(node.named && there.is_none());
+        }
+        sum
     }
 
     /// The bodies of what was written, with how many changes it had.

@@ -1,7 +1,7 @@
 //! How a draft is published: what is small is put into the commit's record, what is large is uploaded before, and then it is one
 //! commit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;
 
 use bytes::Bytes;
@@ -81,6 +81,7 @@ impl Draft {
             let etag = etag.unwrap_or_default().into();
             let version = Version { key: put.key.clone(), etag, size: ready.bytes };
             self.bucket.tally().add(Count::CommittedBytes, ready.bytes);
+            self.bucket.tally().add(Count::CommittedFiles, u64::from(!matches!(put.source, Source::Marker)));
             if let Content::Small(bytes, _) = &ready.content {
                 self.parts.reader.keep(&version, bytes);
             }
@@ -98,6 +99,9 @@ impl Draft {
             }
         }
         self.note(&plan);
+        if let Some(published) = self.published.get() {
+            published(self.tree().unpublished());
+        }
         Ok(())
     }
 
@@ -172,20 +176,46 @@ impl Draft {
         Ok(Ready { content: Content::Large(upload, parts), bytes: version.size, changes: 0 })
     }
 
-    /// Remembers what is different now.
+    /// Remembers what is different now. Markers are nothing by themselves: the directories are told by the tree, and one that
+    /// was moved stands for all that was moved with it.
     fn note(&self, plan: &Plan) {
         let mut changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
         let mut unnamed = self.unnamed.lock().unwrap_or_else(PoisonError::into_inner);
-        let path = |key: &str| self.commits.keys.path(key);
-        let puts = plan.puts.iter().filter_map(|put| {
-            let change = if put.expected.is_some() { Change::Changed } else { Change::Added };
-            Some((path(&put.key)?, change))
+        let made: BTreeSet<&str> = plan.moved.iter().map(|moved| &*moved.prefix).collect();
+        let came = plan.moved.iter().filter_map(|moved| Some((&*moved.prefix, moved.from.as_deref()?)));
+        let came: BTreeMap<&str, &str> = came.collect();
+        let with_another = |from: &str, to: &str| {
+            let ((above, name), (above_from, name_from)) = (split(to), split(from));
+            name == name_from && came.get(above) == Some(&above_from)
+        };
+        let directories = came.iter().map(|(to, from)| (*from, *to));
+        let files = plan.puts.iter().filter_map(|put| match &put.source {
+            Source::Kept { version, .. } => Some((&*version.key, &*put.key)),
+            Source::Written { .. } | Source::Link { .. } | Source::Marker => None,
         });
-        let deletes = plan.deletes.iter().filter_map(|(key, _)| Some((path(key)?, Change::Removed)));
-        for (path, change) in puts.chain(deletes) {
-            note(&mut changes, &mut unnamed, path, change);
+        let silent = directories.chain(files).filter(|(from, to)| from == to || with_another(from, to));
+        let silent: BTreeSet<&str> = silent.flat_map(|(from, to)| [from, to]).collect();
+
+        let gone = plan.gone.iter().map(|prefix| &**prefix).filter(|prefix| !made.contains(prefix));
+        let deletes = plan.deletes.iter().map(|(key, _)| &**key).filter(|key| !key.ends_with('/'));
+        let removed = gone.chain(deletes).map(|key| (key, Change::Removed));
+        let written = plan.puts.iter().filter(|put| !matches!(put.source, Source::Marker));
+        let written =
+            written.map(|put| (&*put.key, if put.expected.is_some() { Change::Changed } else { Change::Added }));
+        let made = made.iter().filter(|prefix| !plan.gone.contains(**prefix)).map(|prefix| (*prefix, Change::Added));
+        // What has the name of something that is gone comes after it.
+        for (key, change) in removed.chain(made).chain(written).filter(|(key, _)| !silent.contains(key)) {
+            if let Some(path) = self.commits.keys.path(key) {
+                note(&mut changes, &mut unnamed, path, change);
+            }
         }
     }
+}
+
+/// The directory that a key lies in, and its name there, a directory's with `/`.
+fn split(key: &str) -> (&str, &str) {
+    let end = key.strip_suffix('/').unwrap_or(key).rfind('/').map_or(0, |at| at + 1);
+    key.split_at(end)
 }
 
 fn note(changes: &mut BTreeMap<VPath, Change>, unnamed: &mut u64, path: VPath, change: Change) {

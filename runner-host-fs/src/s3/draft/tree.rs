@@ -3,7 +3,7 @@
 //! Nothing here waits. Who finds that something is not known yet is told what to ask the bucket for ([`Need`]), and begins
 //! again when that is in the tree: so every change is made in one go, or not at all.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use super::super::bucket::{Head, Listing};
@@ -68,6 +68,8 @@ pub(crate) struct Tree {
     looked: VecDeque<(u64, Box<str>)>,
     /// Objects that were there and have no name any more, by key: their ETags.
     pub(super) gone: BTreeMap<String, Arc<str>>,
+    /// Directories that were there and have no name any more, by their prefixes.
+    pub(super) gone_directories: BTreeSet<Arc<str>>,
     /// Objects that a directory of the same name hides, by key: their ETags. One is forgotten with its name.
     pub(super) hidden: BTreeMap<String, Arc<str>>,
     pub(super) parts: Arc<Parts>,
@@ -213,7 +215,9 @@ impl Tree {
     pub(crate) fn new(root: Arc<str>, parts: Arc<Parts>, now: u64) -> Self {
         let (gone, hidden, looked) = (BTreeMap::new(), BTreeMap::new(), VecDeque::new());
         let (nodes, inodes) = (HashMap::new(), HashSet::new());
-        let mut tree = Tree { nodes, inodes, next: ROOT, names: 0, looked, gone, hidden, parts, began_ns: now };
+        let gone_directories = BTreeSet::new();
+        let mut tree =
+            Tree { nodes, inodes, next: ROOT, names: 0, looked, gone, gone_directories, hidden, parts, began_ns: now };
         let inode = keys::inode(&root);
         tree.insert(inode, ROOT, "", now, None, What::Directory(Directory::new(Some(root))));
         tree

@@ -3,14 +3,14 @@
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use runner_host_fs::conformance::{self, Can};
+use runner_host_fs::conformance::{self, Can, VolumeCan};
 use runner_host_fs::{
     ErrorKind, Flush, Follow, Kind, MemoryFs, Mode, Mounts, Open, Overlay, Quota, QuotaLimits, ReadOnly, SetTime,
-    SetTimes, VPath, Vfs, VfsExt, View,
+    SetTimes, VPath, Vfs, VfsExt, View, Volume,
 };
-use runner_s3::{BUCKET, Generated};
+use runner_s3::{BUCKET, Generated, Server};
 
-use super::{Store, at, kind, long};
+use super::{Store, at, connect, kind, long, settings};
 
 const ONE_NAME: Can = Can { hard_links: false };
 
@@ -29,6 +29,18 @@ async fn a_bucket_is_a_tree_and_the_next_call_finds_what_one_has_made_of_it() {
         assert!(store.server.uploads(BUCKET).is_empty(), "{mode:?}: an upload is left");
         assert!(!store.keys().iter().any(|key| key.contains(".runner")), "{mode:?}: {:?}", store.keys());
     }
+}
+
+#[tokio::test]
+async fn a_bucket_is_a_volume() {
+    let servers = std::sync::Mutex::new(Vec::new());
+    let new = async || {
+        let server = Server::start();
+        let volume = connect(settings(&server.endpoint())).await;
+        servers.lock().expect("no test panicked").push(server);
+        Arc::new(volume) as Arc<dyn Volume>
+    };
+    conformance::volume(new, VolumeCan { hard_links: false, prefixes: true, prefix_paths: false, times: false }).await;
 }
 
 #[tokio::test]
