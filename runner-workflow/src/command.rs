@@ -12,8 +12,9 @@ use crate::run::{Ending, Key};
 pub struct Event {
     /// When, in milliseconds since 1970.
     pub now_ms: i64,
-    /// Any number, the less foreseeable the better: jitter, `$uuid` and `$random` come of it.
-    pub seed: u64,
+    /// A number that nobody can foresee, and another for each event: jitter, `$uuid` and `$random` come of it, and task tokens,
+    /// which are as secret as it is.
+    pub seed: u128,
     /// What.
     pub happened: Happened,
 }

@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 use crate::complaint::{Code, Complaint, Complaints, Rejection, under};
 use crate::fields::{Fields, is_name_character};
 use crate::json_error;
+use crate::resource::Resource;
 use crate::state::{Kind, Next, State};
 
 /// How deep machines may lie in one another: as deep as a text of 128 levels can have them.
@@ -213,6 +214,20 @@ impl Definition {
                 complaints.add(Code::InvalidLabelName, &pointer, message);
             }
         }
+    }
+
+    /// What its tasks name as their doers, each once.
+    #[must_use]
+    pub fn resources(&self) -> Vec<&Resource> {
+        let mut found: Vec<&Resource> = Vec::new();
+        for state in self.states() {
+            if let Kind::Task(task) = &state.kind
+                && !found.contains(&&task.resource)
+            {
+                found.push(&task.resource);
+            }
+        }
+        found
     }
 
     /// What AWS runs and Runner does not: a Map in DISTRIBUTED mode. Empty for what [`RunState::new`](crate::RunState::new) takes.

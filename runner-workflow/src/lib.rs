@@ -9,6 +9,8 @@
 //! * [`advance`] takes a [`RunState`] and an [`Event`] and gives the next run state and the [`Command`]s to carry out. It
 //!   awaits nothing, reads no clock and does no I/O; time and chance come with the event.
 //! * [`simulate`] drives the machine with a clock that jumps and answers from a list.
+//! * `Workflows` keeps executions in a store and carries them on: feature `durable`, of which `sqlite`, on by default, brings a store
+//!   that is one file.
 //!
 //! Paths ([`Path`]), intrinsic functions ([`Intrinsic`]) and JSONata ([`Jsonata`]) answer as AWS's do.
 
@@ -16,11 +18,20 @@
 
 mod catch;
 mod choice;
+#[cfg(feature = "durable")]
+mod clock;
 mod command;
 mod complaint;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod context;
 mod definition;
 mod document;
+#[cfg(feature = "durable")]
+mod driver;
+mod envelope;
+#[cfg(feature = "durable")]
+mod error;
 mod failure;
 mod fields;
 mod flow;
@@ -40,19 +51,29 @@ mod run;
 mod scene;
 mod simulate;
 pub mod state;
+#[cfg(feature = "durable")]
+pub mod store;
 mod template;
 mod test_state;
 mod time;
+pub mod token;
 mod validate;
 mod weight;
 
 pub use catch::Catcher;
 pub use choice::{Condition, Domain, Operand, Operator, Relation, Rule, Test};
+#[cfg(feature = "durable")]
+pub use clock::{Clock, ManualClock, SystemClock};
 pub use command::{Command, Event, Happened, Invocation};
 pub use complaint::{Code, Complaint, Rejection, Severity};
 pub use context::Execution;
 pub use definition::{Definition, Language, Machine};
 pub use document::locate;
+#[cfg(feature = "durable")]
+pub use driver::{Described, Done, Heart, Settings, Start, Started, Task, Tasks, Workflows};
+pub use envelope::{Envelope, EnvelopeError, Expected, Sample, TaskPolicy, Test as EnvelopeTest, Tested};
+#[cfg(feature = "durable")]
+pub use error::{Error, ErrorKind, Result};
 pub use failure::{Failure, names};
 pub use fields::{PathOrNull, Quantity};
 pub use flow::Flow;

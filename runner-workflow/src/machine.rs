@@ -68,6 +68,7 @@ pub(crate) fn advance_fitting(definition: &Definition, run: Run, event: Event) -
         given: given.as_ref(),
         limits: &limits,
         random: RefCell::new(random),
+        seed: event.seed,
         now: event.now_ms,
         events,
         serial,

@@ -1,8 +1,9 @@
 //! Chance that can be repeated: it begins with a seed from outside and is kept in the run state.
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
-/// SplitMix64. For jitter and identifiers, not for secrets: a task token's secrecy is the store's affair.
+/// SplitMix64. For jitter and identifiers, not for secrets: who sees one number knows the next ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Random(u64);
@@ -12,9 +13,11 @@ impl Random {
         Self(seed)
     }
 
-    /// Takes in what an event brought.
-    pub(crate) const fn stir(&mut self, seed: u64) {
-        self.0 = self.0.rotate_left(17) ^ seed;
+    /// Takes in what an event brought, in a way that does not tell it: task tokens are made of it too.
+    pub(crate) fn stir(&mut self, seed: u128) {
+        let digest = Sha256::new().chain_update(b"chance").chain_update(seed.to_le_bytes()).finalize();
+        let drop = digest.iter().take(8).fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+        self.0 = self.0.rotate_left(17) ^ drop;
     }
 
     pub(crate) const fn next(&mut self) -> u64 {

@@ -16,6 +16,7 @@ use crate::limits::Limits;
 use crate::random::Random;
 use crate::state::Kind;
 use crate::time::Millis;
+use crate::token;
 
 /// A run, from before its first state to after its last.
 #[derive(Debug, Clone, PartialEq)]
@@ -136,15 +137,16 @@ pub(crate) enum Doing {
 }
 
 /// A task that was given to somebody.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Pending {
     pub(crate) task: u64,
     pub(crate) token: Option<String>,
     pub(crate) timeout: Option<u64>,
     pub(crate) heartbeat: Option<u64>,
     pub(crate) heartbeat_seconds: Option<u64>,
-    /// When the first of its timers fires.
-    pub(crate) until: Option<Millis>,
+    /// When they fire.
+    pub(crate) timeout_at: Option<Millis>,
+    pub(crate) heartbeat_at: Option<Millis>,
 }
 
 /// A Map under way.
@@ -234,6 +236,17 @@ impl RunState {
         Ok(Self { definition: definition.digest, run })
     }
 
+    /// Calls something with each of the values that a run has been given or has made: inputs, variables, items, results.
+    #[cfg(feature = "durable")]
+    pub(crate) fn each_value(&mut self, with: &mut dyn FnMut(&mut Value)) {
+        let Run { execution, thread, ending, .. } = &mut self.run;
+        with(&mut execution.input);
+        thread.each_value(with);
+        if let Some(Ending::Succeeded { output }) = ending {
+            with(output);
+        }
+    }
+
     /// Lays fields over the context object, as a test or a simulation does.
     #[must_use]
     pub fn with_context(mut self, given: Value) -> Self {
@@ -257,6 +270,14 @@ impl RunState {
     #[must_use]
     pub const fn history_events(&self) -> u64 {
         self.run.events
+    }
+
+    /// The task that a token stands for, if it is waited for.
+    #[must_use]
+    pub fn task_of(&self, token: &str) -> Option<Key> {
+        let ended = self.run.ending.is_some();
+        let waited = |pending: &Pending| pending.token.as_deref().is_some_and(|own| token::is_same(own, token));
+        self.run.thread.task(&mut Vec::new(), &waited).filter(|_| !ended)
     }
 
     /// What it waits for. Empty for a run that has ended, or that goes on with the next event.
@@ -309,6 +330,29 @@ impl Misfit {
 impl Thread {
     pub(crate) fn new(state: String, input: Value, item: Option<Item>) -> Self {
         Self { variables: Map::new(), item, at: At::Ready { state, input } }
+    }
+
+    #[cfg(feature = "durable")]
+    fn each_value(&mut self, with: &mut dyn FnMut(&mut Value)) {
+        self.variables.values_mut().for_each(&mut *with);
+        if let Some(item) = &mut self.item {
+            with(&mut item.value);
+        }
+        let visit = match &mut self.at {
+            At::Ready { input: value, .. } | At::Ended(value) => return with(value),
+            At::In(visit) => visit,
+            At::Failed(failed) => &mut failed.visit,
+        };
+        with(&mut visit.input);
+        match &mut visit.doing {
+            Doing::Parallel { branches } => branches.iter_mut().for_each(|branch| branch.each_value(with)),
+            Doing::Map(map) => {
+                with(&mut map.effective);
+                map.items.iter_mut().chain(map.results.iter_mut().flatten()).for_each(&mut *with);
+                map.running.values_mut().for_each(|thread| thread.each_value(with));
+            }
+            Doing::Starting | Doing::Task(_) | Doing::Waiting { .. } | Doing::Backoff { .. } => {}
+        }
     }
 
     fn fits(&self, machine: &Machine) -> Result<(), Misfit> {
@@ -374,7 +418,10 @@ impl Thread {
         let At::In(visit) = &self.at else { return };
         let (on, until_ms) = match &visit.doing {
             Doing::Starting => return,
-            Doing::Task(pending) => (WaitingOn::Task(Key { path: path.clone(), serial: pending.task }), pending.until),
+            Doing::Task(pending) => {
+                let first = [pending.timeout_at, pending.heartbeat_at].into_iter().flatten().min();
+                (WaitingOn::Task(Key { path: path.clone(), serial: pending.task }), first)
+            }
             Doing::Waiting { until, .. } => (WaitingOn::Time, Some(*until)),
             Doing::Backoff { until, .. } => (WaitingOn::Retry, Some(*until)),
             Doing::Parallel { branches } => {
@@ -385,6 +432,23 @@ impl Thread {
             }
         };
         found.push(Waiting { state: visit.state.clone(), on, until_ms });
+    }
+
+    /// The task of which something holds.
+    fn task(&self, path: &mut Vec<u64>, holds: &dyn Fn(&Pending) -> bool) -> Option<Key> {
+        let At::In(visit) = &self.at else { return None };
+        let mut within = |index: u64, thread: &Self| {
+            path.push(index);
+            let found = thread.task(path, holds);
+            path.pop();
+            found
+        };
+        match &visit.doing {
+            Doing::Task(pending) => holds(pending).then(|| Key { path: path.clone(), serial: pending.task }),
+            Doing::Parallel { branches } => (0..).zip(branches).find_map(|(index, branch)| within(index, branch)),
+            Doing::Map(map) => map.running.iter().find_map(|(index, thread)| within(*index, thread)),
+            Doing::Starting | Doing::Waiting { .. } | Doing::Backoff { .. } => None,
+        }
     }
 
     fn waiting_within(&self, index: u64, path: &mut Vec<u64>, found: &mut Vec<Waiting>) {

@@ -187,7 +187,7 @@ impl<'s> Bench<'s> {
                     None => self.silence(),
                 },
             };
-            let event = Event { now_ms: self.now, seed, happened };
+            let event = Event { now_ms: self.now, seed: seed.into(), happened };
             let commands;
             (run, commands) = advance_fitting(definition, run, event);
             for command in commands {

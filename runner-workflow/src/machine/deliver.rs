@@ -93,7 +93,9 @@ impl Engine<'_> {
             What::Heartbeat => {
                 if let Some(seconds) = pending.heartbeat_seconds {
                     self.cancel_timer(place.path, pending.heartbeat);
-                    pending.heartbeat = Some(self.set_timer(place.path, after(self.now, seconds)));
+                    let at = after(self.now, seconds);
+                    pending.heartbeat = Some(self.set_timer(place.path, at));
+                    pending.heartbeat_at = Some(at);
                 }
                 thread.at = At::In(visit);
             }

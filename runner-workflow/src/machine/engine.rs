@@ -18,6 +18,7 @@ use crate::run::{At, Doing, Failed, Iterating, Key, Pending, Thread, Visit};
 use crate::scene::{Scene, Scope};
 use crate::state::{Call, Kind, Leave, Next, State, Step};
 use crate::time::Millis;
+use crate::token;
 use crate::weight::weighed;
 
 use super::after;
@@ -28,6 +29,8 @@ pub(super) struct Engine<'a> {
     pub(super) given: Option<&'a Value>,
     pub(super) limits: &'a Limits,
     pub(super) random: RefCell<Random>,
+    /// What the event brought.
+    pub(super) seed: u128,
     pub(super) now: Millis,
     pub(super) events: u64,
     pub(super) serial: u64,
@@ -83,6 +86,11 @@ impl Engine<'_> {
     const fn next_serial(&mut self) -> u64 {
         self.serial = self.serial.saturating_add(1);
         self.serial
+    }
+
+    /// A token that no other task has: the next task's serial is in it.
+    fn token(&self, path: &[u64]) -> String {
+        token::new(&self.execution.id, self.seed, &Key { path: path.to_vec(), serial: self.serial })
     }
 
     pub(super) fn set_timer(&mut self, path: &[u64], at_ms: Millis) -> u64 {
@@ -177,7 +185,7 @@ impl Engine<'_> {
         let Some(mut visit) = take(thread) else { return };
         let state = place.state(&visit.state);
         let token = match &state.kind {
-            Kind::Task(task) if task.resource.pattern() == Pattern::Callback => Some(self.random.borrow_mut().uuid()),
+            Kind::Task(task) if task.resource.pattern() == Pattern::Callback => Some(self.token(place.path)),
             _ => None,
         };
         let step = self.evaluate(thread, &visit, place, token.as_deref(), |scene| state.kind.enter(scene));
@@ -220,7 +228,7 @@ impl Engine<'_> {
     fn invoke(&mut self, visit: &Visit, state: &State, place: Place<'_>, call: Call, token: Option<String>) -> Pending {
         let Kind::Task(task) = &state.kind else {
             // Only a Task asks for one.
-            return Pending { task: 0, token, timeout: None, heartbeat: None, heartbeat_seconds: None, until: None };
+            return Pending { task: 0, token, ..Pending::default() };
         };
         let resource = &task.resource;
         let serial = self.next_serial();
@@ -250,9 +258,9 @@ impl Engine<'_> {
             Command::Invoke(invocation)
         });
         let heartbeat_seconds = call.heartbeat_seconds;
-        let first = [call.timeout_seconds, heartbeat_seconds].into_iter().flatten().min();
-        let until = first.map(|seconds| after(self.now, seconds));
-        Pending { task: serial, token, timeout, heartbeat, heartbeat_seconds, until }
+        let at = |seconds: Option<u64>| seconds.map(|seconds| after(self.now, seconds));
+        let (timeout_at, heartbeat_at) = (at(call.timeout_seconds), at(heartbeat_seconds));
+        Pending { task: serial, token, timeout, heartbeat, heartbeat_seconds, timeout_at, heartbeat_at }
     }
 
     /// A state failed: it is tried again, or caught, or its thread fails with it.
