@@ -49,6 +49,9 @@ clippy() {
     # The guests of every target are Rust that this one has, too.
     (cd examples/guests && CARGO_TARGET_DIR=$RUNNER_GUESTS_TARGET_DIR \
         cargo clippy --release --locked --workspace --target wasm32-wasip2 -- -D warnings)
+    # The page runs the machine of workflows.
+    CARGO_TARGET_DIR=$RUNNER_GUESTS_TARGET_DIR cargo clippy --release --locked -p runner-workflow --lib \
+        --no-default-features --target wasm32-unknown-unknown -- -D warnings
     # Features add, and need no other: what guests are written with has each of them alone, and none.
     for feature in '' task http kv config fs log clock random; do
         CARGO_TARGET_DIR=$RUNNER_GUESTS_TARGET_DIR cargo clippy --release --locked -p runner-sdk-guest --lib \
