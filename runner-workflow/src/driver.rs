@@ -78,7 +78,16 @@ impl Default for Settings {
 /// One process at a time carries on the executions of a store. What was answered outlives a kill: an execution goes on where its
 /// last step was committed, and a task that had not answered is done again.
 #[derive(Clone)]
-pub struct Workflows(Arc<Inner>);
+pub struct Workflows(Arc<Held>);
+
+/// Ends all when nobody has it any more: what is under way has the rest, and not this.
+struct Held(Arc<Inner>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
 
 struct Inner {
     store: Arc<dyn Store>,
@@ -212,16 +221,15 @@ impl Workflows {
             under_way: TaskTracker::new(),
         });
         inner.tend();
-        Self(inner)
+        Self(Arc::new(Held(inner)))
     }
 
     /// Ends: no task is begun, those that are under way are dropped, to be done again by the next process, and what is being
     /// committed is.
     pub async fn shutdown(&self) {
-        self.0.ending.cancel();
-        self.0.hand.drop_all();
-        self.0.under_way.close();
-        self.0.under_way.wait().await;
+        self.0.0.end();
+        self.0.0.under_way.close();
+        self.0.0.under_way.wait().await;
     }
 
     /// Puts an envelope, as the next version of a workflow; answers which.
@@ -233,28 +241,28 @@ impl Workflows {
     pub async fn put(&self, name: &str, envelope: &str) -> Result<u32> {
         check_name("workflow", name)?;
         let parsed = Known::parse(envelope)?;
-        let wrong = self.0.undoable(&parsed);
+        let wrong = self.0.0.undoable(&parsed);
         if !wrong.is_empty() {
             return Err(Error::new(ErrorKind::Invalid, wrong.join("; ")));
         }
-        let version = self.0.store.put_workflow(name, envelope, self.0.clock.now_ms()).await?;
+        let version = self.0.0.store.put_workflow(name, envelope, self.0.0.clock.now_ms()).await?;
         Ok(version)
     }
 
     /// A version of a workflow, the newest without a number: when it was put, and its envelope.
     pub async fn workflow(&self, name: &str, version: Option<u32>) -> Result<Option<(Version, String)>> {
-        let found = self.0.store.workflow(name, version).await?;
+        let found = self.0.0.store.workflow(name, version).await?;
         Ok(found.map(|workflow| (workflow.version, workflow.text)))
     }
 
     /// The newest versions of all workflows behind a name, by name.
     pub async fn workflows(&self, after: Option<&str>, limit: NonZeroU32) -> Result<Page<Version>> {
-        self.0.store.workflows(after, limit).await
+        self.0.0.store.workflows(after, limit).await
     }
 
     /// Removes a workflow; answers whether it was there. Its executions go on.
     pub async fn remove(&self, name: &str) -> Result<bool> {
-        self.0.store.remove_workflow(name).await
+        self.0.0.store.remove_workflow(name).await
     }
 
     /// Starts an execution. It is kept when this answers, and goes on by itself.
@@ -264,7 +272,7 @@ impl Workflows {
     /// [`NotFound`](ErrorKind::NotFound) without such a workflow, [`Exists`](ErrorKind::Exists) where an execution of this name was
     /// started with another input.
     pub async fn execute(&self, workflow: &str, start: Start) -> Result<Started> {
-        self.0.start(workflow, start, None).await
+        self.0.0.start(workflow, start, None).await
     }
 
     /// What is known of an execution.
@@ -273,9 +281,9 @@ impl Workflows {
     ///
     /// [`NotFound`](ErrorKind::NotFound) without it.
     pub async fn describe(&self, id: &str) -> Result<Described> {
-        let kept = self.0.store.execution(id).await?.ok_or_else(|| Error::no_execution(id))?;
-        let known = self.0.known(&kept.summary.workflow, kept.summary.version).await?;
-        let carried = carried::Carried::read(&*self.0.store, id, &kept.state, &known.definition).await?;
+        let kept = self.0.0.store.execution(id).await?.ok_or_else(|| Error::no_execution(id))?;
+        let known = self.0.0.known(&kept.summary.workflow, kept.summary.version).await?;
+        let carried = carried::Carried::read(&*self.0.0.store, id, &kept.state, &known.definition).await?;
         let execution = carried.run.execution();
         Ok(Described {
             input: execution.input.clone(),
@@ -289,7 +297,7 @@ impl Workflows {
 
     /// Executions, the newest first.
     pub async fn executions(&self, search: Search, limit: NonZeroU32) -> Result<Page<Summary>> {
-        self.0.store.executions(search, limit).await
+        self.0.0.store.executions(search, limit).await
     }
 
     /// Entries of an execution's history behind a number, in their order.
@@ -298,11 +306,11 @@ impl Workflows {
     ///
     /// [`NotFound`](ErrorKind::NotFound) without the execution.
     pub async fn history(&self, id: &str, after: u64, limit: NonZeroU32) -> Result<Page<HistoryEvent>> {
-        let page = self.0.store.history(id, after, limit).await?;
-        if page.found.is_empty() && self.0.store.execution(id).await?.is_none() {
+        let page = self.0.0.store.history(id, after, limit).await?;
+        if page.found.is_empty() && self.0.0.store.execution(id).await?.is_none() {
             return Err(Error::no_execution(id));
         }
-        let found = carried::read_lines(&*self.0.store, id, &page.found).await?;
+        let found = carried::read_lines(&*self.0.0.store, id, &page.found).await?;
         Ok(Page { found, more: page.more })
     }
 
@@ -312,7 +320,7 @@ impl Workflows {
     ///
     /// [`NotFound`](ErrorKind::NotFound) without it.
     pub async fn changed(&self, id: &str, after: u64) -> Result<bool> {
-        self.0.changed(id, after).await
+        self.0.0.changed(id, after).await
     }
 
     /// Waits until an execution has ended.
@@ -321,7 +329,7 @@ impl Workflows {
     ///
     /// [`NotFound`](ErrorKind::NotFound) without it.
     pub async fn ended(&self, id: &str) -> Result<Described> {
-        self.0.changed(id, u64::MAX).await?;
+        self.0.0.changed(id, u64::MAX).await?;
         self.describe(id).await
     }
 
@@ -331,7 +339,7 @@ impl Workflows {
     ///
     /// [`NotFound`](ErrorKind::NotFound) without it, [`State`](ErrorKind::State) where it has ended.
     pub async fn stop(&self, id: &str, error: Option<String>, cause: Option<String>) -> Result<()> {
-        self.0.ask(id, Happened::Stopped { error, cause }).await
+        self.0.0.ask(id, Happened::Stopped { error, cause }).await
     }
 
     /// Lets an execution that failed, timed out or was stopped go on from there.
@@ -340,7 +348,7 @@ impl Workflows {
     ///
     /// [`NotFound`](ErrorKind::NotFound) without it, [`State`](ErrorKind::State) where it runs or has succeeded.
     pub async fn redrive(&self, id: &str) -> Result<()> {
-        self.0.ask(id, Happened::Redriven).await
+        self.0.0.ask(id, Happened::Redriven).await
     }
 
     /// Says how the task went that a token stands for.
@@ -349,7 +357,7 @@ impl Workflows {
     ///
     /// [`NotFound`](ErrorKind::NotFound) for a token that stands for nothing that is waited for.
     pub async fn task_done(&self, token: &str, done: Done) -> Result<()> {
-        self.0.ask_by_token(token, Some(done)).await
+        self.0.0.ask_by_token(token, Some(done)).await
     }
 
     /// Says that the task is still alive that a token stands for.
@@ -358,7 +366,7 @@ impl Workflows {
     ///
     /// Those of [`task_done`](Self::task_done).
     pub async fn task_alive(&self, token: &str) -> Result<()> {
-        self.0.ask_by_token(token, None).await
+        self.0.0.ask_by_token(token, None).await
     }
 }
 
@@ -377,6 +385,12 @@ impl Known {
 }
 
 impl Inner {
+    /// Nothing is begun any more, and nobody has a task in hand.
+    fn end(&self) {
+        self.ending.cancel();
+        self.hand.drop_all();
+    }
+
     fn known_ones(&self) -> MutexGuard<'_, HashMap<(String, u32), Arc<Known>>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -531,6 +531,44 @@ async fn many_items_and_a_long_loop_go_to_their_end() {
 }
 
 #[tokio::test]
+async fn more_tasks_than_memory_is_for_are_found_in_the_store() {
+    let folder = folder();
+    let store = Arc::new(SqliteStore::open(folder.path().join("store")).expect("it opens"));
+    let settings = Settings { tasks_max: 1, waiting_max: 4, ..Settings::default() };
+    let (doer, clock) = (Doer::default(), Arc::new(ManualClock::at_ms(BEGIN_MS)));
+    let workflows = Workflows::start_with_clock(store, Arc::new(doer.clone()), settings, clock);
+    let map =
+        json!({ "Type": "Map", "End": true, "ItemProcessor": { "StartAt": "A", "States": { "A": task("app:echo") } } });
+    let definition = json!({ "StartAt": "M", "States": { "M": map } });
+    workflows.put("map", &json!({ "definition": definition }).to_string()).await.expect("it is put");
+    let mut ids = Vec::new();
+    for number in 0..20 {
+        let start = Start { input: json!([number, number]), ..Start::default() };
+        ids.push(workflows.execute("map", start).await.expect("it starts").execution.id);
+    }
+    for id in ids {
+        let ended = workflows.ended(&id).await.expect("it is there");
+        assert_eq!(ended.summary.status, Status::Succeeded, "{ended:?}");
+    }
+    assert_eq!(doer.count("app:echo"), 40, "each once");
+}
+
+#[tokio::test]
+async fn who_is_dropped_ends_and_gives_the_file_back() {
+    let folder = folder();
+    let host = Host::new(folder.path());
+    host.put("w", "A", json!({ "A": task("app:hang") })).await;
+    host.execute("w", json!(1)).await;
+    until("it is asked for", async || host.doer.count("app:hang") == 1).await;
+    let Host { path, clock, doer, workflows } = host;
+    drop(workflows);
+    // What was dropped goes when the runtime comes to it.
+    until("it is free", async || SqliteStore::open(&path).is_ok()).await;
+    let host = Host::with(path, clock, doer, |store| store);
+    until("it is asked for again", async || host.doer.count("app:hang") == 2).await;
+}
+
+#[tokio::test]
 async fn whoever_watches_hears_of_each_entry_and_of_the_end() {
     let folder = folder();
     let host = Host::new(folder.path());
