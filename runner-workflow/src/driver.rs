@@ -26,7 +26,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::clock::{Clock, SystemClock};
 use crate::command::Happened;
-use crate::definition::Definition;
+use crate::definition::{Definition, Language};
 use crate::envelope::Envelope;
 use crate::error::{Error, ErrorKind, Result};
 use crate::history::HistoryEvent;
@@ -119,6 +119,7 @@ struct Inner {
 struct Known {
     envelope: Arc<Envelope>,
     definition: Definition,
+    has_jsonata: bool,
 }
 
 /// Versions that stay parsed: as many as a busy host runs at the same time.
@@ -380,7 +381,8 @@ impl Known {
             let error = crate::complaint::Rejection::new(unsupported).to_string();
             return Err(invalid(error));
         }
-        Ok(Self { envelope: Arc::new(envelope), definition })
+        let has_jsonata = definition.states().any(|state| state.language == Language::Jsonata);
+        Ok(Self { envelope: Arc::new(envelope), definition, has_jsonata })
     }
 }
 

@@ -29,6 +29,9 @@ pub(super) const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Dura
 /// Bytes of states that stay in memory. Beyond it, a run is read again for each step.
 const HOT_BYTES: usize = 64 << 20;
 
+/// Bytes of a state from which on a step is made on a thread for it: below, handing it over takes longer.
+const HEAVY_BYTES: usize = 64 << 10;
+
 /// Runs that have something in hand.
 #[derive(Default)]
 pub(super) struct Hot(Mutex<Kept>);
@@ -143,9 +146,14 @@ impl Inner {
             ended_ms: None,
         };
         let rest = Rest { parent, now_ms, ..Rest::default() };
-        let active = Active { summary, revision: 0, carried: Carried { run, rest }, known, bytes: 0 };
-        let mut made = Made::default();
-        let mut active = self.happen(active, &mut made, Happened::Started)?;
+        let bytes = json_bytes(&run.execution().input, HEAVY_BYTES).unwrap_or(HEAVY_BYTES);
+        let active = Active { summary, revision: 0, carried: Carried { run, rest }, known, bytes };
+        let (inner, heavy) = (self.clone(), active.is_heavy());
+        let begin = move || {
+            let mut made = Made::default();
+            inner.happen(active, &mut made, Happened::Started).map(|active| (active, made))
+        };
+        let (mut active, mut made) = aside(heavy, begin).await??;
         let step = active.step(&mut made);
         let summary = active.summary.clone();
         let workflow = workflow.to_owned();
@@ -203,24 +211,16 @@ impl Inner {
                 Err(error) => self.pause(id, &error, &mut pause).await?,
             }
         };
-        let mut made = Made::default();
-        let mut active = active;
-        let count = whats.len();
-        for what in whats {
-            active = match self.take(active, &mut made, what) {
-                Ok(active) => active,
-                // One that is alone has changed nothing.
-                Err(Refused::Told(active, error)) if count == 1 => {
-                    self.cool(*active);
-                    return Err(error);
-                }
-                Err(Refused::Told(active, error)) => {
-                    tracing::debug!(execution = id, %error, "news of an execution came too late");
-                    *active
-                }
-                Err(Refused::Lost(error)) => return Err(error),
-            };
-        }
+        let (inner, heavy) = (self.clone(), active.is_heavy());
+        let worked = aside(heavy, move || inner.work(active, whats)).await?;
+        let (mut active, mut made) = match worked {
+            Ok(worked) => worked,
+            Err(Refused::Told(active, error)) => {
+                self.cool(*active);
+                return Err(error);
+            }
+            Err(Refused::Lost(error)) => return Err(error),
+        };
         if !made.changed {
             self.give(&active, &made.given);
             if made.relates {
@@ -275,6 +275,21 @@ impl Inner {
         let carried = Carried::read(&*self.store, id, &kept.state, &known.definition).await?;
         let (summary, revision, bytes) = (kept.summary, kept.revision, kept.state.len());
         Ok(Some(Active { summary, revision, carried, known, bytes }))
+    }
+
+    /// Takes news, one after the other. One that is alone and refused has changed nothing.
+    fn work(&self, mut active: Active, whats: Vec<What>) -> Result<(Active, Made), Refused> {
+        let (mut made, count) = (Made::default(), whats.len());
+        for what in whats {
+            active = match self.take(active, &mut made, what) {
+                Err(Refused::Told(active, error)) if count > 1 => {
+                    tracing::debug!(execution = active.summary.id, %error, "news of an execution came too late");
+                    *active
+                }
+                taken => taken?,
+            };
+        }
+        Ok((active, made))
     }
 
     /// Takes one of the news.
@@ -442,6 +457,12 @@ impl Inner {
 }
 
 impl Active {
+    /// Whether a step of it may take so long that nobody else should wait for it: an expression may take a second, and a
+    /// thousand states go with a value through as many hands.
+    fn is_heavy(&self) -> bool {
+        self.known.has_jsonata || self.bytes >= HEAVY_BYTES
+    }
+
     /// What is to be committed.
     fn step(&mut self, made: &mut Made) -> Step {
         let state = self.carried.write(&mut made.values);
@@ -512,6 +533,17 @@ impl Done {
             Self::TimedOut => Happened::TaskTimedOut { task },
         }
     }
+}
+
+/// Does something in place, or on a thread that may be kept. Whatever the machine meets, it takes nobody with it.
+async fn aside<T: Send + 'static>(heavy: bool, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    let work = move || std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+    let done = match heavy {
+        true => tokio::task::spawn_blocking(work).await,
+        false => Ok(work()),
+    };
+    let cut_off = |error| Error::unavailable("a step was cut off").caused_by(error);
+    done.map_err(cut_off)?.map_err(|_| Error::damaged("the machine panicked: a run is not what it can be"))
 }
 
 /// A number that nobody can foresee.

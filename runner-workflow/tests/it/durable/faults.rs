@@ -49,7 +49,13 @@ impl Faulty {
             Some(Fault::FailBefore) => return Err(failed()),
             _ => {}
         }
-        let done = work.await?;
+        let done = work.await;
+        // A limit of the process is an I/O error for SQLite, and no full disk.
+        let is_full = |error: &Error| ["full", "disk I/O error"].iter().any(|what| error.to_string().contains(what));
+        if done.as_ref().is_err_and(is_full) {
+            println!("@full");
+        }
+        let done = done?;
         match fault {
             Some(Fault::KillAfter) => kill(),
             Some(Fault::FailAfter) => Err(failed()),
@@ -340,6 +346,61 @@ fn a_host_that_is_killed_at_any_commit_is_carried_on_by_the_next_one() {
     }
     println!("{kills} kills over {index} commits: each time it ended once, as without one");
     assert!(index >= 25, "{index} commits");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_somebody_has_locked_is_waited_for() {
+    let folder = super::folder();
+    let host = super::Host::new(folder.path());
+    host.put("w", "A", json!({ "A": super::task("app:echo") })).await;
+    let other = rusqlite::Connection::open(&host.path).expect("it opens");
+    other.execute_batch("BEGIN IMMEDIATE").expect("it is locked");
+    let workflows = host.workflows.clone();
+    let started = tokio::spawn(async move { workflows.execute("w", Start::default()).await });
+    for _ in 0..100 {
+        assert!(!started.is_finished(), "nothing is answered that is not on disk");
+        tokio::task::yield_now().await;
+    }
+    other.execute_batch("COMMIT").expect("it is free");
+    let id = started.await.expect("it ends").expect("it starts").execution.id;
+    assert_eq!(host.output(&id).await, json!(null));
+}
+
+/// A file that may not grow any more, as on a disk that is full: what has room again goes on.
+#[test]
+fn a_disk_that_is_full_loses_nothing() {
+    use std::io::{BufRead as _, BufReader};
+    let expected = undisturbed();
+    let mut full = 0;
+    for kibibytes in [120, 160, 200, 240] {
+        let folder = super::folder();
+        // A write beyond it is an error where nobody minds the signal.
+        let script = format!("trap '' XFSZ; ulimit -Sf {kibibytes}; exec \"$0\" \"$@\"");
+        let mut child = Command::new("bash")
+            .args(["-c", &script])
+            .arg(std::env::current_exe().expect("this program"))
+            .args(["--exact", "durable::faults::a_host_of_its_own", "--nocapture"])
+            .env("RUNNER_WORKFLOW_FOLDER", folder.path())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .expect("bash is there");
+        let (mut said, mut line) = (BufReader::new(child.stdout.take().expect("it is piped")), String::new());
+        while !line.contains("@@") {
+            line.clear();
+            assert!(said.read_line(&mut line).expect("it is read") > 0, "{kibibytes}: it has not ended well");
+            if line.contains("@full") {
+                full += 1;
+                let pid = child.id().to_string();
+                let raised = Command::new("prlimit").args(["--pid", &pid, "--fsize=unlimited"]).status();
+                assert!(raised.expect("prlimit is there").success(), "there is room again");
+            }
+        }
+        let found: Outcome = serde_json::from_str(line.split_once("@@").expect("it is there").1).expect("it is JSON");
+        assert!(child.wait().expect("it ends").success());
+        assert_eq!((found.output, found.history), (expected.output.clone(), expected.history.clone()), "{kibibytes}");
+    }
+    println!("the disk was full {full} times within 4 limits");
+    assert!(full > 0, "the disk was full");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
