@@ -45,10 +45,9 @@ async fn a_file_of_somebody_else_is_left_as_it_is() {
     .expect("it is written");
     check(&text, "is not an SQLite database");
     let newer = folder.path().join("newer");
-    drop(SqliteStore::open(&newer).expect("it opens"));
     let connection = rusqlite::Connection::open(&newer).expect("it opens");
+    connection.pragma_update(None, "application_id", 0x524e_5746).expect("it is set");
     connection.pragma_update(None, "user_version", 99).expect("it is set");
-    connection.pragma_update(None, "journal_mode", "delete").expect("it is set");
     drop(connection);
     check(&newer, "version 99");
     let other = folder.path().join("other");
