@@ -413,7 +413,7 @@ impl Inner {
                 advance(&known.definition, run, event).map_err(|error| Error::damaged(error.to_string()))?;
             made.changed |= !commands.is_empty();
             for command in commands {
-                made.obey(command, now_ms, &mut rest, &mut summary);
+                made.obey(command, now_ms, &mut rest, &mut summary, &known);
             }
             if rest.has_more && made.lines.len() < LINES_MAX {
                 rest.has_more = false;
@@ -480,7 +480,7 @@ impl Active {
 }
 
 impl Made {
-    fn obey(&mut self, command: Command, now_ms: i64, rest: &mut Rest, summary: &mut Summary) {
+    fn obey(&mut self, command: Command, now_ms: i64, rest: &mut Rest, summary: &mut Summary, known: &Known) {
         match command {
             Command::Invoke(invocation) | Command::StartChild(invocation) => {
                 let task = invocation.task.clone();
@@ -492,7 +492,8 @@ impl Made {
                 if let Some(owed) = rest.owed.remove(&task) {
                     let was_given = self.given.len();
                     self.given.retain(|given| *given != task);
-                    match owed.invocation.resource.kind() == "workflow" && self.given.len() == was_given {
+                    let does = known.envelope.resource(owed.invocation.resource.text());
+                    match does.starts_with("workflow:") && self.given.len() == was_given {
                         true => drop(rest.orphans.insert(task, owed)),
                         false => self.cancelled.push(task),
                     }
