@@ -18,7 +18,7 @@ impl Tasks for Greeter {
         Done::Succeeded(json!(format!("hello {name}")))
     }
 
-    fn check(&self, resource: &str, _envelope: &Envelope) -> Result<(), String> {
+    async fn check(&self, resource: &str, _envelope: &Envelope) -> Result<(), String> {
         if resource == "app:greet" { Ok(()) } else { Err("nobody does such a thing".to_owned()) }
     }
 }

@@ -1,18 +1,19 @@
 //! What carries executions on: it takes what happened to one, has the machine say what comes of it, commits that, and then has
 //! it done. Nobody else here awaits.
 //!
-//! From below: [`tasks`] is who does tasks; `carried` is what is kept of a run between two steps; `inbox` lets one step of an
+//! From below: [`tasks`] is who does tasks, and `doer` who does which; `carried` is what is kept of a run between two steps; `inbox` lets one step of an
 //! execution follow the other; `turn` makes a step; `hand` does what a step asked for; `tend` looks after time, and after
 //! what a process before this one has left.
 
 mod carried;
+mod doer;
 mod hand;
 mod inbox;
 mod tasks;
 mod tend;
 mod turn;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -32,11 +33,13 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::history::HistoryEvent;
 use crate::limits::{Limits, VALUE_BYTES};
 use crate::run::{Ending, Key, Waiting};
+use crate::state::Kind;
 use crate::store::{Digest, Page, Search, Store, Summary, Version};
 use crate::token;
 
 pub use self::tasks::{Done, Task, Tasks};
 
+use self::doer::Doer;
 use self::hand::Hand;
 use self::inbox::{Inbox, News};
 use self::turn::Hot;
@@ -242,7 +245,7 @@ impl Workflows {
     pub async fn put(&self, name: &str, envelope: &str) -> Result<u32> {
         check_name("workflow", name)?;
         let parsed = Known::parse(envelope)?;
-        let wrong = self.0.0.undoable(&parsed);
+        let wrong = self.0.0.undoable(&parsed).await;
         if !wrong.is_empty() {
             return Err(Error::new(ErrorKind::Invalid, wrong.join("; ")));
         }
@@ -401,15 +404,38 @@ impl Inner {
         self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What a definition names that nobody does.
-    fn undoable(&self, known: &Known) -> Vec<String> {
-        let resources = known.definition.resources().into_iter().filter(|resource| resource.kind() != "workflow");
-        let wrong = resources.filter_map(|resource| {
-            let does = known.envelope.resource(resource.text());
-            let why = self.tasks.check(does, &known.envelope).err()?;
-            Some(format!("resource `{}`: {why}", resource.text()))
-        });
-        wrong.collect()
+    /// What an envelope names that nobody does.
+    async fn undoable(&self, known: &Known) -> Vec<String> {
+        let envelope = &*known.envelope;
+        let (mut wrong, mut done_by) = (Vec::new(), BTreeMap::<String, String>::new());
+        for (called, does) in &envelope.resources {
+            done_by.entry(does.clone()).or_insert_with(|| called.clone());
+        }
+        for state in known.definition.states() {
+            let Kind::Task(task) = &state.kind else { continue };
+            let literals = doer::literals(task.flow.arguments.as_ref());
+            match Doer::of(envelope, &task.resource, &literals) {
+                Ok(doer) => {
+                    done_by.entry(doer.resource.into_owned()).or_insert_with(|| task.resource.text().to_owned());
+                }
+                // What names it may come with the run.
+                Err(nobody) if nobody.is_unnamed => {}
+                Err(nobody) => wrong.push(format!("state `{}`: {}", state.name, nobody.cause)),
+            }
+        }
+        for (does, called) in done_by.iter().filter(|(does, _)| !does.starts_with("workflow:")) {
+            if let Err(why) = self.tasks.check(does, envelope).await {
+                wrong.push(format!("resource `{called}`: {why}"));
+            }
+        }
+        for name in envelope.tasks.keys() {
+            let is_meant =
+                |does: &String| !does.starts_with("workflow:") && Envelope::policies(does).any(|of| of == name);
+            if !done_by.keys().any(is_meant) {
+                wrong.push(format!("`tasks` says what `{}` may use, and no task is done by it", name.escape_debug()));
+            }
+        }
+        wrong
     }
 
     /// A version of a workflow, which an execution has.

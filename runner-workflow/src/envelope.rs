@@ -10,6 +10,9 @@ use crate::complaint::Rejection;
 use crate::definition::Definition;
 use crate::simulate::{Simulated, Simulation, TaskResult, simulate};
 
+/// What ends the name of a task whose token is waited for.
+const CALLBACK: &str = ".waitForTaskToken";
+
 /// A workflow with all that it needs.
 ///
 /// ```
@@ -36,10 +39,12 @@ pub struct Envelope {
     /// Modules by `NAME@VERSION`, each with the digest that it must have: `sha256:` and 64 hexadecimal digits.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub modules: BTreeMap<String, String>,
-    /// What does the tasks of a `Resource`, where it is not what the `Resource` says: it takes the place of ARNs.
+    /// What does the tasks of a `Resource`, where it is not what the `Resource` says: it takes the place of ARNs. For
+    /// `arn:aws:states:::lambda:invoke` it is found by `FunctionName`, as an ARN or a name, whatever the version; for
+    /// `arn:aws:states:::states:startExecution`, by `StateMachineArn`, as `workflow:NAME`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub resources: BTreeMap<String, String>,
-    /// What tasks may use, by the resource that does them.
+    /// What tasks may use, by the resource that does them, or by its module for all of its exports: `wasm:NAME@VERSION`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tasks: BTreeMap<String, TaskPolicy>,
     /// Inputs to try it with.
@@ -154,6 +159,16 @@ impl Envelope {
                 ));
             }
         }
+        for (called, does) in &envelope.resources {
+            let suffix = [CALLBACK, ".sync", ".sync:2"].into_iter().find(|suffix| does.ends_with(suffix));
+            if let Some(suffix) = suffix {
+                return wrong(format!(
+                    "resource `{}` is done by `{}`, which ends with `{suffix}`: what is waited for says the state's `Resource`",
+                    called.escape_debug(),
+                    does.escape_debug()
+                ));
+            }
+        }
         for (index, test) in envelope.tests.iter().enumerate() {
             for result in &test.task_results {
                 if let Err(why) = TaskResult::try_from(result.clone()) {
@@ -177,6 +192,19 @@ impl Envelope {
     #[must_use]
     pub fn resource<'e>(&'e self, resource: &'e str) -> &'e str {
         self.resources.get(resource).map_or(resource, String::as_str)
+    }
+
+    /// What a task may use that a resource does: by its own name, or else by its module's, `wasm:NAME@VERSION`.
+    #[must_use]
+    pub fn policy(&self, resource: &str) -> Option<&TaskPolicy> {
+        Self::policies(resource).find_map(|name| self.tasks.get(name))
+    }
+
+    /// The names by which `tasks` may say what a resource may use, the first that is there.
+    pub(crate) fn policies(resource: &str) -> impl Iterator<Item = &str> {
+        let own = resource.strip_suffix(CALLBACK).unwrap_or(resource);
+        let module = own.split_once('#').map(|(module, _)| module);
+        [Some(resource), Some(own), module].into_iter().flatten()
     }
 
     /// Runs its tests, each in a simulation.

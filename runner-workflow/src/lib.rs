@@ -11,6 +11,7 @@
 //! * [`simulate`] drives the machine with a clock that jumps and answers from a list.
 //! * `Workflows` keeps executions in a store and carries them on: feature `durable`, of which `sqlite`, on by default, brings a store
 //!   that is one file.
+//! * `WasmTasks` has exports of WebAssembly modules do its tasks: feature `wasm`.
 //!
 //! Paths ([`Path`]), intrinsic functions ([`Intrinsic`]) and JSONata ([`Jsonata`]) answer as AWS's do.
 
@@ -58,6 +59,8 @@ mod test_state;
 mod time;
 pub mod token;
 mod validate;
+#[cfg(feature = "wasm")]
+mod wasm;
 mod weight;
 
 pub use catch::Catcher;
@@ -94,3 +97,5 @@ pub use test_state::{
     StateTested, test_state,
 };
 pub use validate::{Diagnostic, Validated, Validation, validate, validate_against};
+#[cfg(feature = "wasm")]
+pub use wasm::{Modules, WasmTasks};

@@ -18,7 +18,7 @@ pub use sqlite::SqliteStore;
 
 /// Keeps workflows and executions. What it has answered outlives a kill of the process and of the machine.
 ///
-/// It is done when [`conformance::all`](crate::conformance::all) returns.
+/// It is done when `conformance::all` (feature `conformance`) returns.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
     /// Keeps a text as the next version of a workflow, from 1; answers which. A workflow that was removed goes on counting.

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::doer::Told;
 use crate::command::Invocation;
 use crate::definition::Definition;
 use crate::error::{Error, Result};
@@ -80,6 +81,9 @@ pub(super) struct Parent {
     pub(super) depth: u32,
     /// Whether it waits for the end.
     pub(super) waits: bool,
+    /// How the end is told.
+    #[serde(default)]
+    pub(super) told: Told,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
@@ -97,6 +101,17 @@ impl Rest {
     pub(super) fn due_ms(&self) -> Option<i64> {
         self.timers.values().min().copied()
     }
+}
+
+/// Who waits for an execution, of which the state is kept.
+pub(super) fn parent_of(id: &str, text: &str) -> Result<Option<Parent>> {
+    let rest = text.split_once('\n').map_or(text, |(rest, _)| rest);
+    let rest: Rest = serde_json::from_str(rest).map_err(|error| unreadable(id, &error.to_string()))?;
+    Ok(rest.parent)
+}
+
+fn unreadable(id: &str, what: &str) -> Error {
+    Error::damaged(format!("the state of the execution `{id}` cannot be read: {what}"))
 }
 
 impl Carried {
@@ -117,11 +132,9 @@ impl Carried {
 
     /// Reads what was written.
     pub(super) async fn read(store: &dyn Store, id: &str, text: &str, definition: &Definition) -> Result<Self> {
-        let damaged =
-            |what: String| Error::damaged(format!("the state of the execution `{id}` cannot be read: {what}"));
-        let (rest, run) = text.split_once('\n').ok_or_else(|| damaged("it is one line".to_owned()))?;
-        let rest = serde_json::from_str(rest).map_err(|error| damaged(error.to_string()))?;
-        let mut run = RunState::from_json(run, definition).map_err(|error| damaged(error.to_string()))?;
+        let (rest, run) = text.split_once('\n').ok_or_else(|| unreadable(id, "it is one line"))?;
+        let rest = serde_json::from_str(rest).map_err(|error| unreadable(id, &error.to_string()))?;
+        let mut run = RunState::from_json(run, definition).map_err(|error| unreadable(id, &error.to_string()))?;
         let mut wanted = Vec::new();
         run.each_value(&mut |value| wanted.extend(elsewhere(value)));
         if !wanted.is_empty() {

@@ -1,6 +1,7 @@
 //! Who does tasks.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::Value;
@@ -22,9 +23,20 @@ pub trait Tasks: Send + Sync + 'static {
     /// over what is to be done, with the token; what it answers then is only that it was handed over.
     async fn invoke(&self, task: Task) -> Done;
 
-    /// Says what is wrong with a resource that a workflow names, before it is put: nobody does such a thing, or its module is
-    /// not there.
-    fn check(&self, resource: &str, envelope: &Envelope) -> Result<(), String>;
+    /// Says what is wrong with a resource that a workflow names, before it is put: nobody does such a thing, its module is not
+    /// there, or lacks a grant.
+    async fn check(&self, resource: &str, envelope: &Envelope) -> Result<(), String>;
+}
+
+#[async_trait]
+impl<T: Tasks> Tasks for Arc<T> {
+    async fn invoke(&self, task: Task) -> Done {
+        (**self).invoke(task).await
+    }
+
+    async fn check(&self, resource: &str, envelope: &Envelope) -> Result<(), String> {
+        (**self).check(resource, envelope).await
+    }
 }
 
 /// A task that is to be done.
@@ -42,6 +54,8 @@ pub struct Task {
     pub invocation: Invocation,
     /// When the state's `TimeoutSeconds` are over, in milliseconds since 1970.
     pub deadline_ms: Option<i64>,
+    /// How long that is from now.
+    pub time_left: Option<Duration>,
     /// Says that it is still alive, for `HeartbeatSeconds`.
     pub heart: Heart,
 }

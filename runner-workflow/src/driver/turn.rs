@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::carried::{Carried, Owed, Parent, Rest, line};
+use super::doer::Doer;
 use super::inbox::{News, What};
 use super::{Done, Inner, Known, Start, Started, check_name, digest_of};
 use crate::command::{Command, Event, Happened};
@@ -341,7 +342,9 @@ impl Inner {
                             rest.children.insert(task.clone(), child);
                             Happened::TaskSubmitted { task, output: Some(output) }
                         }
-                        _ => Happened::TaskSucceeded { task, output },
+                        // Its token brings the answer.
+                        Pattern::Callback => Happened::TaskSubmitted { task, output: Some(output) },
+                        Pattern::RequestResponse => Happened::TaskSucceeded { task, output },
                     }
                 }
                 None => {
@@ -492,8 +495,10 @@ impl Made {
                 if let Some(owed) = rest.owed.remove(&task) {
                     let was_given = self.given.len();
                     self.given.retain(|given| *given != task);
-                    let does = known.envelope.resource(owed.invocation.resource.text());
-                    match does.starts_with("workflow:") && self.given.len() == was_given {
+                    let invocation = &owed.invocation;
+                    let doer = Doer::of(&known.envelope, &invocation.resource, &invocation.arguments);
+                    let is_child = doer.is_ok_and(|doer| doer.child().is_some());
+                    match is_child && self.given.len() == was_given {
                         true => drop(rest.orphans.insert(task, owed)),
                         false => self.cancelled.push(task),
                     }

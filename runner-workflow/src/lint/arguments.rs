@@ -26,7 +26,8 @@ pub enum Export {
     Unknown,
 }
 
-/// The parameters of an export, which a Task hands over as the fields of an object.
+/// The parameters of an export, which a Task hands over as the fields of an object; the one parameter of an export with one, also as
+/// it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Signature {
     /// In their order.
@@ -93,6 +94,12 @@ impl Signature {
             _ => return Vec::new(),
         };
         let mut found = Vec::new();
+        if let [Parameter { name, kind: Kind::Any | Kind::Object, .. }] = self.parameters.as_slice()
+            && !fields.iter().any(|(field, _)| field == name)
+        {
+            // The object is the value of the one parameter.
+            return found;
+        }
         for parameter in &self.parameters {
             let (name, kind) = (&parameter.name, parameter.kind);
             match fields.iter().find(|(field, _)| field == name) {

@@ -1,6 +1,7 @@
 //! Executions that are kept: whole runs over a file, on a clock that is wound by hand, with hosts that come and go.
 
 mod faults; // hosts that are killed, stores that fail
+mod mapped; // what AWS calls a function or a state machine
 
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroU32;
@@ -76,7 +77,7 @@ impl Tasks for Doer {
         }
     }
 
-    fn check(&self, resource: &str, _envelope: &Envelope) -> Result<(), String> {
+    async fn check(&self, resource: &str, _envelope: &Envelope) -> Result<(), String> {
         if resource.starts_with("app:") { Ok(()) } else { Err("nobody does it".to_owned()) }
     }
 }
@@ -393,7 +394,7 @@ async fn a_child_is_waited_for_or_not_and_stopped_with_who_waits() {
     let id = host.execute("catches", json!(1)).await;
     assert_eq!(host.output(&id).await, json!({ "Error": "App.Failed", "Cause": "it does" }));
     let id = host.execute("nobody", json!(1)).await;
-    assert_eq!(host.output(&id).await["Error"], "Runner.NoWorkflow");
+    assert_eq!(host.output(&id).await["Error"], "Runner.NotFound");
     let id = host.execute("itself", json!(1)).await;
     assert_eq!(host.output(&id).await["Error"], "Runner.LimitExceeded");
 

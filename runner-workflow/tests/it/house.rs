@@ -31,7 +31,7 @@ fn nowhere(words: &[&str], except: &[&str]) {
 
 #[test]
 fn the_machine_reads_no_clock_awaits_nothing_and_touches_nothing() {
-    let around = ["/clock.rs", "/conformance.rs", "/driver.rs", "/store.rs", "/store/sqlite.rs"];
+    let around = ["/clock.rs", "/conformance.rs", "/driver.rs", "/store.rs", "/store/sqlite.rs", "/wasm.rs"];
     let words = ["std::time", "async ", ".await", "std::fs", "std::net", "std::thread", "std::env", "static mut"];
     nowhere(&words, &[&around[..], &["/driver/", "/store/sqlite/"]].concat());
 }
@@ -39,6 +39,11 @@ fn the_machine_reads_no_clock_awaits_nothing_and_touches_nothing() {
 #[test]
 fn what_keeps_executions_reads_one_clock_and_no_file() {
     nowhere(&["SystemTime", "Instant::now", "std::fs", "std::net", "std::env"], &["/clock.rs"]);
+}
+
+#[test]
+fn one_file_knows_the_executor_of_modules() {
+    nowhere(&["runner_core"], &["/wasm.rs"]);
 }
 
 #[test]

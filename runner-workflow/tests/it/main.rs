@@ -11,6 +11,8 @@ mod cases; // what AWS answered, recorded by others: read from ../shared/cases, 
 mod durable; // executions that outlive the process
 mod house; // the machine has no clock, no await, no I/O and no threads
 mod machine; // what a run asks for, what it does with the answers, and that it goes through JSON
+#[cfg(all(feature = "sqlite", feature = "wasm"))]
+mod modules; // tasks that are exports of modules
 mod readme; // what is shown is what was compiled
 mod simulation; // states, errors and limits, told by whole runs
 mod states; // single states, tested

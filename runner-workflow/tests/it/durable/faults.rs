@@ -138,7 +138,7 @@ impl Tasks for Doer {
         }
     }
 
-    fn check(&self, _resource: &str, _envelope: &Envelope) -> std::result::Result<(), String> {
+    async fn check(&self, _resource: &str, _envelope: &Envelope) -> std::result::Result<(), String> {
         Ok(())
     }
 }
