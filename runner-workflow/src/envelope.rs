@@ -147,6 +147,11 @@ impl Envelope {
     /// Where it is not what its schema says: the message names the field.
     pub fn parse(text: &str) -> Result<Self, EnvelopeError> {
         let envelope: Self = serde_json::from_str(text)?;
+        envelope.checked()
+    }
+
+    fn checked(self) -> Result<Self, EnvelopeError> {
+        let envelope = self;
         let wrong = |what: String| Err(EnvelopeError::Field(what));
         for (name, digest) in &envelope.modules {
             let is_digest = digest.strip_prefix("sha256:").is_some_and(|hex| {
@@ -177,6 +182,18 @@ impl Envelope {
             }
         }
         Ok(envelope)
+    }
+
+    /// An envelope around a definition, of what else an object has of its fields `resources`, `modules` and `tasks`.
+    ///
+    /// # Errors
+    ///
+    /// Where they are not what its schema says.
+    pub fn around(definition: &Value, rest: &Value) -> Result<Self, EnvelopeError> {
+        let mut envelope = Map::from_iter([("definition".to_owned(), definition.clone())]);
+        let given = ["resources", "modules", "tasks"].into_iter().filter_map(|field| Some((field, rest.get(field)?)));
+        envelope.extend(given.map(|(field, value)| (field.to_owned(), value.clone())));
+        Self::deserialize(Value::Object(envelope))?.checked()
     }
 
     /// Parses its definition.

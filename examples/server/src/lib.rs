@@ -1,4 +1,4 @@
-//! Runner over HTTP: modules are stored and called, and say what they did and what it cost.
+//! Runner over HTTP: modules are stored and called, and say what they did and what it cost; workflows are kept, and carried on.
 //!
 //! [`app`] makes the routes of a [`Server`]; tests call them without a port. [`serve`] puts them behind a listener that
 //! ends gracefully. The API is described at `/openapi.json`.
@@ -10,6 +10,7 @@ mod body;
 mod call;
 mod clock;
 mod examples;
+mod flows;
 mod guard;
 mod json;
 mod lend;
@@ -29,6 +30,7 @@ mod stranger;
 mod surface;
 mod traces;
 
+pub use self::flows::Flows;
 pub use self::lend::Lending;
 pub use self::place::Place;
 pub use self::routes::app;

@@ -19,7 +19,10 @@ use runner_host_config::Config;
 use runner_host_fs::{HostFs, S3Cache};
 use runner_host_http::{Http, Secrets};
 use runner_host_kv::{Kv, MemoryStore, SqliteStore};
-use runner_server::{Capacity, Lending, Place, Server, Settings, Store, Token, Traces, app, bounds, limits_max, serve};
+use runner_server::{
+    Capacity, Flows, Lending, Place, Server, Settings, Store, Token, Traces, app, bounds, limits_max, serve,
+};
+use runner_workflow::store::SqliteStore as Executions;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
@@ -176,12 +179,16 @@ async fn run(options: Options) -> Result<()> {
     let executor =
         Lending { http: Http::new().secrets(secrets), kv: kv.clone(), files: lent, config }.to(builder).build()?;
     let accounts = TaskTracker::new();
-    let server = |settings| -> Result<Server> {
+    let store = Store::open(open(&private(&data.join("modules"))?)?, options.bounds.capacity())
+        .with_context(|| format!("modules in `{}`", data.display()))?;
+    let kept = private(&data.join("workflows"))?.join("workflows.sqlite");
+    let kept = Executions::open(&kept).with_context(|| format!("workflows in `{}`", kept.display()))?;
+    let server = |settings, flows| -> Result<Server> {
         Ok(Server {
             settings,
             executor: executor.clone(),
-            store: Store::open(open(&private(&data.join("modules"))?)?, options.bounds.capacity())
-                .with_context(|| format!("modules in `{}`", data.display()))?,
+            store: store.clone(),
+            flows,
             kv,
             secrets: secret_names,
             files: Some(files),
@@ -196,12 +203,14 @@ async fn run(options: Options) -> Result<()> {
     // Port 0 is whatever was free.
     settings.listen = listener.local_addr()?;
     let address = settings.listen;
-    let app = app(server(settings)?);
+    let flows = Flows::start(kept, &executor, &store, &settings);
+    let app = app(server(settings, flows.clone())?);
     tracing::info!(data = %data.display(), "listening on http://{address}");
     serve(listener, app, ended()?, GRACE).await;
     tracing::info!("ending");
     accounts.close();
-    let calls = async { tokio::join!(executor.shutdown(), accounts.wait()) };
+    // Tasks under way are dropped, and done again by the next process.
+    let calls = async { tokio::join!(flows.shutdown(), executor.shutdown(), accounts.wait()) };
     if timeout(GRACE, calls).await.is_err() {
         tracing::warn!("calls were cut off");
     }

@@ -8,11 +8,13 @@ use quick_cache::sync::Cache;
 use runner_core::{Error, ErrorKind, Executor, Explanation, Grants, Metering, ModuleId, Need, Program, Service};
 use runner_host_fs::Volume;
 use runner_host_kv::Kv;
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::api::{Module, Problem};
 use crate::body::BYTE_WEIGHT;
 use crate::clock;
+use crate::flows::Flows;
 use crate::guard::Guard;
 use crate::metrics::Metrics;
 use crate::room::{Place, Room};
@@ -34,6 +36,8 @@ pub struct Server {
     pub secrets: Vec<String>,
     /// The files that modules are granted, for the routes that list, read and write them.
     pub files: Option<Arc<dyn Volume>>,
+    /// The workflows that it keeps and carries on.
+    pub flows: Flows,
     /// The built page.
     pub page: Option<Dir>,
     /// Example modules that are built from Rust, each `NAME.wasm`.
@@ -46,6 +50,9 @@ pub struct Server {
 const PROGRAMS_MAX: usize = 64;
 /// What they may hold together, their code aside, which is mapped from files: 1 MiB each.
 const PROGRAMS_BYTES_MAX: u64 = (PROGRAMS_MAX as u64) << 20;
+
+/// Definitions that the machine works on at once, beside the executions.
+const MACHINE_PLACES: usize = 4;
 
 /// A program and what it holds.
 #[derive(Clone)]
@@ -99,6 +106,9 @@ pub(crate) struct Shared {
     pub(crate) kv: Kv,
     pub(crate) secrets: Arc<[String]>,
     pub(crate) files: Option<Arc<dyn Volume>>,
+    pub(crate) flows: Flows,
+    /// Places for definitions that the machine works on beside the executions: each may keep a thread for seconds.
+    pub(crate) machine_places: Arc<Semaphore>,
     pub(crate) page: Option<Arc<Dir>>,
     pub(crate) guests: Option<Arc<Dir>>,
     pub(crate) accounts: TaskTracker,
@@ -119,6 +129,8 @@ impl From<Server> for Shared {
             answers: Room::new(server.settings.held_bytes),
             programs: Arc::new(Cache::with_weighter(PROGRAMS_MAX, PROGRAMS_BYTES_MAX, ReadyWeight)),
             settings: Arc::new(server.settings),
+            flows: server.flows,
+            machine_places: Arc::new(Semaphore::new(MACHINE_PLACES)),
             page: server.page.map(Arc::new),
             guests: server.guests.map(Arc::new),
             accounts: server.accounts,
@@ -166,6 +178,7 @@ impl Shared {
     /// Lets go of what was kept ready of a module.
     pub(crate) fn forget(&self, id: &ModuleId) {
         self.programs.retain(|(known, ..), _| known != id);
+        self.flows.forget(id);
     }
 
     /// Says what a stored module exports and needs.

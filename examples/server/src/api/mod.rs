@@ -10,6 +10,7 @@ mod object;
 mod outcome;
 mod problem;
 mod request;
+mod workflow;
 
 pub(crate) use self::example::{Example, Examples};
 pub(crate) use self::file::{Directory, Entry, kind};
@@ -21,3 +22,7 @@ pub(crate) use self::object::Object;
 pub(crate) use self::outcome::Outcome;
 pub(crate) use self::problem::{Problem, ProblemKind, Refusals};
 pub(crate) use self::request::Request;
+pub(crate) use self::workflow::{
+    ExecutionList, ExecutionState, FailureRequest, History, HistoryEntry, StartRequest, SuccessRequest, Workflow,
+    WorkflowList, millis, status,
+};

@@ -127,6 +127,26 @@ impl From<runner_host_kv::Error> for Problem {
     }
 }
 
+impl From<runner_workflow::Error> for Problem {
+    fn from(error: runner_workflow::Error) -> Self {
+        use runner_workflow::ErrorKind as Kind;
+        let detail = error.to_string();
+        match error.kind() {
+            Kind::Invalid => Problem::invalid(detail),
+            Kind::NotFound => Problem::not_found(detail),
+            Kind::Exists | Kind::State | Kind::Conflict => Problem::new(StatusCode::CONFLICT, "conflict", detail),
+            Kind::Unavailable => {
+                tracing::error!(%error, cause = error.source(), "the store of executions fails");
+                Problem::unavailable(detail)
+            }
+            _ => {
+                tracing::error!(%error, cause = error.source(), "the store of executions is damaged");
+                Problem::internal(detail)
+            }
+        }
+    }
+}
+
 impl From<store::Error> for Problem {
     fn from(error: store::Error) -> Self {
         let detail = error.to_string();

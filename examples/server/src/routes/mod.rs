@@ -1,6 +1,7 @@
 //! The routes. Each is thin: what was asked, the part that does it, the answer.
 
 mod examples;
+mod executions;
 mod files;
 mod grants;
 mod handler;
@@ -9,6 +10,7 @@ mod kv;
 mod modules;
 mod reference;
 mod service;
+mod workflows;
 
 use std::sync::Arc;
 
@@ -40,6 +42,21 @@ pub fn app(server: Server) -> Router {
         .routes(routes!(grants::secrets))
         .routes(routes!(kv::list))
         .routes(routes!(kv::clear))
+        .routes(routes!(workflows::validate))
+        .routes(routes!(workflows::simulated))
+        .routes(routes!(workflows::tested))
+        .routes(routes!(workflows::list))
+        .routes(routes!(workflows::tell, workflows::put, workflows::remove))
+        .routes(routes!(executions::start))
+        .routes(routes!(executions::list))
+        .routes(routes!(executions::tell))
+        .routes(routes!(executions::history))
+        .routes(routes!(executions::events))
+        .routes(routes!(executions::stop))
+        .routes(routes!(executions::redrive))
+        .routes(routes!(executions::success))
+        .routes(routes!(executions::failure))
+        .routes(routes!(executions::heartbeat))
         .routes(routes!(examples::list))
         .routes(routes!(examples::bytes))
         .routes(routes!(service::health))

@@ -26,6 +26,15 @@ pub(super) struct Space {
     pub(super) namespace: Namespace,
 }
 
+/// The workflow that `{name}` names.
+pub(super) struct Called(pub(super) String);
+
+/// The execution that `{id}` names.
+pub(super) struct Id(pub(super) String);
+
+/// The task that `{token}` stands for.
+pub(super) struct Token(pub(super) String);
+
 /// A path among the server's files, and whether it can only be a directory: it ends in `/`.
 pub(super) struct FilePath {
     pub(super) path: VPath,
@@ -56,6 +65,30 @@ impl<S: Send + Sync> FromRequestParts<S> for File {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         segment(parts, state, "file").await.map(File)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Called {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        segment(parts, state, "name").await.map(Called)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Id {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        segment(parts, state, "id").await.map(Id)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Token {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        segment(parts, state, "token").await.map(Token)
     }
 }
 

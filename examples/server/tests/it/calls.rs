@@ -26,7 +26,7 @@ async fn a_stored_module_is_called_by_name_version_and_content() {
 async fn parameter_names_outlive_a_restart() {
     let site = Site::new();
     site.put("gcd", runner_guests::wat("gcd")).await;
-    let site = site.restarted();
+    let site = site.restarted().await;
     assert_eq!(site.call("gcd", &json!({ "args": { "a": 48, "b": 36 } })).await.returned(), 12);
 }
 

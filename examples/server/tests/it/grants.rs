@@ -183,14 +183,14 @@ async fn grants_and_what_was_kept_outlive_a_restart() {
     site.put("counter", counter()).await;
     assert_eq!(site.grant("counter", &shop()).await.status, 200);
     assert_eq!(site.count("counter").await.returned(), 1);
-    let site = site.restarted();
+    let site = site.restarted().await;
     assert_eq!(site.granted("counter").await["grants"], shop());
     assert_eq!(site.count("counter").await.returned(), 2);
     // In memory nothing does.
     let memory = json!({ "kv": { "stores": { "default": { "namespace": "shop", "backend": "memory" } } } });
     assert_eq!(site.grant("counter", &memory).await.status, 200);
     assert_eq!(site.count("counter").await.returned(), 1);
-    let site = site.restarted();
+    let site = site.restarted().await;
     assert_eq!(site.count("counter").await.returned(), 1);
 }
 
@@ -217,7 +217,7 @@ async fn grants_that_a_restarted_server_cannot_keep_are_told_as_broken_until_it_
     };
     holds(&site).await;
 
-    let site = site.restarted_with(|wants| wants.secrets = &[]);
+    let site = site.restarted_with(|wants| wants.secrets = &[]).await;
     let lacks = "the grant lends secret `WEBHOOK_TOKEN`, this host has none";
     let told = site.granted("webhook").await;
     assert_eq!((&told["broken"], &told["grants"]), (&json!({ "http": lacks }), &grants), "they stay what they were");
@@ -229,12 +229,12 @@ async fn grants_that_a_restarted_server_cannot_keep_are_told_as_broken_until_it_
     refused.is_problem(503, "unavailable", lacks);
     refused.is_problem(503, "unavailable", "`PUT /v1/modules/{ref}/grants`");
 
-    let site = site.restarted_with(|wants| wants.config = &[]);
+    let site = site.restarted_with(|wants| wants.config = &[]).await;
     let told = site.granted("webhook").await;
     assert_eq!(told["broken"].as_object().unwrap().keys().collect::<Vec<_>>(), ["config"]);
     assert!(told["broken"]["config"].as_str().unwrap().contains("`region`"), "{told}");
     site.call("webhook", &asked).await.is_problem(503, "unavailable", "`region`");
-    holds(&site.restarted()).await;
+    holds(&site.restarted().await).await;
 }
 
 #[tokio::test]
@@ -393,7 +393,7 @@ async fn a_site_of_a_module_keeps_what_its_visitors_write() {
     assert_eq!((signed.status.as_u16(), signed.header("location")), (303, "/v1/modules/site/http/"));
     let page = site.get("/v1/modules/site/http/").await;
     assert!(page.body.contains("<li><b>Ada</b>: &lt;b&gt;hello&lt;/b&gt;</li>"), "{page:?}");
-    let site = site.restarted();
+    let site = site.restarted().await;
     assert_eq!(site.get("/v1/modules/site/http/counters").await.json(), json!({ "visits": 1, "entries": 1 }));
 }
 

@@ -23,3 +23,4 @@ mod stored; // what is kept: versions, pages, removal, restarts
 mod support;
 mod traces; // spans, as a collector gets them
 mod walks; // what the READMEs show and ask, from an empty folder on
+mod workflows; // workflows and their executions

@@ -237,9 +237,10 @@ async fn told_twice_to_end_it_ends_at_once() {
 }
 
 #[tokio::test]
-async fn an_idle_server_holds_28_mib_at_most_before_and_after_a_thousand_calls() {
-    // Of these 3 are pages of the program, which is a third larger by the client of Amazon's for buckets.
-    const KIB_MAX: u64 = 28 << 10;
+async fn an_idle_server_holds_34_mib_at_most_before_and_after_a_thousand_calls() {
+    // Of these 3 are pages of the program, which is a third larger by the client of Amazon's for buckets, and 5 are what carries
+    // workflows on: pages of the program, a file of SQLite's, and threads that read it.
+    const KIB_MAX: u64 = 34 << 10;
     let data = TempDir::new().unwrap();
     let running = Running::start(&mut program(data.path())).await;
     let fresh = running.memory_kib("VmRSS");

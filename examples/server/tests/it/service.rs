@@ -176,7 +176,7 @@ async fn the_description_has_every_route_with_its_problems_and_every_shape_that_
             }
         }
     }
-    assert_eq!(api["paths"].as_object().unwrap().len(), 16);
+    assert_eq!(api["paths"].as_object().unwrap().len(), 31);
     assert_eq!(api["components"]["securitySchemes"]["bearer"]["scheme"], "bearer");
     assert_eq!(api["security"], json!([{ "bearer": [] }]));
     check_references(&api, &api);

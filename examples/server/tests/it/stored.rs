@@ -162,7 +162,7 @@ async fn the_list_comes_in_pages_that_neither_repeat_nor_skip() {
 async fn what_is_stored_survives_a_restart() {
     let site = Site::new();
     let before = site.put("gcd", runner_guests::wat("gcd")).await;
-    let site = site.restarted();
+    let site = site.restarted().await;
     assert_eq!(site.get("/v1/modules/gcd").await.json(), before);
     assert_eq!(site.put("gcd", runner_guests::wat("divide")).await["version"], 2);
 }
@@ -175,7 +175,7 @@ async fn what_a_crash_left_behind_is_cleared_away() {
     let modules = site.data().join("modules");
     std::fs::write(modules.join("tmp/7"), "half").unwrap();
     std::fs::write(modules.join("blobs").join(&hex), "no description yet").unwrap();
-    let site = site.restarted();
+    let site = site.restarted().await;
     assert!(!modules.join("tmp/7").exists() && !modules.join("blobs").join(&hex).exists());
     assert_eq!(labels(&site.get("/v1/modules").await.json()), ["gcd@1"]);
 }
@@ -209,7 +209,7 @@ async fn a_version_number_is_never_used_again() {
     delete(&site, "math@2").await;
     assert_eq!(site.put("math", runner_guests::wat("gcd")).await["version"], 3);
     delete(&site, "math").await;
-    let site = site.restarted();
+    let site = site.restarted().await;
     assert_eq!(site.put("math", runner_guests::wat("gcd")).await["version"], 4);
 }
 

@@ -16,7 +16,8 @@ use runner_host_config::Config;
 use runner_host_fs::{HostFs, LocalFs, Volume};
 use runner_host_http::{Http, Secrets};
 use runner_host_kv::{Kv, MemoryStore, SqliteStore};
-use runner_server::{Capacity, Lending, Server, Settings, Store, app, bounds};
+use runner_server::{Capacity, Flows, Lending, Server, Settings, Store, app, bounds};
+use runner_workflow::store::SqliteStore as Executions;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio_util::task::TaskTracker;
@@ -30,6 +31,7 @@ pub(crate) const SECRETS: [(&str, &str); 2] = [("API_KEY", "s3cr3t-v4lue"), ("WE
 /// A server over a directory that goes away with it.
 pub(crate) struct Site {
     app: Router,
+    flows: Flows,
     data: TempDir,
 }
 
@@ -58,13 +60,16 @@ impl Site {
     }
 
     /// The same directory, and a server that starts anew.
-    pub(crate) fn restarted(self) -> Self {
-        self.restarted_with(|_| {})
+    pub(crate) async fn restarted(self) -> Self {
+        self.restarted_with(|_| {}).await
     }
 
-    pub(crate) fn restarted_with(self, change: impl FnOnce(&mut Wants)) -> Self {
-        let Site { app, data } = self;
+    pub(crate) async fn restarted_with(self, change: impl FnOnce(&mut Wants)) -> Self {
+        let Site { app, flows, data } = self;
         drop(app);
+        // Workflows are one process's.
+        flows.shutdown().await;
+        drop(flows);
         Self::over(data, change)
     }
 
@@ -87,7 +92,7 @@ impl Site {
             .local_store(LocalStore::open(data.path().join("code")).unwrap().bytes_max(wants.code_bytes));
         let kv =
             Kv::new(SqliteStore::open(data.path().join("kv.sqlite")).unwrap()).backend("memory", MemoryStore::new());
-        for folder in ["modules", "files"] {
+        for folder in ["modules", "files", "workflows"] {
             std::fs::create_dir_all(data.path().join(folder)).unwrap();
         }
         let files: Arc<dyn Volume> = Arc::new(LocalFs::open(data.path().join("files")).unwrap());
@@ -98,10 +103,14 @@ impl Site {
             config: Config::new(wants.config.iter().copied()),
         };
         let executor = lending.to(builder).build().unwrap();
+        let store = Store::open(dir(&data.path().join("modules")), wants.capacity).unwrap();
+        let kept = Executions::open(data.path().join("workflows/workflows.sqlite")).unwrap();
+        let flows = Flows::start(kept, &executor, &store, &wants.settings);
         let app = app(Server {
             settings: wants.settings,
             executor,
-            store: Store::open(dir(&data.path().join("modules")), wants.capacity).unwrap(),
+            store,
+            flows: flows.clone(),
             kv,
             secrets: wants.secrets.iter().map(|(name, _)| (*name).to_owned()).collect(),
             files: Some(files),
@@ -109,7 +118,7 @@ impl Site {
             guests: wants.guests,
             accounts: TaskTracker::new(),
         });
-        Site { app, data }
+        Site { app, flows, data }
     }
 
     /// Its routes, for a listener.
