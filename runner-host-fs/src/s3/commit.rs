@@ -52,6 +52,15 @@ enum State {
     Done(Option<String>),
     /// Somebody else has changed the object: what it is now.
     Broken(Option<String>),
+    /// The bucket will not do it.
+    Refused(Error),
+}
+
+impl State {
+    /// Whether it can never be done.
+    fn is_lost(&self) -> bool {
+        matches!(self, State::Broken(_) | State::Refused(_))
+    }
 }
 
 /// How a record has ended.
@@ -85,9 +94,16 @@ impl Commits {
     /// [`ErrorKind::Conflict`] with the path and both ETags: nothing was published. [`ErrorKind::Io`] where somebody who keeps no
     /// records came in between: it says what was published; and where the bucket failed: it says whether what was begun may
     /// be finished yet.
-    pub(crate) async fn run(&self, ops: Vec<Op>, contents: &[Bytes]) -> Result<Vec<Option<String>>> {
+    ///
+    /// `recorded` is told when the record may be there, and somebody else may finish what it names, and when it is not.
+    pub(crate) async fn run(
+        &self,
+        ops: Vec<Op>,
+        contents: &[Bytes],
+        recorded: impl FnMut(bool) + Send,
+    ) -> Result<Vec<Option<String>>> {
         let record = Record { id: stamp(), begun: false, ops };
-        let taken = self.take(record, contents).await?;
+        let taken = self.take(record, contents, recorded).await?;
         match self.finish(&taken, Whose::Own).await.map_err(doubtful)? {
             Ended::Done(etags) => Ok(etags),
             Ended::Broken(error) => Err(error),
@@ -105,12 +121,11 @@ impl Commits {
     }
 
     /// Writes the record, once nobody else's is there.
-    async fn take(&self, record: Record, contents: &[Bytes]) -> Result<Taken> {
+    async fn take(&self, record: Record, contents: &[Bytes], mut recorded: impl FnMut(bool) + Send) -> Result<Taken> {
         let key = self.keys.record();
         let (encoded, at) = record.encoded(contents)?;
         let bytes = encoded.len() as u64;
         if bytes > WHOLE_BYTES_MAX {
-            self.give_up(&record.ops).await?;
             let message = format!(
                 "the commit of {} objects would be written down in {bytes} bytes, {WHOLE_BYTES_MAX} are allowed: change fewer \
                  objects at once, or those with shorter names",
@@ -120,6 +135,7 @@ impl Commits {
         }
         for _ in 0..TURNS_MAX {
             let told = |trouble: Trouble| trouble.told("a commit", &key);
+            recorded(true);
             let written = self.bucket.put(&key, encoded.clone(), &self.condition(&None), &About::default()).await;
             match written {
                 Ok(etag) => {
@@ -127,9 +143,16 @@ impl Commits {
                     return Ok(Taken { record, contents, etag });
                 }
                 Err(Trouble::Refused) => {}
+                Err(trouble @ (Trouble::Denied(_) | Trouble::Rejected(_))) => {
+                    recorded(false);
+                    return Err(told(trouble));
+                }
                 Err(trouble) => return Err(doubtful(told(trouble))),
             }
-            let Some((head, bytes)) = self.bucket.get_whole(&key).await.map_err(told)? else { continue };
+            let Some((head, bytes)) = self.bucket.get_whole(&key).await.map_err(told)? else {
+                recorded(false);
+                continue;
+            };
             match Record::decoded(bytes.clone()) {
                 // A try that was done, and whose answer was lost.
                 Some((found, contents)) if found.id == record.id => {
@@ -138,24 +161,30 @@ impl Commits {
                 }
                 _ => {}
             }
+            recorded(false);
             self.help((head, bytes)).await?;
         }
-        self.give_up(&record.ops).await?;
         Err(Error::new(ErrorKind::Busy, format!("{TURNS_MAX} other commits went first at `{key}`")))
     }
 
     /// Waits for somebody else's commit, and finishes it where it takes too long.
-    async fn help(&self, (head, bytes): (Head, Bytes)) -> Result<()> {
+    async fn help(&self, (mut head, mut bytes): (Head, Bytes)) -> Result<()> {
         let key = self.keys.record();
+        let id = |bytes: &Bytes| Record::decoded(bytes.clone()).map(|(record, _)| record.id);
+        let helped = id(&bytes);
         let (mut waited, mut pause) = (Duration::ZERO, LOOKS.0);
         while waited < self.patience {
             self.bucket.clock().sleep(pause).await;
             waited += pause;
             pause = (pause * 2).min(LOOKS.1);
             let now = self.bucket.head(&key).await.map_err(|trouble| trouble.told("a look", &key))?;
-            if now.is_none_or(|now| now.etag != head.etag) {
-                return Ok(());
+            if now.is_some_and(|now| now.etag == head.etag) {
+                continue;
             }
+            // One that only removes is written twice: it is over when no record has its id.
+            let now = self.bucket.get_whole(&key).await.map_err(|trouble| trouble.told("a look", &key))?;
+            let Some(now) = now.filter(|(_, bytes)| helped.is_some() && id(bytes) == helped) else { return Ok(()) };
+            (head, bytes) = now;
         }
         let Some((record, contents)) = Record::decoded(bytes) else {
             let message = format!("`{key}` is no commit that this version can read: look at it, and remove it");
@@ -169,6 +198,7 @@ impl Commits {
     /// Does what of a record is not done yet, and removes it. Anybody may, and several at once.
     async fn finish(&self, taken: &Taken, whose: Whose) -> Result<Ended> {
         let ops = &taken.record.ops;
+        let from_ns = self.bucket.clock().now_ns();
         let marks = ops.iter().any(|op| op.stamp().is_some());
         // The condition of a single write says all that there is to look at.
         let mut states = match ops.len() {
@@ -179,16 +209,17 @@ impl Commits {
             // Somebody was done with it before the look, which may have seen what came after.
             return Ok(Ended::Done(Vec::new()));
         }
+        if !taken.record.begun && states.iter().any(State::is_lost) {
+            self.look_at_stamps(ops, &mut states).await?;
+        }
         let begun = taken.record.begun || states.iter().any(|state| matches!(state, State::Done(_)));
         for (op, state) in ops.iter().zip(&mut states) {
             if begun && op.act == Act::Delete && matches!(state, State::Broken(None)) {
                 *state = State::Done(None);
             }
         }
-        if !begun && states.iter().any(|state| matches!(state, State::Broken(_))) {
-            self.give_up(ops).await?;
-            self.remove_record(&taken.etag).await?;
-            return Ok(Ended::Broken(self.conflict(ops, &states)));
+        if !begun && states.iter().any(State::is_lost) {
+            return self.abandon(ops, &states, &taken.etag, whose).await;
         }
         let etag = match begun || marks || ops.len() == 1 {
             true => taken.etag.clone(),
@@ -197,6 +228,7 @@ impl Commits {
                 None => return self.ended(ops).await,
             },
         };
+        let (begun, mut done_here) = (begun || etag != taken.etag, false);
         // Nothing is missing at any moment that was there before and is to be there after.
         let phase = |op: &Op| match (&op.act, &op.expected) {
             (Act::Delete | Act::Free, _) => 2,
@@ -206,22 +238,91 @@ impl Commits {
         for now in 0..=2 {
             let open = ops.iter().zip(&taken.contents).enumerate().zip(&states);
             let open = open.filter(|((_, (op, _)), state)| phase(op) == now && matches!(state, State::Open));
-            let doing =
-                open.map(
-                    |((at, (op, content)), _)| async move { self.publish(op, content).await.map(|state| (at, state)) },
-                );
+            let etag = etag.as_str();
+            let doing = open.map(|((at, (op, content)), _)| async move {
+                // Who is late may find what others have done since to be as it was before: there must be a record still.
+                if self.is_late(whose, from_ns) && op.act != Act::Free && !self.is_there(etag).await? {
+                    return match whose {
+                        Whose::Own => self.seen(op).await.map(|state| (at, Some(state))),
+                        Whose::Found => Ok((at, None)),
+                    };
+                }
+                self.publish(op, content).await.map(|state| (at, Some(state)))
+            });
             let done: Vec<_> =
                 stream::iter(doing.collect::<Vec<_>>()).buffer_unordered(PUBLISHING_MAX).try_collect().await?;
             for (at, state) in done {
+                let Some(state) = state else { return Ok(Ended::Done(Vec::new())) };
+                done_here |= matches!(state, State::Done(_)) && ops[at].act != Act::Free;
                 states[at] = state;
             }
+            let has_some = |wanted: fn(&State) -> bool| states.iter().any(wanted);
+            if whose == Whose::Found && !done_here {
+                // Whoever may not write here does not decide what becomes of somebody else's commit.
+                let denied = states.iter().find_map(|state| match state {
+                    State::Refused(error) if error.kind() == ErrorKind::Denied => Some(error),
+                    _ => None,
+                });
+                if let Some(error) = denied {
+                    return Err(Error::new(error.kind(), error.to_string()));
+                }
+            }
+            if !begun && !has_some(|state| matches!(state, State::Done(_))) && has_some(State::is_lost) {
+                return self.abandon(ops, &states, etag, whose).await;
+            }
         }
+        let lost: Vec<_> = ops.iter().zip(&states).filter(|(_, state)| state.is_lost()).map(|(op, _)| op).collect();
+        self.give_up(lost.into_iter()).await?;
         self.remove_record(&etag).await?;
-        if states.iter().any(|state| matches!(state, State::Broken(_))) {
+        if states.iter().any(State::is_lost) {
             return Ok(Ended::Broken(self.conflict(ops, &states)));
         }
         let etag = |state| if let State::Done(etag) = state { etag } else { None };
         Ok(Ended::Done(states.into_iter().map(etag).collect()))
+    }
+
+    /// Whether somebody else may have come to finish it meanwhile.
+    fn is_late(&self, whose: Whose, from_ns: u64) -> bool {
+        let took = Duration::from_nanos(self.bucket.clock().now_ns().saturating_sub(from_ns));
+        whose == Whose::Found || took > self.patience
+    }
+
+    /// How an operation stands that somebody else was done with.
+    async fn seen(&self, op: &Op) -> Result<State> {
+        match &op.act {
+            Act::Put { .. } | Act::Complete { .. } => self.whose(op).await,
+            Act::Free => Ok(State::Done(None)),
+            Act::Delete => {
+                let head = self.bucket.head(&op.key).await.map_err(|trouble| trouble.told("a look", &op.key))?;
+                Ok(head.map_or(State::Done(None), |head| State::Broken(Some(head.etag))))
+            }
+        }
+    }
+
+    /// Writes whose bytes are those of before have the ETag of before: whether they were done says their stamp.
+    async fn look_at_stamps(&self, ops: &[Op], states: &mut [State]) -> Result<()> {
+        for (op, state) in ops.iter().zip(states) {
+            if matches!(state, State::Open) && op.stamp().is_some() && op.expected.is_some() {
+                let found = self.whose(op).await?;
+                if matches!(found, State::Done(_)) {
+                    *state = found;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives up a record of which nothing was done, and never will be.
+    async fn abandon(&self, ops: &[Op], states: &[State], etag: &str, whose: Whose) -> Result<Ended> {
+        let error = self.conflict(ops, states);
+        if whose == Whose::Own && !self.is_there(etag).await? {
+            // It was done by somebody who took it for left, and what it was about has been changed since.
+            let message = format!("somebody else took the commit for left, and finished it or gave it up: {error}");
+            return Ok(Ended::Broken(Error::new(ErrorKind::Io, message)));
+        }
+        self.give_up(ops.iter()).await?;
+        self.remove_record(etag).await?;
+        Ok(Ended::Broken(error))
     }
 
     /// Writes down that a record which only removes is begun: what is gone was there before. `None` where somebody else has
@@ -351,6 +452,9 @@ impl Commits {
             Ok(etag) => Ok(State::Done(Some(etag))),
             // Perhaps it was done before: by a try whose answer was lost, by who died, by who helps.
             Err(Trouble::Refused | Trouble::Missing) => self.whose(op).await,
+            Err(trouble @ (Trouble::Denied(_) | Trouble::Rejected(_))) => {
+                Ok(State::Refused(trouble.told("a write", &op.key)))
+            }
             Err(trouble) => Err(trouble.told("a write", &op.key)),
         }
     }
@@ -376,12 +480,13 @@ impl Commits {
                 let head = self.bucket.head(key).await.map_err(told)?;
                 Ok(head.map_or(State::Done(None), |head| State::Broken(Some(head.etag))))
             }
+            Err(trouble @ (Trouble::Denied(_) | Trouble::Rejected(_))) => Ok(State::Refused(told(trouble))),
             Err(trouble) => Err(told(trouble)),
         }
     }
 
-    /// Aborts what was uploaded for a commit that is not made.
-    async fn give_up(&self, ops: &[Op]) -> Result<()> {
+    /// Aborts what was uploaded for what is not made.
+    async fn give_up<'o>(&self, ops: impl Iterator<Item = &'o Op> + Send) -> Result<()> {
         for op in ops {
             if let Act::Complete { upload, .. } = &op.act {
                 let aborted = self.bucket.abort(&op.key, upload).await;
@@ -393,7 +498,10 @@ impl Commits {
 
     /// Removes a record, unless somebody has, and it is another one's already.
     async fn remove_record(&self, etag: &str) -> Result<()> {
-        self.delete(&self.keys.record(), Some(etag)).await.map(drop)
+        match self.delete(&self.keys.record(), Some(etag)).await? {
+            State::Refused(error) => Err(error),
+            _ => Ok(()),
+        }
     }
 
     fn condition(&self, expected: &Option<String>) -> If {
@@ -407,7 +515,7 @@ impl Commits {
     /// Who lost is told of what, and what became of the rest.
     fn conflict(&self, ops: &[Op], states: &[State]) -> Error {
         let path = |op: &Op| self.keys.path(&op.key).map_or_else(|| op.key.clone(), |path| path.to_string());
-        let (mut broken, mut published) = (Vec::new(), Vec::new());
+        let (mut broken, mut published, mut kind) = (Vec::new(), Vec::new(), ErrorKind::Conflict);
         for (op, state) in ops.iter().zip(states) {
             match state {
                 State::Broken(found) => {
@@ -418,12 +526,16 @@ impl Commits {
                         path(op)
                     ));
                 }
-                State::Done(_) => published.push(format!("`{}`", path(op))),
-                State::Open => {}
+                State::Refused(error) => {
+                    kind = error.kind();
+                    broken.push(format!("`{}`: {error}", path(op)));
+                }
+                State::Done(_) if op.act != Act::Free => published.push(format!("`{}`", path(op))),
+                State::Done(_) | State::Open => {}
             }
         }
         let (kind, published) = match published.is_empty() {
-            true => (ErrorKind::Conflict, "nothing was published".to_owned()),
+            true => (kind, "nothing was published".to_owned()),
             // To run again is no answer to that.
             false => (ErrorKind::Io, format!("published were {}", few(&published))),
         };

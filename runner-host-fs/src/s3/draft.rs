@@ -49,6 +49,8 @@ pub(crate) struct Draft {
     changes: Mutex<BTreeMap<VPath, publish::Change>>,
     unnamed: Mutex<u64>,
     pages: Pages,
+    /// Why a commit of the call did not come to its end: none is begun after it.
+    failed: OnceLock<(ErrorKind, String)>,
     /// Who counts is told when something was published, and what of bytes and names is not yet.
     pub(crate) published: OnceLock<Published>,
 }
@@ -60,8 +62,8 @@ impl Draft {
         let bucket = commits.bucket.clone();
         let tree = Tree::new(commits.keys.root().clone(), parts.clone(), bucket.clock().now_ns());
         let (publishing, changes, unnamed, pages) = Default::default();
-        let published = OnceLock::new();
-        Draft { tree: Mutex::new(tree), parts, bucket, commits, publishing, changes, unnamed, pages, published }
+        let (failed, published) = (OnceLock::new(), OnceLock::new());
+        Draft { tree: Mutex::new(tree), parts, bucket, commits, publishing, changes, unnamed, pages, failed, published }
     }
 
     pub(crate) fn tree(&self) -> MutexGuard<'_, Tree> {

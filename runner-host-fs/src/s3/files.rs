@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::draft::{Body, Draft, Opened, Which};
+use super::keys;
 use super::reader::Ahead;
 use crate::error::{Error, ErrorKind, Result};
 use crate::path::VPath;
@@ -96,6 +97,7 @@ impl Vfs for S3Files {
     async fn symlink(&self, target: &str, path: &VPath) -> Result<()> {
         check_target(target)?;
         let now = self.draft.now_ns();
+        keys::check_metadata(&keys::metadata(now, Some(target)))?;
         self.draft.settled(|tree| tree.symlink(target, path, now)).await?;
         self.changed().await
     }

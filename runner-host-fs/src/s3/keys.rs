@@ -119,6 +119,29 @@ pub(crate) fn inode(key: &str) -> u64 {
     key.bytes().fold(0xcbf2_9ce4_8422_2325, hash) >> 1
 }
 
+/// Bytes that S3 takes of an object's own metadata, names and values together
+/// (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html>).
+const METADATA_BYTES_MAX: usize = 2 << 10;
+
+/// Bytes of a stamp, which each write has besides.
+const STAMP_BYTES: usize = 32;
+
+/// Whether a write may have such metadata, and its stamp.
+pub(crate) fn check_metadata(metadata: &Metadata) -> Result<()> {
+    let own = metadata.iter().filter(|(name, _)| *name != STAMP).map(|(name, value)| name.len() + value.len());
+    let found = own.sum::<usize>() + STAMP.len() + STAMP_BYTES;
+    match found <= METADATA_BYTES_MAX {
+        true => Ok(()),
+        false => {
+            let message = format!(
+                "the metadata of its object would have {found} bytes, {METADATA_BYTES_MAX} are allowed: the target of a link \
+                 counts there, three times where it is not ASCII"
+            );
+            Err(Error::new(ErrorKind::NameTooLong, message))
+        }
+    }
+}
+
 /// The metadata of a file or a link that a call writes.
 pub(crate) fn metadata(modified_ns: u64, target: Option<&str>) -> Metadata {
     let (seconds, rest) = (modified_ns / 1_000_000_000, modified_ns % 1_000_000_000);

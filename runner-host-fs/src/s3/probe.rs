@@ -51,7 +51,7 @@ async fn writes(bucket: &Bucket, key: &str) -> Result<Heeds> {
     // A removal without one is made up for by a look before it.
     let deletes = match bucket.delete(key, &other).await {
         Err(Trouble::Refused) => true,
-        Ok(()) | Err(Trouble::Lasting(_)) => false,
+        Ok(()) | Err(Trouble::Lasting(_) | Trouble::Rejected(_)) => false,
         Err(trouble) => return Err(told(trouble)),
     };
     Ok(Heeds { writes: true, deletes })
@@ -60,7 +60,7 @@ async fn writes(bucket: &Bucket, key: &str) -> Result<Heeds> {
 fn refused<T>(what: &str, answer: Result<T, Trouble>, key: &str) -> Result<()> {
     match answer {
         Err(Trouble::Refused) => Ok(()),
-        Ok(_) | Err(Trouble::Lasting(_) | Trouble::Missing) => {
+        Ok(_) | Err(Trouble::Lasting(_) | Trouble::Rejected(_) | Trouble::Missing) => {
             let message = format!(
                 "the store does not heed conditions of writes: {what} was not refused. Of two calls that write one file, \
                  neither would be told: it may be read, or written with `last_writer_wins`"

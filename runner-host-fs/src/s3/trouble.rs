@@ -18,6 +18,8 @@ pub(crate) enum Trouble {
     Denied(Cause),
     /// It failed, and may not when it is asked again. Whether it was done nobody knows.
     Passing(Cause),
+    /// The bucket will have nothing of it, whoever asks (400).
+    Rejected(Cause),
     /// It failed, and will again.
     Lasting(Cause),
 }
@@ -32,7 +34,7 @@ impl Trouble {
             Trouble::Missing => (ErrorKind::NotFound, "the bucket has no such object".to_owned(), None),
             Trouble::Denied(cause) => (ErrorKind::Denied, cause.to_string(), Some(cause)),
             Trouble::Passing(cause) => (ErrorKind::Io, format!("{cause}, also when tried again"), Some(cause)),
-            Trouble::Lasting(cause) => (ErrorKind::Io, cause.to_string(), Some(cause)),
+            Trouble::Rejected(cause) | Trouble::Lasting(cause) => (ErrorKind::Io, cause.to_string(), Some(cause)),
         };
         let error = Error::new(kind, format!("{what} of object `{key}`: {says}"));
         match cause {
@@ -79,9 +81,15 @@ where
         (Some(404), Some("NoSuchBucket")) => Trouble::Lasting(cause),
         (Some(404), _) => Trouble::Missing,
         (Some(401 | 403), _) => Trouble::Denied(cause),
+        // Of who asks, too, though they come as 400.
+        (
+            Some(400),
+            Some("AuthorizationHeaderMalformed" | "ExpiredToken" | "InvalidToken" | "TokenRefreshRequired"),
+        ) => Trouble::Denied(cause),
         (Some(408 | 425 | 429 | 500..=599), _) => Trouble::Passing(cause),
         // To HEAD, whose answer has no body to name the collision.
         (Some(409), None) => Trouble::Passing(cause),
+        (Some(400), Some(_)) => Trouble::Rejected(cause),
         // An answer that begins well and is cut off, or is none of S3's.
         (Some(200..=299), _) => Trouble::Passing(cause),
         (Some(_), _) => Trouble::Lasting(cause),

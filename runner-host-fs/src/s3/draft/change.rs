@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::super::cache::{BLOCK_BYTES, Version};
 use super::super::keys;
 use super::body::Body;
-use super::tree::{NODES_MAX, Need, Place, ROOT, Slot, Tree, What, lost};
+use super::tree::{LINK_BYTES_MAX, NODES_MAX, Need, Place, ROOT, Slot, Tree, What, lost};
 use crate::error::{Error, ErrorKind, Result};
 use crate::path::VPath;
 use crate::vfs::{Follow, Kind, Open, SetTimes};
@@ -175,7 +175,13 @@ impl Tree {
 
     pub(crate) fn symlink(&mut self, target: &str, path: &VPath, now: u64) -> Result<(), Need> {
         let end = self.free(path)?;
-        Ok(self.make(&end, What::Link(target.into()), now).map(drop)?)
+        if self.link_bytes + target.len() > LINK_BYTES_MAX {
+            let message = format!("the targets of links that a call makes may have {LINK_BYTES_MAX} bytes together");
+            return Err(Error::new(ErrorKind::NoSpace, message).into());
+        }
+        self.make(&end, What::Link(target.into()), now)?;
+        self.link_bytes += target.len();
+        Ok(())
     }
 
     pub(crate) fn set_times_at(&mut self, path: &VPath, follow: Follow, times: SetTimes, now: u64) -> Result<(), Need> {

@@ -58,6 +58,10 @@ impl Draft {
     /// Publishes what the call has written.
     pub(crate) async fn publish(&self, which: Which) -> Result<()> {
         let _one = self.publishing.lock().await;
+        if let Some((kind, why)) = self.failed.get() {
+            let message = format!("nothing more of the call is published, since an earlier commit of it failed: {why}");
+            return Err(Error::new(*kind, message));
+        }
         let plan = self.settled(|tree| tree.plan(which)).await?;
         let found = plan.puts.len() + plan.deletes.len();
         if found == 0 {
@@ -72,10 +76,13 @@ impl Draft {
             body.keep().await?;
         }
         let mut ready = self.ready(&plan.puts).await?;
-        let (ops, contents) = ops(&plan, &mut ready);
-        let etags = self.commits.run(ops, &contents).await;
+        let (ops, contents) = ops(&plan, &ready);
+        let etags = self.commits.run(ops, &contents, |is_there| hand_over(&mut ready, is_there)).await;
         self.pages.forget();
-        let etags = etags?;
+        let etags = etags.inspect_err(|error| {
+            // What is in the bucket is not what the call has seen, or nobody knows.
+            self.failed.get_or_init(|| (error.kind(), error.to_string()));
+        })?;
         let mut written = Vec::with_capacity(ready.len());
         for ((put, ready), etag) in plan.puts.iter().zip(&ready).zip(etags) {
             let etag = etag.unwrap_or_default().into();
@@ -159,20 +166,22 @@ impl Draft {
             if let Some(modified_ns) = modified_ns {
                 metadata.extend(keys::metadata(modified_ns, None));
             }
-            About { metadata, content_type: head.content_type }
+            let named = |error: Error| Error::new(error.kind(), format!("object `{}`: {error}", version.key));
+            keys::check_metadata(&metadata).map_err(named)?;
+            Ok::<_, Error>(About { metadata, content_type: head.content_type })
         };
         let same = |etag: &str| if *etag == *version.etag { Ok(()) } else { Err(told(Trouble::Refused)) };
         if small || version.size == 0 {
             let found = self.bucket.get_whole(&version.key).await.map_err(told)?;
             let (head, bytes) = found.ok_or_else(|| told(Trouble::Missing))?;
             same(&head.etag)?;
-            return Ok(Ready { bytes: version.size, content: Content::Small(bytes, about(head)), changes: 0 });
+            return Ok(Ready { bytes: version.size, content: Content::Small(bytes, about(head)?), changes: 0 });
         }
         let head = self.bucket.head(&version.key).await.map_err(told)?.ok_or_else(|| told(Trouble::Missing))?;
         same(&head.etag)?;
         let body = super::Body::of(&self.parts, version.clone());
         let mut content = body.held().await;
-        let (upload, parts) = self.parts.uploads.send(&self.parts, &mut content, &put.key, about(head)).await?;
+        let (upload, parts) = self.parts.uploads.send(&self.parts, &mut content, &put.key, about(head)?).await?;
         Ok(Ready { content: Content::Large(upload, parts), bytes: version.size, changes: 0 })
     }
 
@@ -231,18 +240,26 @@ fn note(changes: &mut BTreeMap<VPath, Change>, unnamed: &mut u64, path: VPath, c
     }
 }
 
-/// What the commit is to do, with the contents of what is small. Uploads are the commit's from here on.
-fn ops(plan: &Plan, ready: &mut [Ready]) -> (Vec<Op>, Vec<Bytes>) {
+/// Whether a commit's record may name the uploads: then they are whoever's who finishes it.
+fn hand_over(ready: &mut [Ready], is_there: bool) {
+    for ready in ready {
+        if let Content::Large(upload, _) = &mut ready.content {
+            upload.hand_over(is_there);
+        }
+    }
+}
+
+/// What the commit is to do, with the contents of what is small.
+fn ops(plan: &Plan, ready: &[Ready]) -> (Vec<Op>, Vec<Bytes>) {
     let (mut ops, mut contents) = (Vec::new(), Vec::new());
     for (put, ready) in plan.puts.iter().zip(ready) {
-        let act = match &mut ready.content {
+        let act = match &ready.content {
             Content::Small(bytes, about) => {
                 contents.push(bytes.clone());
                 let About { metadata, content_type } = about.clone();
                 Act::Put { bytes: bytes.len() as u64, stamp: stamp(), metadata, content_type }
             }
             Content::Large(upload, parts) => {
-                upload.hand_over();
                 let (id, stamp) = (upload.id.clone(), upload.stamp.clone());
                 Act::Complete { bytes: ready.bytes, stamp, upload: id, parts: parts.clone() }
             }

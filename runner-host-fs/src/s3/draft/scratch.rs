@@ -115,16 +115,15 @@ impl Scratch {
         for batch in pages.chunks(BATCH) {
             let slots: Vec<_> = batch.iter().map(|page| self.slot(page.len())).collect();
             let (scratch, batch) = (self.clone(), batch.to_vec());
-            let places: Vec<_> = slots.iter().map(|slot| slot.number).collect();
-            aside(move || {
+            // The thread has the slots: nobody else writes there before it is done, also where nobody waits for it any longer.
+            let slots = aside(move || {
                 let file = scratch.file()?;
-                for (page, place) in batch.iter().zip(places) {
-                    file.write_all_at(page, place * PAGE_BYTES as u64)?;
+                for (page, slot) in batch.iter().zip(&slots) {
+                    file.write_all_at(page, slot.number * PAGE_BYTES as u64)?;
                 }
-                Ok(())
-            })
-            .await?;
-            written.extend(slots);
+                Ok(slots)
+            });
+            written.extend(slots.await?);
         }
         Ok(written)
     }

@@ -25,6 +25,9 @@ pub(crate) const NAMES_MAX: usize = 100_000;
 /// Files, directories and links that a call may have changed or opened and not closed: some 50 MiB.
 pub(crate) const NODES_MAX: usize = 100_000;
 
+/// Bytes of the targets of links that a call may make: they are in memory until it ends.
+pub(crate) const LINK_BYTES_MAX: usize = 16 << 20;
+
 /// Names that are remembered of directories that are not known whole: those that were asked for, and of one that has too many
 /// the last ones that were listed. A C library asks for each name of a listing once more.
 const LOOKED_MAX: usize = 4_000;
@@ -75,6 +78,8 @@ pub(crate) struct Tree {
     pub(super) parts: Arc<Parts>,
     /// When the call began: of a directory that it has not changed, nobody knows more.
     began_ns: u64,
+    /// Bytes of the targets of links that the call has made.
+    pub(super) link_bytes: usize,
 }
 
 /// A file, directory or link that the call has met as more than a name.
@@ -216,8 +221,19 @@ impl Tree {
         let (gone, hidden, looked) = (BTreeMap::new(), BTreeMap::new(), VecDeque::new());
         let (nodes, inodes) = (HashMap::new(), HashSet::new());
         let gone_directories = BTreeSet::new();
-        let mut tree =
-            Tree { nodes, inodes, next: ROOT, names: 0, looked, gone, gone_directories, hidden, parts, began_ns: now };
+        let mut tree = Tree {
+            nodes,
+            inodes,
+            next: ROOT,
+            names: 0,
+            looked,
+            gone,
+            gone_directories,
+            hidden,
+            parts,
+            began_ns: now,
+            link_bytes: 0,
+        };
         let inode = keys::inode(&root);
         tree.insert(inode, ROOT, "", now, None, What::Directory(Directory::new(Some(root))));
         tree
@@ -452,7 +468,8 @@ impl Tree {
                 continue;
             }
             match directory.entries.get(name) {
-                None | Some(Slot::Object { .. } | Slot::Nothing) if keys::is_name(name) => {
+                // What the call has met stays as it was then.
+                None if keys::is_name(name) => {
                     let (size, modified_ns) = (object.size, object.modified_ns);
                     directory.entries.insert(name.into(), Slot::Object { etag, size, modified_ns, sure: false });
                 }
@@ -533,8 +550,9 @@ impl Tree {
         let last = listing.last.as_deref().and_then(|last| last.strip_prefix(prefix)).unwrap_or_default();
         let free = |name: &str| {
             let passed = listing.next.is_none() || decided(last, name);
-            let taken = matches!(directory.entries.get(name), Some(Slot::Node(_) | Slot::Removed));
-            keys::is_name(name) && passed && !taken
+            // What the call has met stays as it was then.
+            let is_known = !matches!(directory.entries.get(name), None | Some(Slot::Prefix));
+            keys::is_name(name) && passed && !is_known
         };
         let (mut slots, mut etags) = (BTreeMap::new(), BTreeMap::new());
         for object in &listing.objects {

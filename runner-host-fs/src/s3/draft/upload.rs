@@ -1,7 +1,7 @@
 //! Large contents on their way into the bucket, in parts that nobody sees before the upload is completed. Who drops an upload
 //! gives it up: the volume's janitor aborts it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -74,21 +74,22 @@ pub(crate) struct Upload {
     pub(crate) key: Arc<str>,
     pub(crate) id: String,
     pub(crate) stamp: String,
-    /// `None` once somebody else answers for it.
-    janitor: Option<Janitor>,
+    janitor: Janitor,
+    /// Whether somebody else answers for it.
+    is_handed_over: bool,
 }
 
 impl Upload {
-    /// A commit's record names it now: it is completed or aborted by who finishes that.
-    pub(crate) fn hand_over(&mut self) {
-        self.janitor = None;
+    /// Whether a commit's record names it: then it is completed or aborted by who finishes that.
+    pub(crate) fn hand_over(&mut self, is_named: bool) {
+        self.is_handed_over = is_named;
     }
 }
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        if let Some(janitor) = self.janitor.take() {
-            janitor.abort(self.key.clone(), std::mem::take(&mut self.id));
+        if !self.is_handed_over {
+            self.janitor.abort(self.key.clone(), std::mem::take(&mut self.id));
         }
     }
 }
@@ -104,7 +105,7 @@ impl Uploads {
         let stamp = stamp();
         about.metadata.insert(STAMP.to_owned(), stamp.clone());
         let id = self.bucket.create_upload(key, &about).await?;
-        Ok(Upload { key: key.clone(), id, stamp, janitor: Some(self.janitor.clone()) })
+        Ok(Upload { key: key.clone(), id, stamp, janitor: self.janitor.clone(), is_handed_over: false })
     }
 
     /// Brings a content into an upload for a key, as far as it is not on its way already.
@@ -174,8 +175,8 @@ pub(crate) struct Stream {
     upload: Option<Upload>,
     /// Parts that are there, with their ETags.
     sent: BTreeMap<i32, String>,
-    /// Parts that are on their way; one that is written over meanwhile is taken out.
-    sending: BTreeSet<i32>,
+    /// Parts that are on their way, and whether each still holds: one that was written over meanwhile does not.
+    sending: BTreeMap<i32, bool>,
     tasks: JoinSet<(i32, Result<String, Trouble>)>,
     next: u64,
     failed: bool,
@@ -183,7 +184,7 @@ pub(crate) struct Stream {
 
 impl Stream {
     pub(crate) fn new(uploads: Uploads, key: Arc<str>) -> Self {
-        let (sent, sending, tasks) = (BTreeMap::new(), BTreeSet::new(), JoinSet::new());
+        let (sent, sending, tasks) = (BTreeMap::new(), BTreeMap::new(), JoinSet::new());
         Stream { uploads, key, upload: None, sent, sending, tasks, next: 0, failed: false }
     }
 
@@ -200,8 +201,11 @@ impl Stream {
         }
     }
 
-    /// Sends it.
+    /// Sends it, once nothing else is on its way to its place: whatever came last would count there.
     pub(crate) async fn send(&mut self, part: i32, bytes: Bytes, room: Room) {
+        while self.sending.contains_key(&part) && !self.tasks.is_empty() {
+            self.one().await;
+        }
         if self.upload.is_none() {
             match self.uploads.begin(&self.key, About::default()).await {
                 Ok(upload) => self.upload = Some(upload),
@@ -210,7 +214,7 @@ impl Stream {
         }
         let Some(upload) = &self.upload else { return };
         let (bucket, key, id) = (self.uploads.bucket.clone(), self.key.clone(), upload.id.clone());
-        self.sending.insert(part);
+        self.sending.insert(part, true);
         self.tasks.spawn(async move {
             let put = bucket.put_part(&key, &id, part, bytes).await;
             drop(room);
@@ -221,9 +225,14 @@ impl Stream {
 
     async fn one(&mut self) {
         match self.tasks.join_next().await {
-            // Unless it was written over meanwhile.
-            Some(Ok((part, Ok(etag)))) => self.sent.extend(self.sending.take(&part).map(|part| (part, etag))),
-            Some(_) => self.failed = true,
+            Some(Ok((part, sent))) => {
+                let holds = self.sending.remove(&part).unwrap_or(false);
+                match sent {
+                    Ok(etag) => self.sent.extend(holds.then_some((part, etag))),
+                    Err(_) => self.failed = true,
+                }
+            }
+            Some(Err(_)) => self.failed = true,
             None => {}
         }
     }
@@ -239,7 +248,7 @@ impl Stream {
     pub(crate) fn stale(&mut self, range: Range<u64>) {
         let (first, last) = (number(range.start / PART_BYTES), number(range.end.saturating_sub(1) / PART_BYTES));
         self.sent.retain(|part, _| !(first..=last).contains(part));
-        self.sending.retain(|part| !(first..=last).contains(part));
+        self.sending.range_mut(first..=last).for_each(|(_, holds)| *holds = false);
     }
 
     /// The same of all behind a place.

@@ -2,13 +2,14 @@
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 use runner_host_fs::conformance::{self, Can, VolumeCan};
 use runner_host_fs::{
     ErrorKind, Flush, Follow, Kind, MemoryFs, Mode, Mounts, Open, Overlay, Quota, QuotaLimits, ReadOnly, SetTime,
     SetTimes, VPath, Vfs, VfsExt, View, Volume,
 };
-use runner_s3::{BUCKET, Generated, Server};
+use runner_s3::{BUCKET, Fault, Generated, Kind as Asked, Rule, Server};
 
 use super::{Store, at, connect, kind, long, settings};
 
@@ -433,4 +434,62 @@ async fn a_listing_has_the_names_that_were_asked_for_before_and_forgotten_since(
     assert_eq!(pages(&call, "large").await.len(), 100_500);
     assert_eq!(call.names("dir").await, names);
     call.files.stat(&last, Follow::No).await.expect("it is there");
+}
+
+#[tokio::test]
+async fn a_file_that_is_cut_off_while_it_is_sent_is_what_was_written_last() {
+    let store = Store::new().await;
+    let (first, last) = ("a".repeat(17 << 20), "b".repeat(17 << 20));
+    // The first part of what was is on its way for longer than what comes after.
+    let held = Rule::new(Fault::Delay(Duration::from_millis(400))).kind(Asked::UploadPart).times(1);
+    store.proxy.script([held]);
+    let call = store.call(Mode::OnSuccess);
+    let file = call.files.open(&at("file"), Open::creating()).await.expect("it opens");
+    file.write_at(0, first.into()).await.expect("it is written");
+    file.set_len(0).await.expect("it is cut off");
+    file.write_at(0, last.clone().into()).await.expect("it is written");
+    file.close().await.expect("it is closed");
+    call.commit().await;
+    assert!(store.bytes("file") == Some(last));
+}
+
+#[tokio::test]
+async fn what_a_call_has_met_by_its_name_stays_as_it_was_when_its_directory_is_listed() {
+    let store = Store::new().await;
+    // More than a first page has: a name behind it is asked for by itself.
+    store.server.generate(BUCKET, Generated::numbered("data/dir/", 1_500, 3));
+    store.put("dir/zz", "1");
+    let call = store.call(Mode::OnSuccess);
+    let count: u32 = call.get("dir/zz").await.expect("it is there").parse().expect("a number");
+    assert_eq!(call.get("dir/zy").await, Err(ErrorKind::NotFound));
+    store.put("dir/zz", "10");
+    store.put("dir/zy", "somebody's");
+    store.put("dir/zx", "seen");
+    let names = call.names("dir").await;
+    let met: Vec<_> = names.iter().filter(|name| name.starts_with('z')).collect();
+    assert_eq!(met, ["zx", "zz"]);
+    call.put("dir/zz", &(count + 1).to_string()).await;
+    let error = call.session.commit().await.expect_err("somebody has counted on");
+    assert_eq!(error.kind(), ErrorKind::Conflict);
+    assert_eq!(store.bytes("dir/zz").as_deref(), Some("10"), "nothing is lost");
+}
+
+#[tokio::test]
+async fn a_call_that_lost_once_publishes_nothing_more_and_says_why() {
+    let store = Store::new().await;
+    store.put("shared", "old");
+    let call = store.call(Mode::OnSync);
+    assert_eq!(call.get("shared").await.as_deref(), Ok("old"));
+    store.put("shared", "theirs");
+    let lost = call.files.remove_file(&at("shared")).await.expect_err("it is another file now");
+    assert_eq!(lost.kind(), ErrorKind::Conflict);
+    let file = call.files.open(&at("mine"), Open::creating()).await;
+    let next = match file {
+        Ok(file) => file.sync(Flush::Data).await.expect_err("its call has lost"),
+        Err(error) => error,
+    };
+    assert_eq!(next.kind(), ErrorKind::Conflict);
+    assert!(next.to_string().contains("earlier commit") && next.to_string().contains("`/shared`"), "{next}");
+    assert_eq!(kind(call.session.commit().await), Err(ErrorKind::Conflict));
+    assert_eq!((store.keys(), store.bytes("shared").as_deref()), (vec!["shared".to_owned()], Some("theirs")));
 }

@@ -443,6 +443,7 @@ async fn a_commit_that_is_too_large_to_be_written_down_is_refused_before_anythin
     assert_eq!(error.kind(), ErrorKind::NoSpace);
     assert!(error.to_string().contains("67108864 are allowed"), "{error}");
     assert_eq!(store.asked().get("PutObject"), None);
+    store.volume.idle().await;
     assert!(store.keys().is_empty() && store.server.uploads(BUCKET).is_empty());
 }
 
@@ -478,4 +479,225 @@ async fn more_names_than_a_call_may_change_are_refused() {
     let file = call.files.open(&at("new/0"), runner_host_fs::Open::writing()).await.expect("it opens");
     assert_eq!(kind(file.set_len((10_000 * (8 << 20)) + 1).await), Err(ErrorKind::TooLarge), "parts of one upload");
     file.set_len(10_000 * (8 << 20)).await.expect("a file may have so much");
+}
+
+#[tokio::test]
+async fn what_the_bucket_will_never_take_does_not_bar_the_way_for_others() {
+    // Alone, nothing is published; beside others, they are, and it is said which.
+    for (beside, expected, says) in
+        [(false, &[][..], "nothing was published"), (true, &["b"][..], "published were `/b`")]
+    {
+        let store = Store::new().await;
+        let call = store.call(Mode::OnSuccess);
+        call.put("a", "refused").await;
+        if beside {
+            call.put("b", "taken").await;
+        }
+        let refused = Fault::Answer { status: 400, code: "InvalidRequest" };
+        store.proxy.script([Rule::new(refused).kind(Kind::PutObject).key("data/a").always()]);
+        let error = call.session.commit().await.expect_err("it is refused");
+        assert_eq!(error.kind(), ErrorKind::Io);
+        for part in ["`/a`", "400 InvalidRequest", says] {
+            assert!(error.to_string().contains(part), "{part}: {error}");
+        }
+        assert_eq!(store.keys(), expected, "no record is left");
+        store.call(Mode::OnSuccess).put("next", "goes").await;
+        assert_eq!(store.call(Mode::ReadOnly).names("/").await, expected);
+    }
+}
+
+#[tokio::test]
+async fn who_may_not_write_leaves_somebody_elses_commit_to_who_may() {
+    let server = Server::start();
+    drop(left_behind(&server).await);
+    let proxy = Proxy::before(&server.endpoint());
+    let volume = connect(settings(&proxy.endpoint())).await;
+    proxy.script([Rule::new(Fault::Answer { status: 403, code: "AccessDenied" }).kind(Kind::PutObject).always()]);
+    let denied = call(&volume, View::all()).files.list_all(&at("/")).await.expect_err("it may not");
+    assert_eq!(denied.kind(), ErrorKind::Denied);
+    assert!(server.get(BUCKET, "data/.runner/commit").is_some(), "it is left");
+    assert_eq!(connect_call(&server).await.names("/").await, ["zy", "zz"]);
+}
+
+#[tokio::test]
+async fn a_link_whose_object_no_bucket_would_take_is_refused_when_it_is_made() {
+    let store = Store::new().await;
+    let call = store.call(Mode::OnSuccess);
+    for target in ["x".repeat(2_100), "\u{e9}".repeat(400)] {
+        let error = call.files.symlink(&target, &at("link")).await.expect_err("it is too long");
+        assert_eq!(error.kind(), ErrorKind::NameTooLong);
+        assert!(error.to_string().contains("2048 are allowed"), "{error}");
+    }
+    call.files.symlink(&"x".repeat(1_900), &at("link")).await.expect("it is made");
+    call.commit().await;
+    let read = store.call(Mode::ReadOnly).files.readlink(&at("link")).await.expect("it is there");
+    assert_eq!(read, "x".repeat(1_900));
+    // What a call makes is in memory until it ends.
+    let call = store.call(Mode::OnSuccess);
+    let target = "x".repeat(1_900);
+    for number in 0..(16 << 20) / 1_900 {
+        call.files.symlink(&target, &at(&format!("link {number}"))).await.expect("it is made");
+    }
+    let error = call.files.symlink(&target, &at("one more")).await.expect_err("there are too many");
+    assert_eq!(error.kind(), ErrorKind::NoSpace);
+    assert!(error.to_string().contains("16777216 bytes together"), "{error}");
+    // What others have written beside an object goes along, and may fill it already.
+    store.server.put_with(BUCKET, "data/full", "bytes", [("owner", &*"x".repeat(2_000))]);
+    let call = store.call(Mode::OnSuccess);
+    call.files.rename(&at("full"), &at("moved")).await.expect("it is renamed");
+    let error = call.session.commit().await.expect_err("there is no room for a stamp");
+    assert!(error.to_string().contains("data/full") && error.to_string().contains("2048 are allowed"), "{error}");
+    assert_eq!(store.keys(), ["full", "link"]);
+}
+
+#[tokio::test]
+async fn a_file_that_is_written_with_the_bytes_of_before_is_known_for_done() {
+    let (mut index, mut ends) = (0, [0, 0]);
+    loop {
+        let server = Server::start();
+        let proxy = Proxy::before(&server.endpoint());
+        let volume = connect(settings(&proxy.endpoint())).await;
+        for key in ["same", "one", "two"] {
+            server.put(BUCKET, &format!("data/dir/{key}"), "old");
+        }
+        let call = call(&volume, View::all());
+        call.put("dir/same", "old").await;
+        for name in ["dir/one", "dir/two"] {
+            call.files.remove_file(&at(name)).await.expect("it is removed");
+        }
+        proxy.log().reset();
+        proxy.halt_after(index);
+        let ended = tokio::select! {
+            biased;
+            done = call.session.commit() => {
+                done.expect("nobody has killed it");
+                true
+            }
+            () = proxy.halted() => false,
+        };
+        drop((call, volume, proxy));
+        match connect_call(&server).await.names("dir").await.len() {
+            3 => ends[0] += 1,
+            1 => ends[1] += 1,
+            other => panic!("at request {index}: {other} names"),
+        }
+        if ended {
+            break;
+        }
+        index += 1;
+    }
+    println!("{index} requests: {ends:?}");
+    assert!(ends[1] > 1);
+}
+
+#[tokio::test]
+async fn who_was_taken_for_dead_is_not_told_that_nothing_was_published() {
+    let store = Store::new().await;
+    store.put("shared", "old");
+    let slow = store.call(Mode::OnSuccess);
+    slow.put("shared", "slow").await;
+    slow.put("other", "slow").await;
+    // Its record is there, and its first writes are on their way for long.
+    let held = Rule::new(Fault::Delay(Duration::from_millis(700))).kind(Kind::PutObject).skip(1).always();
+    store.proxy.script([held]);
+    let direct = connect(settings(&store.server.endpoint())).await;
+    let others = async {
+        while store.server.get(BUCKET, "data/.runner/commit").is_none() {
+            tokio::task::yield_now().await;
+        }
+        let next = call(&direct, View::all());
+        assert_eq!(next.get("shared").await.as_deref(), Ok("slow"), "it was finished by who came");
+        next.put("shared", "theirs").await;
+        next.put("other", "theirs").await;
+        next.commit().await;
+    };
+    let (done, ()) = tokio::join!(slow.session.commit(), others);
+    let error = done.expect_err("what it wrote is not there any more");
+    assert_eq!(error.kind(), ErrorKind::Io, "to run again would do it twice: {error}");
+    assert!(error.to_string().contains("somebody else took the commit for left"), "{error}");
+    assert_eq!(store.bytes("shared").as_deref(), Some("theirs"));
+}
+
+#[tokio::test]
+async fn who_helps_late_does_not_bring_back_what_was_removed_since() {
+    const FILES: usize = 20;
+    let server = Server::start();
+    let proxy = Proxy::before(&server.endpoint());
+    let volume = connect(settings(&proxy.endpoint())).await;
+    let killed = call(&volume, View::all());
+    for number in 0..FILES {
+        killed.put(&format!("{number:02}"), "new").await;
+    }
+    proxy.log().reset();
+    proxy.halt_before(1);
+    tokio::select! {
+        biased;
+        _ = killed.session.commit() => panic!("it was killed"),
+        () = proxy.halted() => {}
+    }
+    drop((killed, volume, proxy));
+    // One who helps is slow: of his writes sixteen are on their way while another is done with all of it.
+    let slow_proxy = Proxy::before(&server.endpoint());
+    let slow = connect(settings(&slow_proxy.endpoint())).await;
+    slow_proxy.script([Rule::new(Fault::Delay(Duration::from_millis(700))).kind(Kind::PutObject).times(16)]);
+    let reads = async { drop(call(&slow, View::all()).names("/").await) };
+    let others = async {
+        while slow_proxy.counts().get(&Kind::PutObject).copied().unwrap_or(0) < 16 {
+            tokio::task::yield_now().await;
+        }
+        let next = connect_call(&server).await;
+        assert_eq!(next.names("/").await.len(), FILES);
+        for number in 16..FILES {
+            next.files.remove_file(&at(&format!("{number:02}"))).await.expect("it is there");
+        }
+        next.commit().await;
+    };
+    tokio::join!(reads, others);
+    let left = connect_call(&server).await.names("/").await;
+    assert!(left.iter().all(|name| name.as_str() < "16"), "{left:?}");
+}
+
+#[tokio::test]
+async fn who_comes_while_a_commit_that_removes_is_written_down_again_waits_for_its_end() {
+    let store = Store::new().await;
+    for number in 0..3 {
+        store.put(&format!("dir/{number}"), "old");
+    }
+    let first = store.call(Mode::OnSuccess);
+    for number in 0..3 {
+        first.files.remove_file(&at(&format!("dir/{number}"))).await.expect("it is removed");
+    }
+    store.proxy.log().reset();
+    // Between the two writes of the record there is time, and then between the removals.
+    store.proxy.script([
+        Rule::new(Fault::Delay(Duration::from_millis(300))).kind(Kind::PutObject).skip(1),
+        Rule::new(Fault::Delay(Duration::from_millis(600))).kind(Kind::DeleteObject).key("data/dir/1"),
+    ]);
+    let patient = S3Settings { patience: Duration::from_secs(60), ..settings(&store.server.endpoint()) };
+    let direct = S3Fs::connect(patient).await.expect("the store is there");
+    let other = async {
+        while store.server.get(BUCKET, "data/.runner/commit").is_none() {
+            tokio::task::yield_now().await;
+        }
+        call(&direct, View::all()).names("/").await
+    };
+    let (done, seen) = tokio::join!(first.session.commit(), other);
+    done.expect("nobody was in its way");
+    assert_eq!(seen, ["dir"], "all of it was removed, and the directory stays");
+    assert!(call(&direct, View::all()).names("dir").await.is_empty());
+}
+
+#[tokio::test]
+async fn an_upload_that_no_record_names_is_aborted_when_its_commit_is_dropped() {
+    let store = Store::new().await;
+    let denied = Rule::new(Fault::Answer { status: 403, code: "AccessDenied" }).kind(Kind::PutObject).always();
+    let again = store.call(Mode::OnSuccess);
+    again.put("large", &long(20 << 20)).await;
+    again.put("small", "beside it").await;
+    store.proxy.script([denied]);
+    let error = again.session.commit().await.expect_err("it may not");
+    assert_eq!(error.kind(), ErrorKind::Denied);
+    drop(again);
+    store.volume.idle().await;
+    assert!(store.server.uploads(BUCKET).is_empty(), "{:?}", store.server.uploads(BUCKET));
 }
