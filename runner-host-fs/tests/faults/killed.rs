@@ -11,6 +11,8 @@ use super::{Chance, at, call, connect, is_long, long, put, seed, tree};
 const REQUESTS_MAX: u64 = 500;
 /// How many of the requests are tried where not all are asked for.
 const SAMPLE: usize = 12;
+/// How many of these are among the first requests, and how many those are: what the call asks before it commits.
+const EARLY: (usize, u64) = (2, 20);
 /// How often the one who finishes a commit is killed as well.
 const TWICE: (usize, usize) = (4, 40);
 
@@ -185,7 +187,8 @@ async fn a_host_that_is_killed_at_any_request_of_a_commit_of_50_files_leaves_all
     let all = requests.len() as u64;
     let indices: Vec<u64> = match is_long() {
         true => (0..REQUESTS_MAX).collect(),
-        false => (0..SAMPLE).map(|_| chance.below(all)).collect(),
+        // Some of them before there is a record.
+        false => (0..SAMPLE).map(|nth| chance.below(if nth < EARLY.0 { EARLY.1 } else { all })).collect(),
     };
     for index in indices {
         let mut killed = false;
