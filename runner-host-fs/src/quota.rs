@@ -203,8 +203,7 @@ impl<V: Vfs> Quota<V> {
             self.inner.reserve(more.bytes, self.limits.bytes)?;
         }
         self.inner.files.fetch_add(more.files, Ordering::SeqCst);
-        promised.bytes += more.bytes;
-        promised.files += more.files;
+        *promised = plus(*promised, more);
         Ok(())
     }
 
@@ -232,9 +231,10 @@ impl<V: Vfs> Quota<V> {
         held.files = held.files.saturating_sub(promised.files);
         let adjust = |count: &AtomicU64, by: i64, promised: u64| {
             let new = |held: u64| Some(held.saturating_sub(promised).saturating_add_signed(by));
-            let _ = count.fetch_update(Ordering::SeqCst, Ordering::SeqCst, new);
+            // Of more than could be counted, what is left is not known.
+            count.fetch_update(Ordering::SeqCst, Ordering::SeqCst, new) != Ok(u64::MAX)
         };
-        adjust(&self.inner.bytes, bytes, promised.bytes);
+        let known = adjust(&self.inner.bytes, bytes, promised.bytes) && known;
         adjust(&self.inner.files, files, promised.files);
         *counted = known;
         Ok(done)
@@ -349,7 +349,7 @@ impl<V: Vfs> Inner<V> {
         for (id, size) in &open {
             held.push((*id, size, size.known.lock().await));
         }
-        let (mut bytes, mut files, mut seen) = (0_u64, 0, HashSet::new());
+        let (mut bytes, mut files, mut seen) = (0_u64, 0_u64, HashSet::new());
         let mut tree = self.vfs.walk(&VPath::root());
         while let Some((path, kind)) = tree.next().await? {
             files += 1;
@@ -358,7 +358,8 @@ impl<V: Vfs> Inner<V> {
                 // Only those with several names, or open, are met again.
                 let again = stat.links > 1 || held.iter().any(|(id, ..)| *id == (stat.device, stat.inode));
                 if !again || seen.insert((stat.device, stat.inode)) {
-                    bytes += stat.size;
+                    // Holes count, and three files of nothing else are more than a number holds.
+                    bytes = bytes.saturating_add(stat.size);
                 }
                 if let Some((.., known)) = held.iter_mut().find(|(id, ..)| *id == (stat.device, stat.inode)) {
                     **known = Known { bytes: stat.size, sure: true };
@@ -369,12 +370,13 @@ impl<V: Vfs> Inner<V> {
             let nameless = !seen.contains(id);
             size.handles().nameless = nameless;
             if nameless {
-                bytes += known.bytes;
+                bytes = bytes.saturating_add(known.bytes);
             }
         }
         let promised = self.promised();
-        self.bytes.store(bytes + promised.bytes, Ordering::SeqCst);
-        self.files.store(files + promised.files, Ordering::SeqCst);
+        let counts = plus(QuotaUsage { bytes, files }, *promised);
+        self.bytes.store(counts.bytes, Ordering::SeqCst);
+        self.files.store(counts.files, Ordering::SeqCst);
         if self.pool.is_some() {
             let held = self.held();
             self.base().counted.get_or_insert(held);
@@ -410,7 +412,11 @@ impl<V: Vfs> Inner<V> {
     fn release(&self, less: u64) {
         // What somebody else has made larger meanwhile was never taken.
         let give = |held: u64| Some(held.saturating_sub(less));
-        let _ = self.bytes.fetch_update(Ordering::SeqCst, Ordering::SeqCst, give);
+        let held = self.bytes.fetch_update(Ordering::SeqCst, Ordering::SeqCst, give);
+        // Of more than could be counted, what is left is not known.
+        if less > 0 && held == Ok(u64::MAX) {
+            self.doubtful.store(true, Ordering::SeqCst);
+        }
     }
 
     fn release_files(&self, less: u64) {

@@ -108,9 +108,11 @@ impl Ledger {
             quota.promise(more).await?;
         }
         let mut entry = self.entry();
-        entry.promised.bytes += more.bytes;
-        entry.promised.files += more.files;
-        *entry = entry.plus(bytes, files);
+        let promised = QuotaUsage {
+            bytes: entry.promised.bytes.saturating_add(more.bytes),
+            files: entry.promised.files.saturating_add(more.files),
+        };
+        *entry = Entry { promised, ..entry.plus(bytes, files) };
         Ok(())
     }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use runner_host_fs::{
-    ErrorKind, Follow, LocalFs, ManualClock, MemoryFs, MemoryLimits, Open, Quota, QuotaLimits, QuotaUsage, SetTime,
-    SetTimes, Vfs, VfsExt,
+    ErrorKind, FILE_BYTES_MAX, Follow, LocalFs, ManualClock, MemoryFs, MemoryLimits, Open, Quota, QuotaLimits,
+    QuotaUsage, SetTime, SetTimes, Vfs, VfsExt, View,
 };
 
 use crate::support::{at, kind};
@@ -196,4 +196,28 @@ async fn writes_that_nobody_waits_for() {
     })
     .await
     .expect("the count becomes right");
+}
+
+#[tokio::test]
+async fn a_tree_of_more_bytes_than_a_number_holds_is_over_its_quota() {
+    let files = MemoryFs::default();
+    for (name, bytes) in [("one", FILE_BYTES_MAX), ("two", FILE_BYTES_MAX), ("ten", 10)] {
+        let file = files.open(&at(name), Open::creating()).await.expect("it is made");
+        file.set_len(bytes).await.expect("a hole takes no room");
+    }
+    let limits = QuotaLimits { bytes: 1_000, files: 100, file_bytes: 1_000 };
+    let quota = Quota::new(files.clone(), limits);
+    assert_eq!(quota.usage().await.expect("it is counted").bytes, u64::MAX);
+    assert_eq!(kind(quota.write(&at("more"), "x".into()).await), Err(ErrorKind::Quota));
+    quota.remove_file(&at("more")).await.expect("it was made, and is empty");
+    // A draft counts the same.
+    let volume: &dyn runner_host_fs::Volume = &files;
+    let call = volume.open(&View { bytes: Some(1_000), ..View::all() }).expect("it opens");
+    assert_eq!(kind(call.files().write(&at("more"), "x".into()).await), Err(ErrorKind::Quota));
+    drop(call);
+    for left in [FILE_BYTES_MAX + 10, 10] {
+        quota.remove_file(&at(if left == 10 { "two" } else { "one" })).await.expect("it is removed");
+        assert_eq!(quota.usage().await.expect("it is counted").bytes, left);
+    }
+    quota.write(&at("more"), "x".into()).await.expect("there is room");
 }
