@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use self::plan::{Check, Plan, Prepared};
-use super::draft::{Belief, Inner, Names, Print};
+use super::draft::{Belief, Inner, Names, Print, Stage};
 use super::ground::Ground;
 use super::held::Outcome;
 use crate::error::{Error, ErrorKind, Result};
@@ -18,6 +18,7 @@ use crate::path::VPath;
 use crate::vfs::{Flush, Follow, Kind, Open, SetTime, SetTimes, Stat, Vfs};
 use bytes::Bytes;
 use std::sync::atomic::Ordering;
+use tokio::sync::{OwnedMutexGuard, oneshot};
 
 /// The record of a commit that is under way: where it is, the commit will be there whole.
 pub(super) const RECORD: &str = "commit";
@@ -68,85 +69,141 @@ impl Step {
     }
 }
 
-/// Publishes a draft that nobody writes to any more.
+/// What there is when a draft can be published and nothing is done yet.
+struct Ready<'d, G: Ground> {
+    _ours: OwnedMutexGuard<()>,
+    _lock: G::Lock,
+    stage: &'d Stage<G>,
+    view: &'d G::Tree,
+    steps: Vec<Step>,
+    synced: bool,
+    records: Option<G::Tree>,
+}
+
+/// Does work in a task of its own, to its end, also where nobody waits for it any more: an operation that is cut off may be done
+/// later, on another thread, and must not meet what the next who has the lock does.
+pub(super) async fn to_its_end<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+    let Ok(runtime) = tokio::runtime::Handle::try_current() else { return work.await };
+    match runtime.spawn(work).await {
+        Ok(done) => done,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(error) => Err(Error::new(ErrorKind::Io, "the runtime ended in a commit").caused_by(error)),
+        },
+    }
+}
+
+/// Publishes a draft that nobody writes to any more. Where it is given up before the first step, by who asked for it, nothing is
+/// published; from there on it is not cut off.
 pub(super) async fn publish<G: Ground>(
     draft: &Inner<G>,
     names: &Names,
     beliefs: &BTreeMap<VPath, Belief>,
+    given_up: oneshot::Receiver<()>,
 ) -> Result<Outcome> {
     let plan = Plan::of(names, beliefs, || draft.number())?;
     if plan.is_empty() {
         return Ok(Outcome::default());
     }
-    let ground = draft.lower.ground();
-    let keeper = ground.keeper();
-    let stage = draft.stage().await?;
     let done = draft.ledger.publish(async {
-        let _ours = keeper.committing.lock().await;
-        let _lock = ground.lock().await?;
-        let view = draft.lower.make().await?;
-        let device = match G::DISKS {
-            true => Some(stage.tree.stat(&VPath::root(), Follow::No).await?.device),
-            false => None,
-        };
-        for check in &plan.checks {
-            look_again(view, check, device).await?;
-        }
-        let steps = prepare(ground, view, &stage.tree, &plan).await?;
-        let synced = draft.synced.load(Ordering::SeqCst);
-        if synced {
-            for step in &steps {
-                if let Step::Put { name, .. } = step {
-                    flush(&stage.tree, name).await?;
-                }
-            }
-        }
-        // One step is done or not; several need a record to be done together.
-        let records = match steps.len() {
-            0 | 1 => None,
-            _ => ground.records().await?,
-        };
-        if let Some(records) = &records {
-            let (prefix, stage) = (draft.lower.prefix().clone(), stage.name.clone());
-            let record = Record { version: VERSION, prefix, stage, synced, steps: steps.clone() };
-            if let Err(error) = write(records, &record).await {
-                // It may be there all the same, and must not be found.
-                let _ = records.remove_file(&self::record()?).await;
-                return Err(error);
-            }
-            // From here on it is done, by us or by whoever comes next.
-        }
-        let done = run(ground, view, &stage.tree, &steps, synced, false).await;
-        if let (Err(error), Some(_)) = (&done, &records) {
-            stage.kept_for_recovery();
-            let message = format!("{error}; what is missing will be published when the volume is next used");
-            return Err(Error::new(error.kind(), message));
-        }
-        let refused = done?;
-        if let Some(records) = &records {
-            records.remove_file(&record()?).await?;
-        }
-        match refused {
-            None => Ok(()),
-            Some(error) if steps.len() == 1 => Err(error),
-            Some(error) => {
-                let message = format!("{error}; all else that the call wrote was published");
-                Err(Error::new(error.kind(), message).caused_by(error))
-            }
+        tokio::select! {
+            biased;
+            _ = given_up => Err(Error::new(ErrorKind::Io, "the commit was given up: nothing was published")),
+            ready = readied(draft, &plan) => finish(draft, ready?).await,
         }
     });
     done.await?;
-    keeper.quotas.doubt(draft.lower.prefix(), draft.ledger.counts());
+    draft.lower.ground().keeper().quotas.doubt(draft.lower.prefix(), draft.ledger.counts());
     Ok(plan.outcome)
 }
 
-/// Finishes what a record says, where there is one. Who calls holds the lock.
-pub(super) async fn recover<G: Ground>(ground: &G, records: &G::Tree) -> Result<()> {
+/// Waits for the lock, looks again, and prepares the steps in the stage.
+async fn readied<'d, G: Ground>(draft: &'d Inner<G>, plan: &Plan) -> Result<Ready<'d, G>> {
+    let ground = draft.lower.ground();
+    let stage = draft.stage().await?;
+    let ours = ground.keeper().committing.clone().lock_owned().await;
+    let lock = ground.lock().await?;
+    let view = draft.lower.make().await?;
+    let device = match G::DISKS {
+        true => Some(stage.tree.stat(&VPath::root(), Follow::No).await?.device),
+        false => None,
+    };
+    for check in &plan.checks {
+        look_again(view, check, device).await?;
+    }
+    let steps = prepare(ground, view, &stage.tree, plan).await?;
+    let synced = draft.synced.load(Ordering::SeqCst);
+    if synced {
+        for step in &steps {
+            if let Step::Put { name, .. } = step {
+                flush(&stage.tree, name).await?;
+            }
+        }
+    }
+    // One step is done or not; several need a record to be done together.
+    let records = match steps.len() {
+        0 | 1 => None,
+        _ => ground.records().await?,
+    };
+    Ok(Ready { _ours: ours, _lock: lock, stage, view, steps, synced, records })
+}
+
+/// Writes the record, does the steps, and removes the record.
+async fn finish<G: Ground>(draft: &Inner<G>, ready: Ready<'_, G>) -> Result<()> {
+    let Ready { stage, view, steps, synced, records, .. } = &ready;
+    if let Some(records) = records {
+        let (prefix, name) = (draft.lower.prefix().clone(), stage.name.clone());
+        let record = Record { version: VERSION, prefix, stage: name, synced: *synced, steps: steps.clone() };
+        // Before it is there: the runtime may end at any time.
+        stage.keep(true);
+        if let Err(error) = write(records, &record).await {
+            // It may be there all the same, and must not be found.
+            return match records.remove_file(&self::record()?).await {
+                Err(left) if left.kind() != ErrorKind::NotFound => {
+                    let message = format!("{error}; it may be published yet when the volume is next used");
+                    Err(Error::new(error.kind(), message).caused_by(left))
+                }
+                _ => {
+                    stage.keep(false);
+                    Err(error)
+                }
+            };
+        }
+        // From here on it is done, by us or by whoever comes next.
+    }
+    let done = run(draft.lower.ground(), view, &stage.tree, steps, *synced, false).await;
+    if let (Err(error), Some(_)) = (&done, records) {
+        let message = format!("{error}; what is missing will be published when the volume is next used");
+        return Err(Error::new(error.kind(), message));
+    }
+    let refused = done?;
+    if let Some(records) = records {
+        records.remove_file(&record()?).await?;
+        stage.keep(false);
+    }
+    match refused {
+        None => Ok(()),
+        Some(error) if steps.len() == 1 => Err(error),
+        Some(error) => {
+            let message = format!("{error}; all else that the call wrote was published");
+            Err(Error::new(error.kind(), message).caused_by(error))
+        }
+    }
+}
+
+/// Finishes what a record says, where there is one. Answers the lock, which is held until that is done.
+pub(super) async fn recover<G: Ground>(ground: &G, records: G::Tree, lock: G::Lock) -> Result<G::Lock> {
     let bytes = match records.read(&record()?, RECORD_BYTES_MAX).await {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(lock),
         bytes => bytes?,
     };
-    let Ok(found) = serde_json::from_slice::<Record>(&bytes) else {
+    let ground = ground.clone();
+    to_its_end(async move { again(&ground, &records, &bytes).await.map(|()| lock) }).await
+}
+
+/// Does the steps of a record, each of which may have been done before.
+async fn again<G: Ground>(ground: &G, records: &G::Tree, bytes: &[u8]) -> Result<()> {
+    let Ok(found) = serde_json::from_slice::<Record>(bytes) else {
         // It was written whole before it had its name: the machine itself has lost it, and then all may be lost that was
         // not synced.
         return records.remove_file(&record()?).await;

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use tokio::sync::{OnceCell, RwLock};
+use tokio::sync::{OnceCell, RwLock, oneshot};
 
 pub(super) use self::body::{Body, Link};
 pub(super) use self::names::{Child, Dir, Names, ROOT};
@@ -68,9 +68,9 @@ pub(super) struct Stage<G: Ground> {
 }
 
 impl<G: Ground> Stage<G> {
-    /// A commit that was not finished will be finished with it.
-    pub(super) fn kept_for_recovery(&self) {
-        self.kept.store(true, Ordering::SeqCst);
+    /// Whether there may be a record, so that a commit that is cut off will be finished with it.
+    pub(super) fn keep(&self, kept: bool) {
+        self.kept.store(kept, Ordering::SeqCst);
     }
 
     async fn remove(&self) -> Result<()> {
@@ -152,19 +152,11 @@ impl<G: Ground> Draft<G> {
         }))
     }
 
-    /// Publishes it, and says what that was.
+    /// Publishes it, and says what that was. Who does not wait for that has given it up, if nothing was done yet.
     pub(super) async fn commit(&self) -> Result<Outcome> {
-        // Kept to the end: nobody writes any more.
-        let names = self.0.names.write().await;
-        let beliefs = std::mem::take(&mut self.0.seen().beliefs);
-        let outcome = commit::publish(&self.0, &names, &beliefs).await;
-        self.0.ledger.release();
-        if let Some(stage) = self.0.stage.get()
-            && !stage.kept.load(Ordering::SeqCst)
-        {
-            stage.remove().await?;
-        }
-        outcome
+        let inner = self.0.clone();
+        let (_waiting, given_up) = oneshot::channel();
+        commit::to_its_end(async move { inner.commit(given_up).await }).await
     }
 
     pub(super) async fn discard(&self) -> Result<()> {
@@ -177,6 +169,20 @@ impl<G: Ground> Draft<G> {
 }
 
 impl<G: Ground> Inner<G> {
+    async fn commit(&self, given_up: oneshot::Receiver<()>) -> Result<Outcome> {
+        // Kept to the end: nobody writes any more.
+        let names = self.names.write().await;
+        let beliefs = std::mem::take(&mut self.seen().beliefs);
+        let outcome = commit::publish(self, &names, &beliefs, given_up).await;
+        self.ledger.release();
+        if let Some(stage) = self.stage.get()
+            && !stage.kept.load(Ordering::SeqCst)
+        {
+            stage.remove().await?;
+        }
+        outcome
+    }
+
     fn seen(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, OnceCell, OwnedMutexGuard};
 
 use super::commit;
 use super::held::Keeper;
@@ -26,7 +26,7 @@ pub(crate) trait Ground: Clone + Send + Sync + 'static {
     /// A part of the tree, which cannot be left.
     type Tree: Vfs + Clone;
     /// Kept by who commits.
-    type Lock: Send + Sync;
+    type Lock: Send + Sync + 'static;
 
     /// Whether parts of it may lie on other disks, as their devices tell.
     const DISKS: bool = false;
@@ -174,14 +174,21 @@ struct Stranger {
     vfs: Arc<dyn Vfs>,
     keeper: Arc<Keeper>,
     prepared: OnceCell<()>,
+    /// Held by who commits, or finishes a commit that was cut off.
+    committing: Arc<Mutex<()>>,
     stages: AtomicU64,
 }
 
 impl VfsVolume {
     /// A tree as a volume.
     pub fn new(vfs: impl Vfs) -> Self {
-        let (keeper, prepared, stages) = (Arc::default(), OnceCell::new(), AtomicU64::new(0));
-        VfsVolume(Arc::new(Stranger { vfs: Arc::new(vfs), keeper, prepared, stages }))
+        VfsVolume(Arc::new(Stranger {
+            vfs: Arc::new(vfs),
+            keeper: Arc::default(),
+            prepared: OnceCell::new(),
+            committing: Arc::default(),
+            stages: AtomicU64::new(0),
+        }))
     }
 
     fn at(&self, prefix: VPath) -> At {
@@ -209,7 +216,7 @@ pub(super) async fn remove_all(vfs: &(impl Vfs + ?Sized), path: &VPath) -> Resul
 #[async_trait]
 impl Ground for VfsVolume {
     type Tree = At;
-    type Lock = ();
+    type Lock = OwnedMutexGuard<()>;
 
     fn keeper(&self) -> &Arc<Keeper> {
         &self.0.keeper
@@ -256,12 +263,9 @@ impl Ground for VfsVolume {
         self.0.vfs.link(&path.below(&from.prefix)?, Follow::No, &place.below(&to.prefix)?).await
     }
 
-    async fn lock(&self) -> Result<()> {
+    async fn lock(&self) -> Result<OwnedMutexGuard<()>> {
         // A commit of this process may have failed half way.
-        if self.0.vfs.exists(&reserved()?.child(commit::RECORD)?).await? {
-            commit::recover(self, &self.at(reserved()?)).await?;
-        }
-        Ok(())
+        commit::recover(self, self.at(reserved()?), self.0.committing.clone().lock_owned().await).await
     }
 
     async fn records(&self) -> Result<Option<At>> {
@@ -270,12 +274,21 @@ impl Ground for VfsVolume {
     }
 
     async fn prepare(&self) -> Result<()> {
+        let place = reserved()?;
+        if self.0.prepared.initialized() {
+            // Who holds the lock finishes its commit itself; one that was cut off holds none.
+            if self.0.vfs.exists(&place.child(commit::RECORD)?).await?
+                && let Ok(lock) = self.0.committing.clone().try_lock_owned()
+            {
+                commit::recover(self, self.at(place), lock).await?;
+            }
+            return Ok(());
+        }
         let prepared = self.0.prepared.get_or_try_init(async || {
-            let place = reserved()?;
             if !self.0.vfs.exists(&place).await? {
                 return Ok(());
             }
-            commit::recover(self, &self.at(place.clone())).await?;
+            let _lock = self.lock().await?;
             // Of a process that is gone: nobody has begun a stage yet.
             for entry in self.0.vfs.list_all(&place).await? {
                 if entry.name == commit::DRAFT {

@@ -24,7 +24,7 @@ use crate::vfs::Vfs;
 pub(crate) struct Keeper {
     pub(super) quotas: Quotas,
     /// One commit at a time in this process.
-    pub(super) committing: AsyncMutex<()>,
+    pub(super) committing: Arc<AsyncMutex<()>>,
 }
 
 fn check<G: Ground>(ground: &G, view: &View) -> Result<()> {

@@ -149,8 +149,7 @@ impl Ground for LocalFs {
         let lock = self.commit_lock(true).await?;
         let lock = lock.ok_or_else(|| Error::new(ErrorKind::Io, "the lock of the volume cannot be had"))?;
         // Another process may have died in the middle of its commit while this one waited.
-        commit::recover(self, &self.records_at().await?).await?;
-        Ok(lock)
+        commit::recover(self, self.records_at().await?, lock).await
     }
 
     async fn records(&self) -> Result<Option<LocalFs>> {
@@ -169,8 +168,8 @@ impl Ground for LocalFs {
             Ok(_) => {}
         }
         // Who holds the lock is alive, and finishes its commit itself.
-        if let Some(_lock) = self.commit_lock(false).await? {
-            commit::recover(self, &self.records_at().await?).await?;
+        if let Some(lock) = self.commit_lock(false).await? {
+            let _lock = commit::recover(self, self.records_at().await?, lock).await?;
             if first {
                 self.sweep().await?;
                 self.host().prepared.store(true, Ordering::SeqCst);

@@ -1,5 +1,7 @@
 //! Volumes: the public suite for each kind, and what is a local directory's own.
 
+mod cut;
+mod faulty;
 mod killed;
 mod local;
 

@@ -139,7 +139,7 @@ impl File for DeadlyFile {
 }
 
 /// What is there before the commit.
-async fn before(files: &impl Vfs) {
+pub(super) async fn before(files: &impl Vfs) {
     for path in ["replaced", "removed", "moved/deep", "this", "that"] {
         files.create_dir_all(&at(path)).await.expect("they are made");
     }
@@ -154,7 +154,7 @@ async fn before(files: &impl Vfs) {
 }
 
 /// What the call does: 50 files made, replaced, moved and removed, and what is dear to put in order.
-async fn work(files: &dyn Vfs) {
+pub(super) async fn work(files: &dyn Vfs) {
     for number in 0..10 {
         files.write(&at(&format!("replaced/{number}")), format!("new {number}").into()).await.expect("it is written");
         files.remove_file(&at(&format!("removed/{number}"))).await.expect("it is removed");
@@ -180,7 +180,7 @@ async fn work(files: &dyn Vfs) {
 }
 
 /// All that is below a root but the volume's own, as a text.
-async fn all(files: &dyn Vfs) -> String {
+pub(super) async fn all(files: &dyn Vfs) -> String {
     let mut found = String::new();
     let mut tree = files.walk(&VPath::root());
     while let Some((path, kind)) = tree.next().await.expect("it is walked") {
@@ -195,7 +195,7 @@ async fn all(files: &dyn Vfs) -> String {
 }
 
 /// Whether a volume in a folder shows what was there before, or what was committed: anything else is a mix.
-async fn whole(volume: &dyn Volume, old: &str, new: &str) -> bool {
+pub(super) async fn whole(volume: &dyn Volume, old: &str, new: &str) -> bool {
     let call = volume.open(&View { mode: runner_host_fs::Mode::ReadOnly, ..View::all() }).expect("it opens");
     let found = all(&*call.files()).await;
     assert!(found == old || found == new, "a mix:\n{found}\nbefore:\n{old}\nafter:\n{new}");
@@ -243,7 +243,7 @@ async fn a_commit_that_nobody_kills_is_whole() {
 }
 
 /// What is there before and after.
-async fn outcomes() -> (String, String) {
+pub(super) async fn outcomes() -> (String, String) {
     let folder = tempfile::tempdir().expect("a folder");
     let files = LocalFs::open(folder.path()).expect("it opens");
     before(&files).await;
