@@ -4,7 +4,7 @@
 
 mod plan;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -48,15 +48,60 @@ const VERSION: u32 = 1;
 /// have come to its place.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 enum Step {
-    Dir { path: VPath },
-    Put { name: VPath, path: VPath },
-    Take { path: VPath, inode: u64, name: VPath },
-    Move { path: VPath, inode: u64, to: VPath },
-    Remove { path: VPath, inode: u64, directory: bool },
-    Times { path: VPath, accessed_ns: u64, modified_ns: u64 },
+    Dir {
+        path: VPath,
+    },
+    Put {
+        name: VPath,
+        path: VPath,
+        /// What comes is there already, and loses that name.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        home: Option<Home>,
+    },
+    Take {
+        path: VPath,
+        inode: u64,
+        name: VPath,
+    },
+    Move {
+        path: VPath,
+        inode: u64,
+        to: VPath,
+    },
+    Remove {
+        path: VPath,
+        inode: u64,
+        directory: bool,
+    },
+    Times {
+        path: VPath,
+        accessed_ns: u64,
+        modified_ns: u64,
+    },
+}
+
+/// The place that something has below.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Home {
+    path: VPath,
+    inode: u64,
 }
 
 impl Step {
+    /// Whether something comes to its path.
+    fn comes(&self) -> bool {
+        matches!(self, Step::Dir { .. } | Step::Put { .. } | Step::Move { .. })
+    }
+
+    /// The place that something leaves with it.
+    fn home(&self) -> Option<&VPath> {
+        match self {
+            Step::Put { home, .. } => home.as_ref().map(|home| &home.path),
+            Step::Take { path, .. } | Step::Move { path, .. } => Some(path),
+            Step::Dir { .. } | Step::Remove { .. } | Step::Times { .. } => None,
+        }
+    }
+
     fn path(&self) -> &VPath {
         match self {
             Step::Dir { path }
@@ -101,7 +146,7 @@ pub(super) async fn publish<G: Ground>(
     beliefs: &BTreeMap<VPath, Belief>,
     given_up: oneshot::Receiver<()>,
 ) -> Result<Outcome> {
-    let plan = Plan::of(names, beliefs, || draft.number())?;
+    let plan = Plan::of(names, beliefs, &mut || draft.number())?;
     if plan.is_empty() {
         return Ok(Outcome::default());
     }
@@ -171,7 +216,8 @@ async fn finish<G: Ground>(draft: &Inner<G>, ready: Ready<'_, G>) -> Result<()> 
         }
         // From here on it is done, by us or by whoever comes next.
     }
-    let done = run(draft.lower.ground(), view, &stage.tree, steps, *synced, false).await;
+    let how = How { synced: *synced, again: false, later: records.is_some() };
+    let done = run(draft.lower.ground(), view, &stage.tree, steps, how).await;
     if let (Err(error), Some(_)) = (&done, records) {
         let message = format!("{error}; what is missing will be published when the volume is next used");
         return Err(Error::new(error.kind(), message));
@@ -214,7 +260,10 @@ async fn again<G: Ground>(ground: &G, records: &G::Tree, bytes: &[u8]) -> Result
     }
     let view = ground.below(&found.prefix, true).await?.ok_or_else(|| Error::not_found(&found.prefix))?;
     if let Some(stage) = ground.restage(&found.stage).await? {
-        run(ground, &view, &stage, &found.steps, found.synced, true).await?;
+        let how = How { synced: found.synced, again: true, later: true };
+        if let Some(error) = run(ground, &view, &stage, &found.steps, how).await? {
+            tracing::warn!(%error, "a commit that was cut off is finished but for what is refused");
+        }
     }
     records.remove_file(&record()?).await?;
     ground.unstage(&found.stage).await
@@ -332,34 +381,164 @@ fn passes(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Io | ErrorKind::NoSpace | ErrorKind::Quota | ErrorKind::Busy)
 }
 
+/// How steps are done.
+#[derive(Clone, Copy)]
+struct How {
+    /// Whether the bytes are to reach the disk.
+    synced: bool,
+    /// Whether each may have been done before.
+    again: bool,
+    /// Whether what fails is done later by whoever comes next.
+    later: bool,
+}
+
+/// What the owner of the files has refused.
+#[derive(Default)]
+struct Refused<'s> {
+    first: Option<Error>,
+    /// Places to which nothing has come.
+    vain: BTreeSet<&'s VPath>,
+    /// Places that something keeps, since the one that it was to have is refused.
+    held: BTreeSet<VPath>,
+    /// By its name in the stage, what has to go back to its place.
+    back: Vec<(&'s VPath, &'s Home)>,
+    /// What has gone to other places than it had.
+    went: BTreeMap<&'s VPath, &'s VPath>,
+    /// Where something lies that could not go back.
+    kept: Vec<String>,
+}
+
+impl<'s> Refused<'s> {
+    fn done(&mut self, step: &'s Step) {
+        if let (true, Some(home)) = (step.comes(), step.home()) {
+            self.went.insert(home, step.path());
+        }
+    }
+
+    fn refused(&mut self, step: &'s Step, error: Error) {
+        self.first.get_or_insert(error);
+        if step.comes() {
+            self.vain.insert(step.path());
+        }
+        self.held.extend(step.home().map(|home| self.place(home)));
+        if let Step::Put { name, home: Some(home), .. } = step {
+            self.back.push((name, home));
+        }
+    }
+
+    /// Whether a step must not be done any more.
+    fn spares(&self, step: &Step) -> bool {
+        match step {
+            Step::Remove { path, .. } => self.held.contains(path),
+            Step::Times { path, .. } => self.vain.contains(path),
+            _ => false,
+        }
+    }
+
+    /// Where something would be by now that nobody has moved by itself.
+    fn place(&self, home: &VPath) -> VPath {
+        let mut above = home.parent();
+        while let Some(from) = above {
+            if let Some(to) = self.went.get(&from)
+                && let Some(Ok(place)) = home.strip(&from).map(|rest| rest.below(to))
+            {
+                return place;
+            }
+            above = from.parent();
+        }
+        home.clone()
+    }
+
+    fn told(self) -> Option<Error> {
+        let error = self.first?;
+        if self.kept.is_empty() {
+            return Some(error);
+        }
+        let message = format!("{error}; there is no place any more for {}", self.kept.join(", "));
+        Some(Error::new(error.kind(), message).caused_by(error))
+    }
+}
+
 /// Does the steps; those that were done before are told by what they have left, where that may be. A step that the owner of the
-/// files refuses keeps none of the others from being done, lest nobody can ever commit again: the first such is answered.
+/// files refuses keeps none of the others from being done, lest nobody can ever commit again: the first such is answered. What was
+/// to come to a place that is refused has its old one back.
 async fn run<G: Ground>(
     ground: &G,
     view: &G::Tree,
     stage: &G::Tree,
     steps: &[Step],
-    synced: bool,
-    again: bool,
+    how: How,
 ) -> Result<Option<Error>> {
-    let mut refused = None;
-    for step in steps {
-        if let Err(error) = one(ground, view, stage, step, again).await {
-            let message = format!("`{}` could not be published: {error}", step.path());
-            let told = Error::new(error.kind(), message).caused_by(error);
-            if passes(&told) {
-                return Err(told);
+    let How { synced, again, later } = how;
+    let mut refused = Refused::default();
+    let coming = steps.iter().rposition(Step::comes).map_or(0, |last| last + 1);
+    for (at, step) in steps.iter().enumerate() {
+        if at == coming {
+            go_back(ground, view, stage, &mut refused, later).await?;
+        }
+        if refused.spares(step) {
+            continue;
+        }
+        let done = match step.comes() && refused.held.contains(step.path()) {
+            true => Err(Error::new(ErrorKind::Exists, "what is there had to stay there")),
+            false => one(ground, view, stage, step, again).await,
+        };
+        match done {
+            Ok(()) => refused.done(step),
+            Err(error) => {
+                let message = format!("`{}` could not be published: {error}", step.path());
+                let told = Error::new(error.kind(), message).caused_by(error);
+                if later && passes(&told) {
+                    return Err(told);
+                }
+                refused.refused(step, told);
             }
-            refused.get_or_insert(told);
         }
     }
+    if coming == steps.len() {
+        go_back(ground, view, stage, &mut refused, later).await?;
+    }
     if synced {
-        let parents: std::collections::BTreeSet<_> = steps.iter().filter_map(|step| step.path().parent()).collect();
+        let back = refused.held.iter().filter_map(|home| home.parent());
+        let parents: BTreeSet<_> = steps.iter().filter_map(|step| step.path().parent()).chain(back).collect();
         for parent in parents {
             flush(view, &parent).await?;
         }
     }
-    Ok(refused)
+    Ok(refused.told())
+}
+
+/// Gives what could not come to its new place its old one back, from above. Where that is somebody else's by now, it is kept aside.
+async fn go_back<G: Ground>(
+    ground: &G,
+    view: &G::Tree,
+    stage: &G::Tree,
+    refused: &mut Refused<'_>,
+    later: bool,
+) -> Result<()> {
+    let mut back = std::mem::take(&mut refused.back);
+    back.sort_by_key(|(_, home)| home.path.names().count());
+    for (name, home) in back {
+        if there(stage, name).await?.is_none() {
+            continue;
+        }
+        let place = refused.place(&home.path);
+        let done = match there(view, &place).await {
+            Ok(Some(stat)) if stat.inode == home.inode => continue,
+            Ok(Some(_)) => Err(Error::exists(&place)),
+            Ok(None) => ground.shift(stage, name, view, &place).await,
+            Err(error) => Err(error),
+        };
+        match done {
+            Ok(()) => {}
+            Err(error) if later && passes(&error) => return Err(error),
+            Err(_) => {
+                let kept = ground.keep(stage, name).await?;
+                refused.kept.push(format!("what was `{}` and is `{kept}` now", home.path));
+            }
+        }
+    }
+    Ok(())
 }
 
 async fn one<G: Ground>(ground: &G, view: &G::Tree, stage: &G::Tree, step: &Step, again: bool) -> Result<()> {
@@ -373,7 +552,7 @@ async fn one<G: Ground>(ground: &G, view: &G::Tree, stage: &G::Tree, step: &Step
             made => made,
         },
         Step::Put { name, .. } if again && there(stage, name).await?.is_none() => Ok(()),
-        Step::Put { name, path } => ground.shift(stage, name, view, path).await,
+        Step::Put { name, path, .. } => ground.shift(stage, name, view, path).await,
         Step::Take { path, inode, name } => match is(path, *inode).await? {
             true => ground.shift(view, path, stage, name).await,
             false => Ok(()),

@@ -20,6 +20,9 @@ use std::num::NonZeroU32;
 /// The name, in any spelling of capitals, that no view shows: what we keep beside the files lies there.
 pub(crate) const RESERVED: &str = ".runner";
 
+/// The directory in it for what a commit has taken out of its place and could put nowhere.
+pub(super) const KEPT: &str = "kept";
+
 /// A tree that volumes are made of.
 #[async_trait]
 pub(crate) trait Ground: Clone + Send + Sync + 'static {
@@ -62,6 +65,26 @@ pub(crate) trait Ground: Clone + Send + Sync + 'static {
     /// Gives a file the permissions of the one that it will replace, where the ground has any.
     async fn like(&self, _from: &Self::Tree, _path: &VPath, _to: &Self::Tree, _place: &VPath) -> Result<()> {
         Ok(())
+    }
+
+    /// Moves what was in the tree before, and has no place in it any more, from a stage to where no view shows it and nobody
+    /// removes it: where that is. Who calls holds the lock.
+    async fn keep(&self, stage: &Self::Tree, name: &VPath) -> Result<VPath> {
+        let all = self.below(&VPath::root(), false).await?.ok_or_else(|| Error::not_found(name))?;
+        let kept = reserved()?.child(KEPT)?;
+        all.create_dir_all(&kept).await?;
+        let mut number = 0_u64;
+        loop {
+            let place = kept.child(&number.to_string())?;
+            match all.stat(&place, Follow::No).await {
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    self.shift(stage, name, &all, &place).await?;
+                    return Ok(place);
+                }
+                found => found?,
+            };
+            number += 1;
+        }
     }
 
     /// Waits until nobody else commits, in this process or another.

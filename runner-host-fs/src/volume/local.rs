@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use tokio::sync::Mutex;
 
 use super::commit::{self, DRAFT, RECORD};
-use super::ground::{Ground, found_or_made, remove_all, reserved, stage_at};
+use super::ground::{Ground, KEPT, found_or_made, remove_all, reserved, stage_at};
 use super::held::Keeper;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ext::VfsExt;
@@ -83,7 +83,7 @@ impl LocalFs {
         for entry in self.list_all(&place).await? {
             let path = place.child(&entry.name)?;
             let ours = own.as_ref().is_some_and(|owner| owner.name == entry.name);
-            if entry.kind != crate::Kind::Directory || ours {
+            if entry.kind != crate::Kind::Directory || ours || entry.name == KEPT {
                 continue;
             }
             if let Some(_dead) = self.flock(&path.child(ALIVE)?, false).await? {

@@ -4,6 +4,7 @@ mod cut;
 mod faulty;
 mod killed;
 mod local;
+mod refused;
 
 use std::sync::{Arc, Mutex, PoisonError};
 

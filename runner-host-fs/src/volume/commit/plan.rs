@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use super::Step;
+use super::{Home, Step};
 use crate::error::Result;
 use crate::path::VPath;
 use crate::vfs::Kind;
@@ -83,12 +83,12 @@ impl Plan {
     pub(super) fn of(
         names: &Names,
         beliefs: &BTreeMap<VPath, Belief>,
-        mut number: impl FnMut() -> u64,
+        number: &mut dyn FnMut() -> u64,
     ) -> Result<Plan> {
         let visits = visits(names)?;
-        let mut planner = Planner::new(names, beliefs, &visits)?;
-        planner.directories(&visits, &mut number)?;
-        planner.files(&visits, &mut number)?;
+        let mut planner = Planner::new(names, beliefs, number, &visits)?;
+        planner.directories(&visits)?;
+        planner.files(&visits)?;
         planner.removals()?;
         planner.finish()
     }
@@ -116,8 +116,11 @@ fn visits(names: &Names) -> Result<Vec<Visit<'_>>> {
 struct Planner<'a> {
     names: &'a Names,
     beliefs: &'a BTreeMap<VPath, Belief>,
+    number: &'a mut dyn FnMut() -> u64,
     /// The directories below that are somewhere else now.
     moved: HashSet<VPath>,
+    /// Where files and links are below that have other names now.
+    homes: HashSet<VPath>,
     /// What is below where something of another kind is to come.
     in_way: HashSet<VPath>,
     /// The directories that are where they were below.
@@ -128,7 +131,8 @@ struct Planner<'a> {
     prepared: Vec<Prepared>,
     first: Vec<(usize, Step)>,
     dirs: Vec<Step>,
-    files: Vec<Step>,
+    /// With the path below that each comes to.
+    files: Vec<(Option<VPath>, Step)>,
     last: Vec<(usize, Step)>,
     times: Vec<Step>,
     /// Paths where something is now.
@@ -141,11 +145,18 @@ struct Planner<'a> {
 }
 
 impl<'a> Planner<'a> {
-    fn new(names: &'a Names, beliefs: &'a BTreeMap<VPath, Belief>, visits: &[Visit<'_>]) -> Result<Self> {
+    fn new(
+        names: &'a Names,
+        beliefs: &'a BTreeMap<VPath, Belief>,
+        number: &'a mut dyn FnMut() -> u64,
+        visits: &[Visit<'_>],
+    ) -> Result<Self> {
         let mut planner = Planner {
             names,
             beliefs,
+            number,
             moved: HashSet::new(),
+            homes: HashSet::new(),
             in_way: HashSet::new(),
             settled: HashSet::from([ROOT]),
             checked: BTreeMap::new(),
@@ -165,19 +176,38 @@ impl<'a> Planner<'a> {
             count: 0,
         };
         for visit in visits {
-            if let Child::Dir(id) = visit.child {
-                match &names.dir(*id)?.lower {
+            let home = match visit.child {
+                Child::Dir(id) => match &names.dir(*id)?.lower {
                     Some(home) if Some(home) != visit.lower.as_ref() => {
                         planner.moved.insert(home.clone());
+                        continue;
                     }
                     Some(_) if visit.settled => {
                         planner.settled.insert(*id);
+                        continue;
                     }
-                    _ => {}
-                }
+                    _ => continue,
+                },
+                Child::File(body) => &body.home,
+                Child::Link(link) => &link.home,
+                Child::Gone => continue,
+            };
+            if let Some(home) = home.as_ref().filter(|home| visit.lower.as_ref() != Some(home)) {
+                planner.homes.insert(home.clone());
             }
         }
         Ok(planner)
+    }
+
+    /// A name in the stage that nothing has yet.
+    fn name(&mut self) -> Result<VPath> {
+        VPath::root().child(&(self.number)().to_string())
+    }
+
+    /// Where something is below that loses this name.
+    fn home(&self, home: Option<&VPath>) -> Option<Home> {
+        let print = self.print(home?)?;
+        Some(Home { path: home?.clone(), inode: print.inode })
     }
 
     fn print(&self, lower: &VPath) -> Option<Print> {
@@ -212,20 +242,25 @@ impl<'a> Planner<'a> {
         {
             self.in_way.insert(lower.clone());
             if !self.moved.contains(lower) {
-                self.remove(lower, print, true);
+                self.remove(lower, print, true)?;
             }
         }
         Ok(())
     }
 
-    fn remove(&mut self, lower: &VPath, print: Print, first: bool) {
-        let directory = print.kind == Kind::Directory;
-        let step = Step::Remove { path: lower.clone(), inode: print.inode, directory };
+    fn remove(&mut self, lower: &VPath, print: Print, first: bool) -> Result<()> {
+        let (path, inode) = (lower.clone(), print.inode);
+        let step = match first && self.homes.contains(lower) {
+            // Its new place may be refused yet: the file is removed with the stage.
+            true => Step::Take { path, inode, name: self.name()? },
+            false => Step::Remove { path, inode, directory: print.kind == Kind::Directory },
+        };
         let steps = if first { &mut self.first } else { &mut self.last };
         steps.push((lower.names().count(), step));
+        Ok(())
     }
 
-    fn directories(&mut self, visits: &[Visit<'_>], number: &mut impl FnMut() -> u64) -> Result<()> {
+    fn directories(&mut self, visits: &[Visit<'_>]) -> Result<()> {
         for visit in visits {
             let Child::Dir(id) = visit.child else { continue };
             let dir = self.names.dir(*id)?;
@@ -237,7 +272,7 @@ impl<'a> Planner<'a> {
                 }
                 Some(home) => {
                     self.comes(visit, true)?;
-                    self.moves(visit, home, number)?;
+                    self.moves(visit, home)?;
                 }
             }
             if dir.set {
@@ -252,7 +287,7 @@ impl<'a> Planner<'a> {
     }
 
     /// A directory is somewhere else now: it is renamed, or goes through the stage where that cannot be done at once.
-    fn moves(&mut self, visit: &Visit<'_>, home: &VPath, number: &mut impl FnMut() -> u64) -> Result<()> {
+    fn moves(&mut self, visit: &Visit<'_>, home: &VPath) -> Result<()> {
         let Some(print) = self.print(home) else { return Ok(()) };
         self.check(home, false);
         let parent = home.parent().and_then(|parent| self.names.of.get(&parent));
@@ -267,10 +302,10 @@ impl<'a> Planner<'a> {
         if vacant && free && visit.steady {
             self.dirs.push(Step::Move { path: home.clone(), inode: print.inode, to: visit.path.clone() });
         } else {
-            let name = VPath::root().child(&number().to_string())?;
+            let name = self.name()?;
             let take = Step::Take { path: home.clone(), inode: print.inode, name: name.clone() };
             self.first.push((home.names().count(), take));
-            self.dirs.push(Step::Put { name, path: visit.path.clone() });
+            self.dirs.push(Step::Put { name, path: visit.path.clone(), home: self.home(Some(home)) });
         }
         Ok(())
     }
@@ -279,8 +314,7 @@ impl<'a> Planner<'a> {
         self.times.push(Step::Times { path: path.clone(), accessed_ns, modified_ns });
     }
 
-    fn files(&mut self, visits: &[Visit<'_>], number: &mut impl FnMut() -> u64) -> Result<()> {
-        let mut name_of = || VPath::root().child(&number().to_string());
+    fn files(&mut self, visits: &[Visit<'_>]) -> Result<()> {
         // The names of each file: whether it keeps the one that it has below.
         let mut kept: HashMap<u64, bool> = HashMap::new();
         let mut named: HashMap<u64, u64> = HashMap::new();
@@ -304,9 +338,10 @@ impl<'a> Planner<'a> {
                         }
                         (false, times) => {
                             self.comes(visit, false)?;
-                            let (target, name) = (link.target.clone(), name_of()?);
+                            let (target, name) = (link.target.clone(), self.name()?);
                             self.prepared.push(Prepared::Symlink { target, name: name.clone(), times });
-                            self.files.push(Step::Put { name, path: visit.path.clone() });
+                            let home = self.home(link.home.as_ref());
+                            self.files.push((visit.lower.clone(), Step::Put { name, path: visit.path.clone(), home }));
                             self.count += 1;
                         }
                     }
@@ -324,14 +359,15 @@ impl<'a> Planner<'a> {
                     self.comes(visit, false)?;
                     self.count += 1;
                     let name = if written {
-                        self.written(body, staged.insert(body.number), &mut name_of)?
+                        self.written(body, staged.insert(body.number))?
                     } else {
-                        let name = name_of()?;
+                        let name = self.name()?;
                         let only = !kept[&body.number] && named[&body.number] == 1;
                         self.bound(body, name.clone(), only);
                         name
                     };
-                    self.files.push(Step::Put { name, path: visit.path.clone() });
+                    let home = self.home(body.home.as_ref().filter(|_| !kept[&body.number]));
+                    self.files.push((visit.lower.clone(), Step::Put { name, path: visit.path.clone(), home }));
                     if let Some(times) = times {
                         self.set_times(&visit.path, times);
                     }
@@ -342,13 +378,13 @@ impl<'a> Planner<'a> {
     }
 
     /// A file that was written: its name in the stage, and for each further name of it one more.
-    fn written(&mut self, body: &Body, first: bool, name_of: &mut impl FnMut() -> Result<VPath>) -> Result<VPath> {
+    fn written(&mut self, body: &Body, first: bool) -> Result<VPath> {
         let of = body.staged_path()?;
         if first {
             self.bytes += body.size();
             return Ok(of);
         }
-        let name = name_of()?;
+        let name = self.name()?;
         self.prepared.push(Prepared::Second { of, name: name.clone() });
         Ok(name)
     }
@@ -388,7 +424,7 @@ impl<'a> Planner<'a> {
                     self.emptied(&lower)?;
                 }
                 let first = self.is_under_what_moves(&lower);
-                self.remove(&lower, print, first);
+                self.remove(&lower, print, first)?;
                 // What is in a directory that is elsewhere now was listed with it.
                 let listed = self.settled.contains(id) || buried.contains(id);
                 if listed && !self.put.contains(&lower) {
@@ -438,7 +474,7 @@ impl<'a> Planner<'a> {
         checks.append(&mut self.only);
         let first = from_below(&mut self.first);
         let mut rest = std::mem::take(&mut self.dirs);
-        rest.append(&mut self.files);
+        rest.append(&mut in_turn(std::mem::take(&mut self.files)));
         rest.append(&mut from_below(&mut self.last));
         self.times.sort_by_key(|step| std::cmp::Reverse(step.path().names().count()));
         rest.append(&mut self.times);
@@ -446,4 +482,29 @@ impl<'a> Planner<'a> {
         let outcome = Outcome { changes, bytes: self.bytes, files: self.count };
         Ok(Plan { checks, prepared: self.prepared, first, rest, outcome })
     }
+}
+
+/// What leaves a place comes before what comes to it, but in a circle: where its new place is refused, the old one is not taken yet.
+fn in_turn(puts: Vec<(Option<VPath>, Step)>) -> Vec<Step> {
+    let places = puts.iter().enumerate().filter_map(|(at, (lower, _))| Some((lower.as_ref()?, at)));
+    let places: HashMap<&VPath, usize> = places.collect();
+    // Who has to wait for each of them, and for how many each waits.
+    let next: Vec<Option<usize>> = puts.iter().map(|(_, put)| places.get(put.home()?).copied()).collect();
+    let mut waits = vec![0_usize; puts.len()];
+    for next in next.iter().flatten() {
+        waits[*next] += 1;
+    }
+    let mut ready: Vec<usize> = (0..puts.len()).rev().filter(|at| waits[*at] == 0).collect();
+    let (mut puts, mut turns): (Vec<_>, Vec<_>) = (puts.into_iter().map(|(_, put)| Some(put)).collect(), Vec::new());
+    while let Some(at) = ready.pop() {
+        turns.extend(puts[at].take());
+        if let Some(next) = next[at] {
+            waits[next] -= 1;
+            if waits[next] == 0 {
+                ready.push(next);
+            }
+        }
+    }
+    turns.extend(puts.into_iter().flatten());
+    turns
 }
