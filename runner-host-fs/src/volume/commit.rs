@@ -26,8 +26,9 @@ pub(super) const RECORD: &str = "commit";
 /// The record while it is written.
 pub(super) const DRAFT: &str = "commit.new";
 
-/// Bytes that a record is read with: 100,000 steps with two paths of 4 KiB each, and their escapes.
-const RECORD_BYTES_MAX: u64 = 4 << 30;
+/// Bytes that a record is read with: 16 MiB of paths, each in some three steps, six bytes for one that is escaped, and 100 bytes for
+/// each of some 400,000 steps.
+const RECORD_BYTES_MAX: u64 = 512 << 20;
 
 /// What a record says.
 #[derive(Serialize, Deserialize)]

@@ -25,13 +25,23 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::path::VPath;
 use crate::vfs::{Follow, Kind, Open, Stat, Vfs};
 
-/// Names that one draft may change: some 20 MiB of memory. A guest that writes more files than this in one call is better off
-/// with [`Mode::OnSync`](super::Mode::OnSync).
+/// Names that one draft may change: some 40 MiB of memory, beside their text. A guest that writes more files than this in one call is
+/// better off with [`Mode::OnSync`](super::Mode::OnSync).
 const NAMES_MAX: usize = 100_000;
 
-/// Files that are remembered as they were when they were first opened, beside those that are changed. Of those beyond it, a change by
-/// somebody else is noticed from the first write on, and not from the first read.
+/// Bytes of text that one draft may keep in memory of what it changes: of each name, of the path that each has below and those of the
+/// directories above it, of the targets of links. 160 for each of so many names.
+const NAMES_BYTES_MAX: usize = 16 << 20;
+
+/// Bytes of all paths that one commit may change, from the root to each name. They are in memory some four times while it is planned
+/// and its record is written.
+pub(super) const PATHS_BYTES_MAX: usize = 16 << 20;
+
+/// Files that are remembered as they were when they were first opened, beside those that are changed, and the bytes of their paths; as
+/// much again for directories. Of those beyond it, a change by somebody else is noticed from the first write on, and not from the
+/// first read.
 const SEEN_MAX: usize = 100_000;
+const SEEN_BYTES_MAX: usize = 8 << 20;
 
 /// A call's draft. Clones are the same.
 pub(super) struct Draft<G: Ground>(Arc<Inner<G>>);
@@ -97,12 +107,16 @@ impl<G: Ground> Drop for Stage<G> {
 struct Seen {
     /// What was at a path when it was first looked at.
     beliefs: BTreeMap<VPath, Belief>,
+    /// Bytes of the paths of what was changed, and of what was only read.
+    changed_bytes: usize,
+    read_bytes: usize,
     /// The files below that are open, or changed, by device and inode.
     bodies: HashMap<(u64, u64), Weak<Body>>,
     /// How many of them there are before those are forgotten that nobody has any more.
     bodies_max: usize,
     /// Paths that were directories, and no links, when last looked at.
     directories: HashSet<VPath>,
+    directories_bytes: usize,
 }
 
 impl Seen {
@@ -215,13 +229,18 @@ impl<G: Ground> Inner<G> {
         let mut seen = self.seen();
         match &found {
             Some(stat) if stat.kind == Kind::Directory => {
-                if seen.directories.len() >= SEEN_MAX {
+                if seen.directories.len() >= SEEN_MAX || seen.directories_bytes >= SEEN_BYTES_MAX {
                     seen.directories.clear();
+                    seen.directories_bytes = 0;
                 }
-                seen.directories.insert(path.clone());
+                if seen.directories.insert(path.clone()) {
+                    seen.directories_bytes += bytes_of(path);
+                }
             }
             _ => {
-                seen.directories.remove(path);
+                if seen.directories.remove(path) {
+                    seen.directories_bytes -= bytes_of(path);
+                }
             }
         }
         Ok(found)
@@ -234,10 +253,42 @@ impl<G: Ground> Inner<G> {
     /// Remembers what was at a path when it was first looked at; what is changed has to be remembered.
     fn believe(&self, path: &VPath, stat: Option<&Stat>, changed: bool) {
         let mut seen = self.seen();
-        if changed || seen.beliefs.len() < SEEN_MAX {
-            let belief = stat.map_or(Belief::Absent, |stat| Belief::There(Print::of(stat)));
-            seen.beliefs.entry(path.clone()).or_insert(belief);
+        let full = seen.beliefs.len() >= SEEN_MAX || seen.read_bytes >= SEEN_BYTES_MAX;
+        if seen.beliefs.contains_key(path) || (full && !changed) {
+            return;
         }
+        let bytes = if changed { &mut seen.changed_bytes } else { &mut seen.read_bytes };
+        *bytes += bytes_of(path);
+        let belief = stat.map_or(Belief::Absent, |stat| Belief::There(Print::of(stat)));
+        seen.beliefs.insert(path.clone(), belief);
+    }
+
+    /// What the draft had made at a path is gone again: nothing needs to be remembered of it.
+    fn forget(&self, path: &VPath) {
+        let mut seen = self.seen();
+        // Only what was changed is known to be absent.
+        if seen.beliefs.get(path) == Some(&Belief::Absent) {
+            seen.beliefs.remove(path);
+            seen.changed_bytes = seen.changed_bytes.saturating_sub(bytes_of(path));
+        }
+    }
+
+    /// Whether so many entries more may be kept, as deep as a path goes, with a text beside.
+    fn room(&self, names: &Names, paths: &[&VPath], text: usize) -> Result<()> {
+        let count: usize = paths.iter().map(|path| path.names().count()).sum();
+        if names.count + count > NAMES_MAX {
+            let message = format!("the draft has changed {NAMES_MAX} names, no more are allowed");
+            return Err(Error::new(ErrorKind::NoSpace, message));
+        }
+        // Each directory on the way may be remembered, and what is at the end.
+        let more: usize = paths.iter().map(|path| bytes_on_way(path) + bytes_of(path)).sum();
+        let found = names.bytes + self.seen().changed_bytes + more + text;
+        if found > NAMES_BYTES_MAX {
+            let message =
+                format!("the names that the draft has changed would have {found} bytes, {NAMES_BYTES_MAX} are allowed");
+            return Err(Error::new(ErrorKind::NoSpace, message));
+        }
+        Ok(())
     }
 
     fn believed(&self, path: &VPath) -> Option<Belief> {
@@ -288,8 +339,14 @@ fn shown_device(device: u64) -> u64 {
     device.wrapping_mul(2)
 }
 
-fn full() -> Error {
-    Error::new(ErrorKind::NoSpace, format!("the draft has changed {NAMES_MAX} names, no more are allowed"))
+fn bytes_of(path: &VPath) -> usize {
+    path.as_relative().len()
+}
+
+/// Bytes of a path and of those of all directories above it.
+fn bytes_on_way(path: &VPath) -> usize {
+    let text = path.as_relative();
+    text.match_indices('/').map(|(end, _)| end).sum::<usize>() + text.len()
 }
 
 /// Paths that changed, of which so many are named.

@@ -150,6 +150,69 @@ async fn a_draft_in_memory_takes_its_room_and_gives_it_back() {
     }
 }
 
+/// Does something again and again, in a draft over a tree in memory, until it is refused; answers how often it was done.
+async fn until_refused(work: impl AsyncFn(&dyn Vfs, usize) -> runner_host_fs::Result<()>) -> usize {
+    let memory = MemoryFs::new(MemoryLimits { bytes: 1 << 30, nodes: 1_000_000 });
+    let call = Volume::open(&memory, &View::all()).expect("it opens");
+    for number in 0..100_000 {
+        if let Err(error) = work(&*call.files(), number).await {
+            assert_eq!(error.kind(), ErrorKind::NoSpace);
+            assert!(error.to_string().ends_with("16777216 are allowed"), "{error}");
+            return number;
+        }
+    }
+    panic!("it was never refused");
+}
+
+#[tokio::test]
+async fn a_draft_keeps_so_many_bytes_of_names_and_no_more() {
+    let targets =
+        until_refused(async |files, number| files.symlink(&"t".repeat(4_000), &at(&number.to_string())).await);
+    assert!((4_000..4_200).contains(&targets.await), "16 MiB of targets");
+    let long = "n".repeat(250);
+    let names = until_refused(async |files, number| files.symlink("x", &at(&format!("{long}{number}"))).await);
+    let names = names.await;
+    assert!((30_000..34_000).contains(&names), "{names}: each is remembered with its path, and has one");
+}
+
+#[tokio::test]
+async fn a_commit_has_so_many_bytes_of_paths_and_no_more() {
+    let memory = MemoryFs::new(MemoryLimits { bytes: 64 << 20, nodes: 1_000_000 });
+    let call = Volume::open(&memory, &View::all()).expect("it opens");
+    let files = call.files();
+    let deep = vec!["d".repeat(250); 15].join("/");
+    files.create_dir(&at("d")).await.expect("it is made");
+    for number in 0..5_000 {
+        files.symlink("x", &at(&format!("d/{number}"))).await.expect("it is made");
+    }
+    // Short in the draft, and long when it is published.
+    files.create_dir_all(&at(&deep)).await.expect("they are made");
+    files.rename(&at("d"), &at(&format!("{deep}/d"))).await.expect("it is renamed");
+    let error = call.commit().await.expect_err("it is too much");
+    assert_eq!(error.kind(), ErrorKind::NoSpace);
+    assert!(error.to_string().contains("more than 16777216 bytes"), "{error}");
+    assert_eq!(memory.list_all(&VPath::root()).await.expect("a listing"), [], "nothing was published");
+}
+
+#[tokio::test]
+async fn what_a_draft_makes_and_removes_again_takes_no_memory() {
+    let memory = MemoryFs::new(MemoryLimits { bytes: 64 << 20, nodes: 1_000 });
+    let call = Volume::open(&memory, &View::all()).expect("it opens");
+    let files = call.files();
+    let long = "n".repeat(240);
+    files.create_dir(&at("held")).await.expect("it is made");
+    let held = files.open(&at("held"), Open::reading()).await.expect("it opens");
+    files.remove_dir(&at("held")).await.expect("it is removed");
+    assert_eq!(held.stat().await.expect("a stat").links, 0, "it has no name any more");
+    for number in 0..150_000 {
+        let path = at(&format!("{long}{number}"));
+        files.create_dir(&path).await.expect("there is room");
+        files.remove_dir(&path).await.expect("it is removed");
+    }
+    call.commit().await.expect("there is nothing to publish");
+    assert_eq!(memory.list_all(&VPath::root()).await.expect("a listing"), []);
+}
+
 #[tokio::test]
 async fn a_draft_changes_so_many_names_and_no_more() {
     let memory = MemoryFs::new(MemoryLimits { bytes: 64 << 20, nodes: 1_000_000 });

@@ -6,10 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::{Home, Step};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::path::VPath;
 use crate::vfs::Kind;
-use crate::volume::draft::{Belief, Body, Child, Dir, Names, Print, ROOT, named};
+use crate::volume::draft::{Belief, Body, Child, Dir, Names, PATHS_BYTES_MAX, Print, ROOT, named};
 use crate::volume::held::Outcome;
 
 /// What is looked at again before anything is done.
@@ -96,12 +96,20 @@ impl Plan {
 
 /// All names of the draft, a directory before what is in it.
 fn visits(names: &Names) -> Result<Vec<Visit<'_>>> {
-    let mut visits = Vec::new();
+    let (mut visits, mut bytes) = (Vec::new(), 0_usize);
     let mut ahead = vec![(ROOT, VPath::root(), true, true)];
     while let Some((id, at, settled, steady)) = ahead.pop() {
         let dir = names.dir(id)?;
         for (name, child) in &dir.entries {
             let (path, lower) = (at.child(name)?, dir.lower_of(name)?);
+            bytes += path.as_relative().len();
+            if bytes > PATHS_BYTES_MAX {
+                let message = format!(
+                    "the paths that the draft has changed have more than {PATHS_BYTES_MAX} bytes, no more are allowed: nothing was \
+                     published"
+                );
+                return Err(Error::new(ErrorKind::NoSpace, message));
+            }
             if let Child::Dir(id) = child {
                 let own = &names.dir(*id)?.lower;
                 let (stays, new) = (own.is_some() && *own == lower, own.is_none());

@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use super::{Belief, Body, Inner, Link, NAMES_MAX, full, shown, shown_device};
+use super::{Belief, Body, Inner, Link, bytes_of, shown, shown_device};
 use crate::error::{Error, Result};
 use crate::path::VPath;
 use crate::vfs::{Entry, Follow, Kind, Page, SetTimes, Stat, Vfs};
@@ -24,7 +24,9 @@ pub(in crate::volume) struct Names {
     /// Those that were removed, and are below.
     pub(in crate::volume) buried: Vec<u64>,
     /// Entries of all of them.
-    count: usize,
+    pub(super) count: usize,
+    /// Bytes of their names, of the targets of links among them, and of the paths of directories below.
+    pub(super) bytes: usize,
 }
 
 /// A directory of the draft.
@@ -59,11 +61,21 @@ pub(super) enum At {
     Lower(VPath, Option<Stat>),
 }
 
+impl Child {
+    /// Bytes of its own text.
+    fn bytes(&self) -> usize {
+        match self {
+            Child::Link(link) => link.target.len(),
+            Child::Gone | Child::Dir(_) | Child::File(_) => 0,
+        }
+    }
+}
+
 impl Names {
     pub(super) fn new() -> Self {
         let root = Dir { lower: Some(VPath::root()), ..Dir::new(None) };
         let (dirs, of) = (HashMap::from([(ROOT, root)]), HashMap::from([(VPath::root(), ROOT)]));
-        Names { dirs, of, buried: Vec::new(), count: 0 }
+        Names { dirs, of, buried: Vec::new(), count: 0, bytes: 0 }
     }
 
     pub(in crate::volume) fn dir(&self, id: u64) -> Result<&Dir> {
@@ -72,12 +84,6 @@ impl Names {
 
     pub(super) fn dir_mut(&mut self, id: u64) -> Result<&mut Dir> {
         self.dirs.get_mut(&id).ok_or_else(lost)
-    }
-
-    /// Whether so many entries more may be kept, as deep as a path goes.
-    pub(super) fn room(&self, paths: &[&VPath]) -> Result<()> {
-        let more: usize = paths.iter().map(|path| path.names().count()).sum();
-        if self.count + more > NAMES_MAX { Err(full()) } else { Ok(()) }
     }
 
     /// The directory of the draft that one below is, made where it is none yet.
@@ -96,6 +102,7 @@ impl Names {
             self.dirs.insert(new, Dir { lower: Some(path.clone()), ..Dir::new(None) });
             let name = path.name().ok_or_else(lost)?;
             self.put(id, name, Child::Dir(new))?;
+            self.bytes += bytes_of(&path);
             self.of.insert(path, new);
             id = new;
         }
@@ -112,8 +119,10 @@ impl Names {
     }
 
     pub(super) fn put(&mut self, dir: u64, name: &str, child: Child) -> Result<()> {
-        if self.dir_mut(dir)?.entries.insert(Box::from(name), child).is_none() {
-            self.count += 1;
+        self.bytes += child.bytes();
+        match self.dir_mut(dir)?.entries.insert(Box::from(name), child) {
+            Some(before) => self.bytes -= before.bytes(),
+            None => (self.count, self.bytes) = (self.count + 1, self.bytes + name.len()),
         }
         Ok(())
     }
@@ -123,8 +132,8 @@ impl Names {
         if below {
             return self.put(dir, name, Child::Gone);
         }
-        if self.dir_mut(dir)?.entries.remove(name).is_some() {
-            self.count -= 1;
+        if let Some(before) = self.dir_mut(dir)?.entries.remove(name) {
+            (self.count, self.bytes) = (self.count - 1, self.bytes - name.len() - before.bytes());
         }
         Ok(())
     }
@@ -243,8 +252,11 @@ impl<G: Ground> Inner<G> {
         let name = path.name().ok_or_else(Error::busy_root)?;
         let dir = names.parent(parent)?;
         let lower = names.dir(dir)?.lower_of(name)?;
-        let below = lower.is_some_and(|lower| !matches!(self.believed(&lower), None | Some(Belief::Absent)));
+        let below = lower.as_ref().is_some_and(|lower| matches!(self.believed(lower), Some(Belief::There(_))));
         names.hide(dir, name, below)?;
+        if let (Some(lower), false) = (&lower, below) {
+            self.forget(lower);
+        }
         names.touch(dir, self.now_ns())
     }
 

@@ -35,7 +35,7 @@ impl<G: Ground> Vfs for Draft<G> {
                 if how.directory {
                     return Err(Error::not_directory(path));
                 }
-                names.room(&[&lower])?;
+                inner.room(&names, &[&lower], 0)?;
                 inner.believe(&lower, Some(&stat), true);
                 let body = inner.body(&lower, &stat);
                 let name = path.name().ok_or_else(Error::busy_root)?;
@@ -46,7 +46,7 @@ impl<G: Ground> Vfs for Draft<G> {
             }
             Some(at) => inner.open_at(&path, at, how).await,
             None if how.create => {
-                names.room(&[&path])?;
+                inner.room(&names, &[&path], 0)?;
                 inner.ledger.add(0, 1).await?;
                 let made = async {
                     let body = inner.new_body().await?;
@@ -80,7 +80,7 @@ impl<G: Ground> Vfs for Draft<G> {
         let inner = &self.0;
         let mut names = inner.names.write().await;
         let (path, parent) = inner.free(&names, path).await?;
-        names.room(&[&path])?;
+        inner.room(&names, &[&path], 0)?;
         inner.ledger.add(0, 1).await?;
         let made = async {
             let id = inner.number();
@@ -98,7 +98,7 @@ impl<G: Ground> Vfs for Draft<G> {
         if inner.kind(&at) == Kind::Directory {
             return Err(Error::is_directory(path));
         }
-        names.room(&[&path])?;
+        inner.room(&names, &[&path], 0)?;
         inner.drop_at(&mut names, &parent, &path, at).await
     }
 
@@ -114,7 +114,7 @@ impl<G: Ground> Vfs for Draft<G> {
             return Err(Error::busy_root());
         }
         inner.check_empty(&names, &path, &at).await?;
-        names.room(&[&path])?;
+        inner.room(&names, &[&path], 0)?;
         inner.drop_at(&mut names, &parent, &path, at).await
     }
 
@@ -145,7 +145,7 @@ impl<G: Ground> Vfs for Draft<G> {
                 (false, false) => {}
             }
         }
-        names.room(&[&source.path, &target.path])?;
+        inner.room(&names, &[&source.path, &target.path], 0)?;
         let child = inner.child(&mut names, at).await?;
         if let Some(over) = &target.node {
             inner.before_drop(&names, &target.path, over).await?;
@@ -167,7 +167,7 @@ impl<G: Ground> Vfs for Draft<G> {
             let message = format!("directory `{from}` cannot have a second name");
             return Err(Error::new(ErrorKind::NotPermitted, message));
         }
-        names.room(&[&from, &to])?;
+        inner.room(&names, &[&from, &to], 0)?;
         inner.check_links().await?;
         inner.ledger.add(0, 1).await?;
         let made = async {
@@ -187,7 +187,7 @@ impl<G: Ground> Vfs for Draft<G> {
         let inner = &self.0;
         let mut names = inner.names.write().await;
         let (path, parent) = inner.free(&names, path).await?;
-        names.room(&[&path])?;
+        inner.room(&names, &[&path], target.len())?;
         inner.ledger.add(0, 1).await?;
         let made = async {
             let link = Link::new(inner.number(), target.to_owned(), inner.now_ns());
@@ -315,8 +315,10 @@ impl<G: Ground> Inner<G> {
     fn dropped(&self, names: &mut Names, at: &At) -> Option<Arc<Body>> {
         match at {
             At::Dir(id) => {
-                if names.dirs.get(id).is_some_and(|dir| dir.lower.is_some()) {
-                    names.buried.push(*id);
+                match names.dirs.get(id).is_some_and(|dir| dir.lower.is_some()) {
+                    true => names.buried.push(*id),
+                    // It is empty, and nothing leads to it any more but who has it open.
+                    false => drop(names.dirs.remove(id)),
                 }
                 self.ledger.take_back(0, -1);
                 None
@@ -351,7 +353,7 @@ impl<G: Ground> Inner<G> {
 
     async fn set_times_at(&self, names: &mut Names, at: At, times: SetTimes) -> Result<()> {
         if let At::Lower(lower, _) = &at {
-            names.room(&[lower])?;
+            self.room(names, &[lower], 0)?;
         }
         match self.child(names, at).await? {
             Child::Dir(id) => self.set_dir_times(names, id, times).await,
@@ -364,6 +366,18 @@ impl<G: Ground> Inner<G> {
         }
     }
 }
+
+/// What is known of a directory of the draft's own that was removed.
+const GONE: Stat = Stat {
+    kind: Kind::Directory,
+    size: 0,
+    links: 0,
+    device: 1,
+    inode: 0,
+    accessed_ns: 0,
+    modified_ns: 0,
+    changed_ns: 0,
+};
 
 /// A directory that a guest has open.
 struct DraftDir<G: Ground> {
@@ -407,13 +421,18 @@ impl<G: Ground> File for DraftDir<G> {
 
     async fn stat(&self) -> Result<Stat> {
         let names = self.inner.names.read().await;
-        self.inner.stat_of(&names, &self.at(&names)).await
+        match self.at(&names) {
+            At::Dir(id) if !names.dirs.contains_key(&id) => Ok(Stat { inode: id, ..GONE }),
+            at => self.inner.stat_of(&names, &at).await,
+        }
     }
 
     async fn set_times(&self, times: SetTimes) -> Result<()> {
         let mut names = self.inner.names.write().await;
-        let at = self.at(&names);
-        self.inner.set_times_at(&mut names, at, times).await
+        match self.at(&names) {
+            At::Dir(id) if !names.dirs.contains_key(&id) => Ok(()),
+            at => self.inner.set_times_at(&mut names, at, times).await,
+        }
     }
 
     async fn close(&self) -> Result<()> {
