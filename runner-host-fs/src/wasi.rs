@@ -4,6 +4,7 @@
 //! descriptor: a position, flags, rights.
 
 mod bill;
+mod driven;
 mod errno;
 mod open;
 mod p1;

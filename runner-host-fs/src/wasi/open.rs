@@ -2,12 +2,15 @@
 //! is used once the call is over.
 
 use std::collections::HashMap;
-use std::future::poll_fn;
-use std::pin::Pin;
+use std::future::{Future, poll_fn};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use tokio::task::{AbortHandle, JoinHandle};
+use tokio_util::task::TaskTracker;
+
+use super::driven::{self, Driven};
 use crate::error::{Error, ErrorKind, Result};
 use crate::path::VPath;
 use crate::vfs::File;
@@ -17,6 +20,8 @@ use crate::vfs::File;
 pub(super) struct OpenFiles {
     inner: Mutex<Inner>,
     over: AtomicBool,
+    /// What goes on by itself.
+    tasks: TaskTracker,
 }
 
 #[derive(Default)]
@@ -24,6 +29,8 @@ struct Inner {
     next: u64,
     files: HashMap<u64, (VPath, Arc<dyn File>)>,
     writes: HashMap<u64, (VPath, Arc<Write>)>,
+    /// How to end what goes on by itself.
+    driven: HashMap<u64, AbortHandle>,
     /// The first error that there was no guest for any more to be told.
     lost: Option<Error>,
 }
@@ -58,6 +65,7 @@ impl OpenFiles {
             (std::mem::take(&mut inner.files), std::mem::take(&mut inner.writes))
         };
         if !owed {
+            self.abort().await;
             return Ok(());
         }
         for (path, write) in writes.into_values() {
@@ -65,12 +73,39 @@ impl OpenFiles {
                 self.lose(&path, error);
             }
         }
+        // What is read for nobody any more.
+        self.abort().await;
         for (path, file) in files.into_values() {
             if let Err(error) = file.close().await {
                 self.lose(&path, error);
             }
         }
         self.lock().lost.take().map_or(Ok(()), Err)
+    }
+
+    /// Ends what goes on by itself, and waits until it holds nothing any more.
+    async fn abort(&self) {
+        let driven = std::mem::take(&mut self.lock().driven);
+        driven.into_values().for_each(|task| task.abort());
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    /// Has something go on by itself until the call ends.
+    pub(super) fn drive<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> (u64, JoinHandle<T>) {
+        let task = self.tasks.spawn(work);
+        let mut inner = self.lock();
+        let id = inner.id();
+        inner.driven.insert(id, task.abort_handle());
+        (id, task)
+    }
+
+    /// It does no more.
+    pub(super) fn driven(&self, id: u64) {
+        self.lock().driven.remove(&id);
     }
 }
 
@@ -98,6 +133,14 @@ impl Opened {
             false => Ok(&self.file),
             true => Err(Error::new(ErrorKind::BadDescriptor, format!("`{}` was closed with its call", self.path))),
         }
+    }
+
+    /// Begins some work with the file.
+    pub(super) fn begin<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> std::result::Result<Result<T>, Driven<T>> {
+        driven::begin(&self.call, work)
     }
 
     /// One user less. The last one closes the file.
@@ -138,19 +181,17 @@ impl Opened {
     }
 }
 
-/// One write after another, of which one at most is under way. It goes on as long as somebody polls it.
+/// One write after another, of which one at most is under way.
 pub(super) struct Write {
     id: u64,
     state: Mutex<State>,
 }
 
-pub(super) type Work = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
-
 #[derive(Default)]
 enum State {
     #[default]
     Ready,
-    Busy(Work),
+    Busy(Driven<()>),
     /// It failed, and the guest is still to be told.
     Failed(Error),
     /// It failed, and the guest knows.
@@ -171,16 +212,19 @@ impl Write {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins a write, where it is the turn for one. Much of it may be done when this returns.
-    pub(super) fn begin(&self, work: Work) {
-        *self.lock() = State::Busy(work);
-        let _ = self.poll(&mut Context::from_waker(Waker::noop()));
+    /// A write has begun, where it was the turn for one.
+    pub(super) fn began(&self, write: std::result::Result<Result<()>, Driven<()>>) {
+        *self.lock() = match write {
+            Ok(Ok(())) => State::Ready,
+            Ok(Err(error)) => State::Failed(error),
+            Err(driven) => State::Busy(driven),
+        };
     }
 
     fn poll(&self, context: &mut Context<'_>) -> Poll<()> {
         let mut state = self.lock();
-        let State::Busy(work) = &mut *state else { return Poll::Ready(()) };
-        match work.as_mut().poll(context) {
+        let State::Busy(write) = &mut *state else { return Poll::Ready(()) };
+        match write.poll(context) {
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Ok(())) => *state = State::Ready,
             Poll::Ready(Err(error)) => *state = State::Failed(error),

@@ -31,7 +31,7 @@ use super::Files;
 use super::errno::code;
 use super::open::Opened;
 use crate::error::Error;
-use crate::ext::{Located, locate};
+use crate::ext::{Located, canonical, canonical_there, locate};
 use crate::path::VPath;
 use crate::vfs::{File, Flush, Follow, Kind, Open, Stat, Vfs};
 
@@ -475,8 +475,13 @@ impl types::HostDescriptor for View<'_, Files> {
             true => DescriptorFlags::WRITE,
             false => DescriptorFlags::MUTATE_DIRECTORY,
         };
-        let opened = Opened::new(&self.open, path.clone(), file);
-        let descriptor = Descriptor { place: path, is_directory, flags: flags & !not_its_own, opened: Some(opened) };
+        // Links on the way to a directory may lead elsewhere one day: it stays the one that it is.
+        let place = match is_directory {
+            true => canonical_there(&*base.tree, &path).await?,
+            false => path.clone(),
+        };
+        let opened = Opened::new(&self.open, path, file);
+        let descriptor = Descriptor { place, is_directory, flags: flags & !not_its_own, opened: Some(opened) };
         Ok(self.table.push(descriptor)?)
     }
 
@@ -517,13 +522,25 @@ impl types::HostDescriptor for View<'_, Files> {
         if only_directories && base.tree.stat(&from.path, Follow::No).await?.kind != Kind::Directory {
             return Err(ErrorCode::NotDirectory.into());
         }
+        let has_directories = self.table.iter_mut().any(|resource| match resource.downcast_mut::<Descriptor>() {
+            Some(descriptor) => descriptor.is_directory && descriptor.opened.is_some(),
+            None => resource.downcast_mut::<Entries>().is_some(),
+        });
+        let moves = match has_directories {
+            true => {
+                let from = canonical(&*base.tree, &from.path, Follow::No).await?;
+                Some((from.path, canonical(&*base.tree, &to.path, Follow::No).await?.path))
+            }
+            false => None,
+        };
         base.tree.rename(&from.path, &to.path).await?;
+        let Some((from, to)) = moves else { return Ok(()) };
         // Who has the directory open, or one below it, still has it.
         for resource in self.table.iter_mut() {
             if let Some(descriptor) = resource.downcast_mut::<Descriptor>() {
-                moved(&mut descriptor.place, &from.path, &to.path)?;
+                moved(&mut descriptor.place, &from, &to);
             } else if let Some(entries) = resource.downcast_mut::<Entries>() {
-                moved(&mut entries.place, &from.path, &to.path)?;
+                moved(&mut entries.place, &from, &to);
             }
         }
         Ok(())
@@ -591,9 +608,9 @@ impl types::HostDescriptor for View<'_, Files> {
     }
 }
 
-fn moved(place: &mut VPath, from: &VPath, to: &VPath) -> Result<(), Error> {
-    if let Some(rest) = place.strip(from) {
-        *place = rest.below(to)?;
+/// Where the new path is too long, the old one stays: it was moved all the same, as in preview 1.
+fn moved(place: &mut VPath, from: &VPath, to: &VPath) {
+    if let Some(moved) = place.strip(from).and_then(|rest| rest.below(to).ok()) {
+        *place = moved;
     }
-    Ok(())
 }

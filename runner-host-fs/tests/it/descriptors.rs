@@ -10,7 +10,7 @@ use runner_host_fs::{
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-use crate::support::{Lent, RAW, Tree, check, check_in, rows};
+use crate::support::{Lent, RAW, Tree, check, check_in, executor, rows};
 
 fn no(code: &str) -> Value {
     json!({ "err": code })
@@ -212,6 +212,30 @@ async fn who_has_a_directory_open_keeps_it_where_it_is_moved() {
             [["rmdir", "/data", "moved/b"], "ok"],
             [["stat", "b"], ["directory"]],
             [["open", "x", "b", "f", "", "c", "rw"], no("no-entry")],
+        ]),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn who_has_a_directory_open_keeps_it_by_whatever_links_it_was_come_to_and_is_moved() {
+    check(
+        RAW,
+        rows!([
+            [["mkdir", "/data", "real"], "ok"],
+            [["mkdir", "/data", "real/d"], "ok"],
+            [["symlink", "/data", "real", "link"], "ok"],
+            // Opened by the one way, moved by the other.
+            [["open", "d", "/data", "real/d", "", "d", "rm"], "ok"],
+            [["rename", "/data", "link/d", "/data", "link/e"], "ok"],
+            [["mkdir", "/data", "real/d"], "ok"],
+            [["open", "f", "d", "f", "", "c", "rw"], "ok"],
+            [["stat-at", "/data", "", "real/e/f"], ["file", 0, 1]],
+            [["stat-at", "/data", "", "real/d/f"], no("no-entry")],
+            [["open", "e", "/data", "link/e", "", "d", "rm"], "ok"],
+            [["rename", "/data", "real/e", "/data", "g"], "ok"],
+            [["stat-at", "e", "", "f"], ["file", 0, 1]],
+            [["stat-at", "/data", "", "g/f"], ["file", 0, 1]],
         ]),
     )
     .await;
@@ -803,4 +827,31 @@ impl File for Gated {
         self.gate.0.closed.fetch_add(1, Ordering::Relaxed);
         self.file.close().await
     }
+}
+
+#[tokio::test]
+async fn what_a_stream_has_begun_goes_on_though_nobody_asks_for_it() {
+    // The first write to a file of a directory copies it, a piece at a time, and holds it for as long.
+    let folder = tempfile::tempdir().expect("a folder");
+    let long = 5 << 20;
+    std::fs::write(folder.path().join("f"), "x".repeat(long)).expect("it is written");
+    let volume = runner_host_fs::LocalFs::open(folder.path()).expect("it opens");
+    let lent = Lent::of(RAW, executor(volume), json!({ "/data": {} })).await;
+    check_in(
+        &lent,
+        rows!([
+            [["open", "f", "/data", "f", "", "", "rw"], "ok"],
+            [["writer", "s", "f", 0], "ok"],
+            [["out-write", "s", "y"], "ok"],
+            [["stat", "f"], ["file", long, 1]],
+            [["read", "f", 2, 0], ["yx", false]],
+            // Two streams of one file.
+            [["writer", "t", "f", 1], "ok"],
+            [["out-write", "s", "z"], "ok"],
+            [["out-write", "t", "w"], "ok"],
+            [["out-blocking-flush", "t"], "ok"],
+            [["out-blocking-flush", "s"], "ok"],
+        ]),
+    )
+    .await;
 }

@@ -1,8 +1,7 @@
-//! The streams of a file, as `wasi:io` knows them. One read or write is under way at most, and no more than its bytes are in
-//! memory.
+//! The streams of a file, as `wasi:io` knows them. One read or write is under way at most, whether its guest asks for it or not, and
+//! no more than its bytes are in memory.
 
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
@@ -11,6 +10,7 @@ use bytes::Bytes;
 use runner_core::{Account, async_trait, wasmtime};
 use wasmtime_wasi::p2::{InputStream, OutputStream, Pollable, StreamError, StreamResult};
 
+use super::super::driven::Driven;
 use super::super::open::{Opened, Turn, Write};
 use crate::error::{Error, Result};
 use crate::vfs::{File, Flush};
@@ -36,7 +36,7 @@ pub(super) struct Reader {
 
 enum Reading {
     Idle,
-    Busy(Pin<Box<dyn Future<Output = Result<Bytes>> + Send>>),
+    Busy(Driven<Bytes>),
     /// What has been read; nothing is the end.
     Read(Bytes),
     Failed(Error),
@@ -54,16 +54,20 @@ impl Reader {
 
     fn begin(&mut self, bytes_max: usize) {
         let offset = self.offset;
-        self.state = match self.file() {
-            Ok(file) => Reading::Busy(Box::pin(async move { file.read_at(offset, bytes_max).await })),
-            Err(error) => Reading::Failed(error),
+        let begun = self.file().and_then(|file| {
+            let opened = self.opened.as_ref().ok_or_else(|| Error::not_opened_for("reading"))?;
+            Ok(opened.begin(async move { file.read_at(offset, bytes_max).await }))
+        });
+        self.state = match begun {
+            Ok(Ok(Ok(bytes))) => Reading::Read(bytes),
+            Ok(Ok(Err(error))) | Err(error) => Reading::Failed(error),
+            Ok(Err(read)) => Reading::Busy(read),
         };
-        let _ = self.poll(&mut Context::from_waker(Waker::noop()));
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let Reading::Busy(read) = &mut self.state else { return Poll::Ready(()) };
-        match read.as_mut().poll(context) {
+        match read.poll(context) {
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Ok(bytes)) => self.state = Reading::Read(bytes),
             Poll::Ready(Err(error)) => self.state = Reading::Failed(error),
@@ -219,7 +223,8 @@ impl OutputStream for Writer {
         }
         let held = self.oversize.hold(bytes.len())?;
         let work = self.work(bytes)?;
-        self.write.begin(Box::pin(async move {
+        let opened = self.opened.as_ref().ok_or(StreamError::Closed)?;
+        self.write.began(opened.begin(async move {
             let written = work.await;
             drop(held);
             written
