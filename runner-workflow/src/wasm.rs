@@ -13,6 +13,7 @@ use runner_core::{
     Ending, ErrorKind, Executor, ExportKind, Grants, LimitKind, Limits, Metering, ModuleId, Outcome, Program, Type,
 };
 use serde_json::{Map, Value};
+use tokio::sync::Semaphore;
 
 use crate::definition::Definition;
 use crate::driver::{Done, Task, Tasks};
@@ -39,6 +40,9 @@ impl Modules for HashMap<String, Bytes> {
 /// Programs that are kept ready.
 const PROGRAMS_MAX: usize = 128;
 
+/// Modules that are loaded at the same time.
+const LOADS_MAX: usize = 4;
+
 /// Functions that a message lists.
 const SHOWN_MAX: usize = 20;
 
@@ -62,6 +66,8 @@ pub struct WasmTasks {
     modules: Arc<dyn Modules>,
     limits_max: Option<Limits>,
     programs: Cache<Ready, Program>,
+    /// Modules that are loaded at the same time: their bytes are in memory.
+    loads: Semaphore,
 }
 
 /// What makes programs the same.
@@ -108,7 +114,8 @@ impl fmt::Debug for WasmTasks {
 impl WasmTasks {
     /// Does tasks with an executor's capabilities, and modules of a source.
     pub fn new(executor: Executor, modules: impl Modules) -> Self {
-        Self { executor, modules: Arc::new(modules), limits_max: None, programs: Cache::new(PROGRAMS_MAX) }
+        let (programs, loads) = (Cache::new(PROGRAMS_MAX), Semaphore::new(LOADS_MAX));
+        Self { executor, modules: Arc::new(modules), limits_max: None, programs, loads }
     }
 
     /// The most that an envelope may allow a task. Otherwise what it says holds.
@@ -208,6 +215,8 @@ impl WasmTasks {
         grants: &Grants,
         metering: Metering,
     ) -> Result<Program, Refused> {
+        // It is never closed.
+        let _place = self.loads.acquire().await.ok();
         let bytes = self.modules.find(module).await?;
         let bytes = bytes.ok_or_else(|| Refused("Runner.NotFound", format!("there is no module `{module}`")))?;
         let found = ModuleId::of(&bytes).to_string();

@@ -83,6 +83,8 @@ struct Taken {
     record: Record,
     contents: Vec<Bytes>,
     etag: String,
+    /// When it may have come to be there.
+    since_ns: u64,
 }
 
 impl Commits {
@@ -136,11 +138,12 @@ impl Commits {
         for _ in 0..TURNS_MAX {
             let told = |trouble: Trouble| trouble.told("a commit", &key);
             recorded(true);
+            let since_ns = self.bucket.clock().now_ns();
             let written = self.bucket.put(&key, encoded.clone(), &self.condition(&None), &About::default()).await;
             match written {
                 Ok(etag) => {
                     let contents = record.contents(encoded.slice(at..));
-                    return Ok(Taken { record, contents, etag });
+                    return Ok(Taken { record, contents, etag, since_ns });
                 }
                 Err(Trouble::Refused) => {}
                 Err(trouble @ (Trouble::Denied(_) | Trouble::Rejected(_))) => {
@@ -157,7 +160,7 @@ impl Commits {
                 // A try that was done, and whose answer was lost.
                 Some((found, contents)) if found.id == record.id => {
                     let contents = found.contents(contents);
-                    return Ok(Taken { record: found, contents, etag: head.etag });
+                    return Ok(Taken { record: found, contents, etag: head.etag, since_ns });
                 }
                 _ => {}
             }
@@ -192,13 +195,12 @@ impl Commits {
         };
         let contents = record.contents(contents);
         // Whoever wrote it is told how it ended, or is no more.
-        self.finish(&Taken { record, contents, etag: head.etag }, Whose::Found).await.map(drop)
+        self.finish(&Taken { record, contents, etag: head.etag, since_ns: 0 }, Whose::Found).await.map(drop)
     }
 
     /// Does what of a record is not done yet, and removes it. Anybody may, and several at once.
     async fn finish(&self, taken: &Taken, whose: Whose) -> Result<Ended> {
         let ops = &taken.record.ops;
-        let from_ns = self.bucket.clock().now_ns();
         let marks = ops.iter().any(|op| op.stamp().is_some());
         // The condition of a single write says all that there is to look at.
         let mut states = match ops.len() {
@@ -209,7 +211,7 @@ impl Commits {
             // Somebody was done with it before the look, which may have seen what came after.
             return Ok(Ended::Done(Vec::new()));
         }
-        if !taken.record.begun && states.iter().any(State::is_lost) {
+        if !taken.record.begun && states.iter().any(State::is_lost) && self.is_late(whose, taken) {
             self.look_at_stamps(ops, &mut states).await?;
         }
         let begun = taken.record.begun || states.iter().any(|state| matches!(state, State::Done(_)));
@@ -241,7 +243,7 @@ impl Commits {
             let etag = etag.as_str();
             let doing = open.map(|((at, (op, content)), _)| async move {
                 // Who is late may find what others have done since to be as it was before: there must be a record still.
-                if self.is_late(whose, from_ns) && op.act != Act::Free && !self.is_there(etag).await? {
+                if self.is_late(whose, taken) && op.act != Act::Free && !self.is_there(etag).await? {
                     return match whose {
                         Whose::Own => self.seen(op).await.map(|state| (at, Some(state))),
                         Whose::Found => Ok((at, None)),
@@ -282,8 +284,8 @@ impl Commits {
     }
 
     /// Whether somebody else may have come to finish it meanwhile.
-    fn is_late(&self, whose: Whose, from_ns: u64) -> bool {
-        let took = Duration::from_nanos(self.bucket.clock().now_ns().saturating_sub(from_ns));
+    fn is_late(&self, whose: Whose, taken: &Taken) -> bool {
+        let took = Duration::from_nanos(self.bucket.clock().now_ns().saturating_sub(taken.since_ns));
         whose == Whose::Found || took > self.patience
     }
 
@@ -301,13 +303,15 @@ impl Commits {
 
     /// Writes whose bytes are those of before have the ETag of before: whether they were done says their stamp.
     async fn look_at_stamps(&self, ops: &[Op], states: &mut [State]) -> Result<()> {
-        for (op, state) in ops.iter().zip(states) {
-            if matches!(state, State::Open) && op.stamp().is_some() && op.expected.is_some() {
-                let found = self.whose(op).await?;
-                if matches!(found, State::Done(_)) {
-                    *state = found;
-                }
-            }
+        let open =
+            ops.iter().zip(&*states).enumerate().filter(|(_, (op, state))| {
+                matches!(state, State::Open) && op.stamp().is_some() && op.expected.is_some()
+            });
+        let looks = open.map(|(at, (op, _))| async move { self.whose(op).await.map(|found| (at, found)) });
+        let found: Vec<_> =
+            stream::iter(looks.collect::<Vec<_>>()).buffer_unordered(PUBLISHING_MAX).try_collect().await?;
+        for (at, found) in found.into_iter().filter(|(_, found)| matches!(found, State::Done(_))) {
+            states[at] = found;
         }
         Ok(())
     }

@@ -1,7 +1,6 @@
 //! Work that a guest has begun and may never ask for again. Others may wait for what it holds: a file's lock, a place among
 //! the requests to a bucket, a block that is being fetched. So it goes on by itself.
 
-use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
